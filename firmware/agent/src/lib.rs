@@ -1,0 +1,1 @@
+//! The management agent of a node, written against the Hermit ABI

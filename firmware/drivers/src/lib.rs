@@ -1,0 +1,1 @@
+//! Network drivers of the node over register and DMA traits

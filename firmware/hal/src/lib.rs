@@ -1,0 +1,1 @@
+//! The hardware layer: the one crate of the node with unsafe code

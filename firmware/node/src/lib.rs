@@ -1,0 +1,1 @@
+//! The node as one state machine: step(now, event, effects)

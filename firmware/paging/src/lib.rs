@@ -1,0 +1,1 @@
+//! Nested page tables and guest page walks over a frame store

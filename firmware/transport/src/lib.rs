@@ -1,0 +1,1 @@
+//! The node's IP stack, file fetching and secure channel

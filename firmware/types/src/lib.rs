@@ -1,0 +1,13 @@
+//! Addresses, identifiers and bounded values that every node crate shares.
+//!
+//! Nothing here knows hardware, a protocol or a clock. Addresses of the three spaces are separate
+//! types so that they cannot be mixed: guest physical ([`Gpa`]), guest virtual ([`Gva`]) and host
+//! physical ([`Hpa`]).
+#![no_std]
+
+mod addr;
+pub mod handoff;
+mod id;
+
+pub use addr::{Gpa, Gva, Hpa, PAGE_SIZE};
+pub use id::{BlobDigest, ClusterId, Fingerprint, NodeId, VsId};

@@ -1,0 +1,1 @@
+//! The virtual machine: exits, interrupts, clock, devices, guest loading; pure, no hardware

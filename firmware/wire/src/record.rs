@@ -1,0 +1,123 @@
+//! Configuration records: what the appliance signs and a node applies.
+//!
+//! A record is postcard inside an [`Envelope`]. The signature covers the bytes as sent, from the domain
+//! tag to the end of the payload. Both sides work on those bytes; nothing is ever re-encoded.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+use weft_types::{BlobDigest, ClusterId, NodeId, VsId};
+
+/// Domain tag of record signatures.
+pub const RECORD_DOMAIN: &[u8; 16] = b"weft record v1\0\0";
+/// Largest record, bytes, envelope included.
+pub const MAX_RECORD: usize = 16 * 1024;
+
+/// What stands before the payload. Fixed-size fields only.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Envelope {
+    /// Layout version, 1.
+    pub version: u16,
+    /// First 8 bytes of SHA-256 over the signing key.
+    pub key_id: [u8; 8],
+    /// The one node that may apply it.
+    pub node: NodeId,
+    /// The cluster that speaks.
+    pub cluster: ClusterId,
+    /// Record epoch; grows when an appliance's store was restored.
+    pub epoch: u64,
+    /// Strictly grows within an epoch, per node; never used twice.
+    pub counter: u64,
+    /// The nonce that the node drew for this boot.
+    pub boot_nonce: [u8; 16],
+}
+
+/// What a record says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Payload {
+    /// Answer to the node's question whether it may run at all.
+    Standing(Standing),
+    /// The node's whole intended configuration.
+    Config(NodeConfig),
+}
+
+/// The appliance's judgement of image and delegation; a diskless node has no clock of its own to judge
+/// expiry by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// Seconds since 1970 by the appliance's clock.
+    pub unix_time_s: u64,
+    /// SHA-256 of the manifest bytes that the node reported.
+    pub manifest_digest: BlobDigest,
+    /// Version of the delegation that the node reported.
+    pub delegation_version: u64,
+    /// The judgement.
+    pub verdict: Verdict,
+}
+
+/// May the image run here?
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Verdict {
+    /// Yes.
+    Good,
+    /// Approval is missing: no record will come, the node waits.
+    Quarantined,
+    /// The image was revoked.
+    Revoked,
+    /// The manifest has expired.
+    Expired,
+}
+
+/// All that a node is meant to do.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeConfig {
+    /// Name that the operator sees.
+    pub name: String,
+    /// Virtual servers of this node. One that is absent is to be stopped and forgotten.
+    pub servers: Vec<VsSpec>,
+}
+
+/// A blob by digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlobRef {
+    /// SHA-256.
+    pub digest: BlobDigest,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// One virtual server as intended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VsSpec {
+    /// Identity.
+    pub id: VsId,
+    /// Name, for logs.
+    pub name: String,
+    /// Grows with each change of this server's definition or intent.
+    pub generation: u64,
+    /// Grows when the guest is to be started afresh (start after stop, reset).
+    pub instance: u64,
+    /// Whether it should run.
+    pub desired: Desired,
+    /// Processors, 1–32.
+    pub vcpus: u16,
+    /// Memory, MiB.
+    pub memory_mib: u32,
+    /// Linux bzImage.
+    pub kernel: BlobRef,
+    /// Initial ram disk.
+    pub initrd: Option<BlobRef>,
+    /// Kernel command line, added to what the monitor needs.
+    pub append: String,
+    /// Network interfaces by MAC, at most 4.
+    pub macs: Vec<[u8; 6]>,
+}
+
+/// Intended run state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Desired {
+    /// Off.
+    Stopped,
+    /// On.
+    Running,
+}

@@ -1,0 +1,1 @@
+//! The lab: emulated wire, namespaces, QEMU nodes, serial capture, artifacts

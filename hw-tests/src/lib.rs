@@ -1,0 +1,1 @@
+//! Whole-node tests: power-on, boot, guests, faults

@@ -1,0 +1,1 @@
+//! Recipes: the node image and guest images

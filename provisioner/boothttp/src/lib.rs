@@ -1,0 +1,1 @@
+//! HTTP boot: content by digest with Range

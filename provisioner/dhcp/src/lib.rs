@@ -1,0 +1,1 @@
+//! DHCP: full server, proxyDHCP, relay; sans-IO sessions and their engine

@@ -1,0 +1,1 @@
+//! The appliance's API, agent endpoint and reconciler

@@ -1,0 +1,1 @@
+//! The appliance's durable store: leases, nodes, virtual servers, counters, history

@@ -1,0 +1,1 @@
+//! TFTP: sans-IO transfers and their engine

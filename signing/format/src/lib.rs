@@ -1,0 +1,1 @@
+//! Manifest, delegation and root set: parse and verify, no_std

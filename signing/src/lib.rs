@@ -1,0 +1,1 @@
+//! Key custody and the image signing workflow
