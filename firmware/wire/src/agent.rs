@@ -28,6 +28,12 @@ pub const NOISE_PROLOGUE: &[u8] = b"weft agent v1";
 pub const PROTOCOL: u16 = 1;
 /// Largest plain text of a transport message, bytes.
 pub const MAX_MESSAGE: usize = 20 * 1024;
+/// Most bytes of guest console output in one message.
+pub const MAX_CONSOLE_OUTPUT: usize = 4096;
+/// Most bytes of console input in one message.
+pub const MAX_CONSOLE_INPUT: usize = 1024;
+/// Longest text for a person (reasons, events), bytes.
+pub const MAX_TEXT: usize = 1024;
 /// Heartbeat interval, milliseconds.
 pub const HEARTBEAT_MS: u64 = 1000;
 /// A side that heard nothing for so long closes the connection, milliseconds.

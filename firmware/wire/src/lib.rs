@@ -1,6 +1,7 @@
 //! Every record and message between node and appliance.
 //!
 //! - [`agent`]: messages of the agent channel (Noise over TCP, length-prefixed frames);
+//! - [`codec`]: bounded, canonical encoding of them;
 //! - [`record`]: signed configuration records and their envelope;
 //! - [`ports`]: the well-known ports.
 //!
@@ -10,6 +11,7 @@
 extern crate alloc;
 
 pub mod agent;
+pub mod codec;
 pub mod record;
 
 /// Ports of an appliance, as seen by nodes. A delegation may name others.
