@@ -1,1 +1,58 @@
-//! Recipes: the node image and guest images
+//! Recipes of images that run *on* Weft: guests made from Debian packages, by package name.
+//!
+//! A recipe downloads packages with `apt-get download`, unpacks them with `dpkg -x` into a work folder, and
+//! never installs anything. Initial ram disks are written by [`cpio`], byte for byte the same from the same
+//! inputs. The node image itself is assembled by `netboot/`.
+//!
+//! - [`guest`]: Debian's kernel with busybox, the guest of the lab;
+//! - [`cpio`]: a deterministic writer of the kernel's ram-disk format;
+//! - [`modules`]: which kernel modules, in which order;
+//! - [`packages`]: fetching and unpacking.
+
+pub mod cpio;
+pub mod guest;
+pub mod modules;
+pub mod packages;
+
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+/// Why a recipe failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file could not be read or written.
+    #[error("{path}: {source}")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// A program could not be started or failed.
+    #[error("{program}: {what}")]
+    Program {
+        /// Its name.
+        program: String,
+        /// What it said.
+        what: String,
+    },
+    /// A package's contents are not what the recipe expects.
+    #[error("{0}")]
+    Unexpected(String),
+}
+
+impl Error {
+    pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Error + '_ {
+        move |source| Error::Io { path: path.to_path_buf(), source }
+    }
+}
+
+/// SHA-256 as lower-case hexadecimal digits.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(64);
+    for byte in Sha256::digest(bytes) {
+        text.push_str(&format!("{byte:02x}"));
+    }
+    text
+}
