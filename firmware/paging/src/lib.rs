@@ -1,1 +1,19 @@
-//! Nested page tables and guest page walks over a frame store
+//! Nested page tables and guest page walks. Pure: table frames are reached through
+//! [`FrameStore`](weft_platform::FrameStore), guest memory through
+//! [`GuestMemory`](weft_platform::GuestMemory).
+//!
+//! - [`nested`]: guest physical to host physical, the tables that the processor walks.
+//! - [`walk`]: guest virtual to guest physical, the tables that the guest wrote, for fetching an
+//!   instruction that the monitor must decode.
+#![no_std]
+
+pub mod nested;
+pub mod walk;
+
+pub use nested::{MapError, Mapping, NestedTables, PageSize, Rights};
+pub use walk::{Privilege, Translation, WalkAccess, WalkError, WalkState, fetch, translate};
+
+#[cfg(test)]
+extern crate std;
+#[cfg(test)]
+pub(crate) mod fake;
