@@ -30,10 +30,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
-        let (head, rest) = self
-            .rest
-            .split_first_chunk::<N>()
-            .ok_or(Malformed::Short)?;
+        let (head, rest) = self.rest.split_first_chunk::<N>().ok_or(Malformed::Short)?;
         self.rest = rest;
         Ok(*head)
     }
@@ -56,11 +53,7 @@ impl<'a> Reader<'a> {
 
     /// Takes `len` bytes that must all be zero.
     pub(crate) fn zeros(&mut self, len: usize) -> Result<(), Malformed> {
-        if all_zero(self.take(len)?) {
-            Ok(())
-        } else {
-            Err(Malformed::NotZero)
-        }
+        if all_zero(self.take(len)?) { Ok(()) } else { Err(Malformed::NotZero) }
     }
 }
 

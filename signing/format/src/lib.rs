@@ -31,6 +31,14 @@ pub mod roots;
 pub mod signatures;
 mod validity;
 
+#[cfg(feature = "alloc")]
+pub mod delegation;
+#[cfg(feature = "records")]
+pub mod gate;
+#[cfg(feature = "records")]
+pub mod record;
+#[cfg(feature = "alloc")]
+pub mod revocation;
 
 pub use digest::{KeyId, key_id, sha256};
 #[cfg(feature = "dalek")]
@@ -41,6 +49,14 @@ pub use roots::{RootError, RootSet};
 pub use signatures::SignatureError;
 pub use validity::ValidityError;
 
+#[cfg(feature = "alloc")]
+pub use delegation::{Appliance, Delegation, DelegationError, verify_delegation};
+#[cfg(feature = "records")]
+pub use gate::RecordGate;
+#[cfg(feature = "records")]
+pub use record::{RecordError, verify_record};
+#[cfg(feature = "alloc")]
+pub use revocation::{Revocations, verify_revocations};
 
 /// Tag that opens a signed manifest.
 pub const MANIFEST_TAG: &[u8; 16] = b"weft manifest v1";

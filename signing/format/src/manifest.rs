@@ -126,18 +126,14 @@ impl BuildId {
     /// Checks and keeps a build id.
     pub fn new(text: &str) -> Result<Self, ManifestError> {
         let mut bytes = [0; MAX_BUILD_ID];
-        let slot = bytes
-            .get_mut(..text.len())
-            .ok_or(ManifestError::BuildId)?;
+        let slot = bytes.get_mut(..text.len()).ok_or(ManifestError::BuildId)?;
         slot.copy_from_slice(text.as_bytes());
         let len = u8::try_from(text.len()).map_err(|_| ManifestError::BuildId)?;
         Self::from_padded(bytes, len)
     }
 
     fn from_padded(bytes: [u8; MAX_BUILD_ID], len: u8) -> Result<Self, ManifestError> {
-        let (text, padding) = bytes
-            .split_at_checked(usize::from(len))
-            .ok_or(ManifestError::BuildId)?;
+        let (text, padding) = bytes.split_at_checked(usize::from(len)).ok_or(ManifestError::BuildId)?;
         if text.is_empty() || !text.iter().all(u8::is_ascii_graphic) || !all_zero(padding) {
             return Err(ManifestError::BuildId);
         }
@@ -199,13 +195,9 @@ impl Manifest {
         writer.put(&self.image_size.to_le_bytes());
         writer.put(&self.image_digest);
         writer.put(&self.payload_digest);
-        for number in [
-            self.generation,
-            self.least_generation,
-            self.not_before,
-            self.expiry,
-            self.root_version,
-        ] {
+        for number in
+            [self.generation, self.least_generation, self.not_before, self.expiry, self.root_version]
+        {
             writer.put(&number.to_le_bytes());
         }
         writer.put(&self.build_id.bytes);
@@ -279,37 +271,25 @@ impl<'a> ManifestSection<'a> {
         if all_zero(section) {
             return Err(ManifestError::Absent);
         }
-        let (body, rest) = section
-            .split_first_chunk::<BODY_SIZE>()
-            .ok_or(ManifestError::Malformed)?;
+        let (body, rest) = section.split_first_chunk::<BODY_SIZE>().ok_or(ManifestError::Malformed)?;
         let manifest = Manifest::decode(body)?;
         let (signatures, padding) =
             SignatureList::parse(rest, MAX_SIGNATURES).map_err(ManifestError::Signatures)?;
         if !all_zero(padding) {
             return Err(ManifestError::Trailing);
         }
-        Ok(Self {
-            body,
-            manifest,
-            signatures,
-        })
+        Ok(Self { body, manifest, signatures })
     }
 
     /// Checks root set version and signatures; nothing of the image and no floor.
-    pub fn verify(
-        &self,
-        roots: &RootSet,
-        verifier: &impl Verifier,
-    ) -> Result<Manifest, ManifestError> {
+    pub fn verify(&self, roots: &RootSet, verifier: &impl Verifier) -> Result<Manifest, ManifestError> {
         if self.manifest.root_version != roots.version() {
             return Err(ManifestError::RootVersion {
                 ours: roots.version(),
                 theirs: self.manifest.root_version,
             });
         }
-        self.signatures
-            .check(self.body, roots, verifier)
-            .map_err(ManifestError::Signatures)?;
+        self.signatures.check(self.body, roots, verifier).map_err(ManifestError::Signatures)?;
         Ok(self.manifest)
     }
 }
@@ -327,10 +307,7 @@ pub fn verify_manifest(
 ) -> Result<Manifest, ManifestError> {
     let manifest = ManifestSection::parse(section)?.verify(roots, verifier)?;
     if manifest.generation < floor {
-        return Err(ManifestError::BelowFloor {
-            generation: manifest.generation,
-            floor,
-        });
+        return Err(ManifestError::BelowFloor { generation: manifest.generation, floor });
     }
     if manifest.payload_digest != *payload_digest {
         return Err(ManifestError::PayloadDigest);
@@ -357,10 +334,7 @@ pub fn verify_image(
 pub fn check_file(file: &[u8], manifest: &Manifest) -> Result<(), ManifestError> {
     let found = pe::image_size(file).map_err(ManifestError::Image)?;
     if found != manifest.image_size {
-        return Err(ManifestError::ImageSize {
-            found,
-            signed: manifest.image_size,
-        });
+        return Err(ManifestError::ImageSize { found, signed: manifest.image_size });
     }
     let digest = pe::image_digest(file).map_err(ManifestError::Image)?;
     if digest != manifest.image_digest {

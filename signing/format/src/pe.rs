@@ -193,18 +193,14 @@ impl Section {
     /// Where it lies in the file, padding included.
     fn file_range(&self) -> Result<core::ops::Range<usize>, PeError> {
         let start = to_usize(self.file_offset)?;
-        let end = start
-            .checked_add(to_usize(self.file_size)?)
-            .ok_or(PeError::Short)?;
+        let end = start.checked_add(to_usize(self.file_size)?).ok_or(PeError::Short)?;
         Ok(start..end)
     }
 
     /// Where its bytes in memory lie in the file, padding left out.
     pub fn content_range(&self) -> Result<core::ops::Range<usize>, PeError> {
         let start = to_usize(self.file_offset)?;
-        let end = start
-            .checked_add(to_usize(self.virtual_size)?)
-            .ok_or(PeError::Short)?;
+        let end = start.checked_add(to_usize(self.virtual_size)?).ok_or(PeError::Short)?;
         Ok(start..end)
     }
 }
@@ -220,7 +216,7 @@ fn image_end(len: usize, certificates: u32, size: u32) -> Result<usize, PeError>
     }
     let start = to_usize(certificates)?;
     let end = start.checked_add(to_usize(size)?);
-    if size == 0 || certificates % 8 != 0 || end != Some(len) {
+    if size == 0 || !certificates.is_multiple_of(8) || end != Some(len) {
         return Err(PeError::Certificates);
     }
     Ok(start)
@@ -270,9 +266,6 @@ pub fn image_digest(file: &[u8]) -> Result<[u8; 32], PeError> {
         }
         position = range.end;
     }
-    hash.update(
-        file.get(position..headers.image_end)
-            .ok_or(PeError::Overlap)?,
-    );
+    hash.update(file.get(position..headers.image_end).ok_or(PeError::Overlap)?);
     Ok(hash.finalize().into())
 }

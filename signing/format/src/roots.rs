@@ -114,9 +114,7 @@ impl RootSet {
         let n = u8::try_from(keys.len()).unwrap_or(u8::MAX);
         let k = u8::try_from(k).unwrap_or(u8::MAX);
         let mut all = [[0; 32]; MAX_KEYS];
-        let used = all
-            .get_mut(..keys.len())
-            .ok_or(RootError::Threshold { k, n })?;
+        let used = all.get_mut(..keys.len()).ok_or(RootError::Threshold { k, n })?;
         used.copy_from_slice(keys);
         used.sort_unstable();
         Self::check(version, k, n, if lab { FLAG_LAB } else { 0 }, all)
@@ -125,21 +123,13 @@ impl RootSet {
     /// Parses a root set that fills `bytes` wholly.
     pub fn parse(bytes: &[u8]) -> Result<Self, RootError> {
         let (set, rest) = Self::parse_prefix(bytes)?;
-        if rest.is_empty() {
-            Ok(set)
-        } else {
-            Err(RootError::Trailing(rest.len()))
-        }
+        if rest.is_empty() { Ok(set) } else { Err(RootError::Trailing(rest.len())) }
     }
 
     /// Parses a root set at the front of a zero-padded section of an image.
     pub fn parse_padded(bytes: &[u8]) -> Result<Self, RootError> {
         let (set, rest) = Self::parse_prefix(bytes)?;
-        if crate::bytes::all_zero(rest) {
-            Ok(set)
-        } else {
-            Err(RootError::Trailing(rest.len()))
-        }
+        if crate::bytes::all_zero(rest) { Ok(set) } else { Err(RootError::Trailing(rest.len())) }
     }
 
     fn parse_prefix(bytes: &[u8]) -> Result<(Self, &[u8]), RootError> {
@@ -155,31 +145,21 @@ impl RootSet {
         let flags = reader.u32()?;
         let version = reader.u64()?;
         let mut keys = [[0; 32]; MAX_KEYS];
-        let used = keys
-            .get_mut(..usize::from(n))
-            .ok_or(RootError::Threshold { k, n })?;
+        let used = keys.get_mut(..usize::from(n)).ok_or(RootError::Threshold { k, n })?;
         for key in used {
             *key = reader.array()?;
         }
         Ok((Self::check(version, k, n, flags, keys)?, reader.rest()))
     }
 
-    fn check(
-        version: u64,
-        k: u8,
-        n: u8,
-        flags: u32,
-        keys: [[u8; 32]; MAX_KEYS],
-    ) -> Result<Self, RootError> {
+    fn check(version: u64, k: u8, n: u8, flags: u32, keys: [[u8; 32]; MAX_KEYS]) -> Result<Self, RootError> {
         if flags & !FLAG_LAB != 0 {
             return Err(RootError::Flags(flags));
         }
         if version == 0 {
             return Err(RootError::Version);
         }
-        let used = keys
-            .get(..usize::from(n))
-            .ok_or(RootError::Threshold { k, n })?;
+        let used = keys.get(..usize::from(n)).ok_or(RootError::Threshold { k, n })?;
         if k == 0 || k > n {
             return Err(RootError::Threshold { k, n });
         }
@@ -197,14 +177,7 @@ impl RootSet {
                 *slot = id;
             }
         }
-        Ok(Self {
-            version,
-            k,
-            n,
-            flags,
-            keys,
-            ids,
-        })
+        Ok(Self { version, k, n, flags, keys, ids })
     }
 
     /// Writes the set; returns the bytes of `out` used.
@@ -254,30 +227,19 @@ impl RootSet {
 
     /// The key with this id.
     pub fn key(&self, id: KeyId) -> Option<&[u8; 32]> {
-        let position = self
-            .ids
-            .iter()
-            .take(usize::from(self.n))
-            .position(|known| *known == id)?;
+        let position = self.ids.iter().take(usize::from(self.n)).position(|known| *known == id)?;
         self.keys.get(position)
     }
 
     /// Verifies a rotation that starts from this set, and returns the new one.
-    pub fn verify_rotation(
-        &self,
-        rotation: &[u8],
-        verifier: &impl Verifier,
-    ) -> Result<Self, RootError> {
+    pub fn verify_rotation(&self, rotation: &[u8], verifier: &impl Verifier) -> Result<Self, RootError> {
         let rotation = Rotation::parse(rotation)?;
         let new = rotation.new_set;
         if rotation.previous != self.digest() {
             return Err(RootError::OtherSet);
         }
         if self.version.checked_add(1) != Some(new.version) {
-            return Err(RootError::NotNext {
-                old: self.version,
-                new: new.version,
-            });
+            return Err(RootError::NotNext { old: self.version, new: new.version });
         }
         if self.is_lab() != new.is_lab() {
             return Err(RootError::LabChange);
@@ -315,16 +277,11 @@ impl<'a> Rotation<'a> {
         let (new_set, rest) = RootSet::parse_prefix(reader.rest())?;
         let message_size = bytes.len().saturating_sub(rest.len());
         let message = bytes.get(..message_size).ok_or(RootError::Malformed)?;
-        let (signatures, rest) = SignatureList::parse(rest, MAX_ROTATION_SIGNATURES)
-            .map_err(RootError::Signatures)?;
+        let (signatures, rest) =
+            SignatureList::parse(rest, MAX_ROTATION_SIGNATURES).map_err(RootError::Signatures)?;
         if !rest.is_empty() {
             return Err(RootError::Trailing(rest.len()));
         }
-        Ok(Self {
-            message,
-            previous,
-            new_set,
-            signatures,
-        })
+        Ok(Self { message, previous, new_set, signatures })
     }
 }

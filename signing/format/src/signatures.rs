@@ -102,10 +102,7 @@ impl<'a> SignatureList<'a> {
     pub fn iter(&self) -> impl Iterator<Item = Signature> + use<'a> {
         self.entries.chunks_exact(ENTRY_SIZE).filter_map(|entry| {
             let (key_id, signature) = entry.split_first_chunk::<8>()?;
-            Some(Signature {
-                key_id: KeyId(*key_id),
-                signature: *signature.first_chunk::<64>()?,
-            })
+            Some(Signature { key_id: KeyId(*key_id), signature: *signature.first_chunk::<64>()? })
         })
     }
 
@@ -151,10 +148,7 @@ impl<'a> SignatureList<'a> {
 
     /// Checks that enough holders of a set signed.
     pub(crate) fn check_threshold(&self, roots: &RootSet) -> Result<(), SignatureError> {
-        let have = self
-            .iter()
-            .filter(|entry| roots.key(entry.key_id).is_some())
-            .count();
+        let have = self.iter().filter(|entry| roots.key(entry.key_id).is_some()).count();
         let need = roots.threshold();
         if self.is_empty() {
             Err(SignatureError::Unsigned)
