@@ -1,0 +1,56 @@
+//! What can go wrong in the store.
+
+use std::path::PathBuf;
+
+/// Why the store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The data folder cannot be written.
+    #[error("cannot write to {}", path.display())]
+    Folder {
+        /// Folder or file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Another appliance has it.
+    #[error("another appliance runs on {}", .0.display())]
+    InUse(PathBuf),
+    /// The data was written by a later version.
+    #[error("the data has schema version {found}, and this program knows {known}")]
+    Newer {
+        /// Version of the data.
+        found: i64,
+        /// Version of this program.
+        known: i64,
+    },
+    /// A name or key is taken.
+    #[error("already taken: {0}")]
+    Taken(String),
+    /// A row does not hold what its type says.
+    #[error("the row {key} of {table} is damaged")]
+    Damaged {
+        /// Table.
+        table: &'static str,
+        /// Key.
+        key: String,
+    },
+    /// A number is used up.
+    #[error("{0} is exhausted")]
+    Exhausted(&'static str),
+    /// The database refused.
+    #[error("database: {0}")]
+    Database(String),
+}
+
+impl From<hiqlite::Error> for StoreError {
+    fn from(error: hiqlite::Error) -> Self {
+        let text = error.to_string();
+        if text.contains("UNIQUE constraint") || matches!(error, hiqlite::Error::ConstraintViolation(_)) {
+            Self::Taken(text)
+        } else {
+            Self::Database(text)
+        }
+    }
+}
