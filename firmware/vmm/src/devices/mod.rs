@@ -1,0 +1,9 @@
+//! Device models. Pure: ports and registers in, interrupt levels and bytes out.
+//!
+//! - [`uart`]: the 16550 serial console.
+//! - [`ioapic`]: interrupt pins to messages.
+//! - [`ring`]: bounded output, numbered so that gaps show.
+
+pub mod ioapic;
+pub mod ring;
+pub mod uart;
