@@ -10,6 +10,7 @@
 //! | `GET /api/v1/nodes`, `GET /api/v1/nodes/{name}` | [`Node`]; `{name}` is a name, id or unique id prefix |
 //! | `POST /api/v1/nodes/{name}/approve` `{fingerprint}` | the fingerprint must match |
 //! | `POST /api/v1/nodes/{name}/reboot`, `DELETE /api/v1/nodes/{name}` | forget |
+//! | `POST /api/v1/nodes/{name}/push` | sign the node's configuration record anew and send it |
 //! | `GET /api/v1/nodes/{name}/log?lines=N` | [`LogEntry`] |
 //! | `GET /api/v1/vs`, `POST /api/v1/vs` [`VsCreate`], `GET|DELETE /api/v1/vs/{name}` | [`Vs`] |
 //! | `POST /api/v1/vs/{name}/start`, `…/stop`, `…/reset` | |

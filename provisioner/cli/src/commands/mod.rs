@@ -1,0 +1,119 @@
+//! The verbs.
+
+mod image;
+mod node;
+mod session;
+mod vs;
+
+use std::io;
+
+use hyper::Method;
+use weft_api::{ApplianceConfig, Event, Finding, Node};
+
+use crate::args::{Cli, Command, Config, Event as EventVerb};
+use crate::client::{Client, Payload, segment};
+use crate::error::CliError;
+use crate::events;
+use crate::output::{Column, Output};
+use crate::settings::Settings;
+use crate::when;
+
+/// What every verb has at hand.
+pub(crate) struct Context {
+    pub(crate) client: Client,
+    pub(crate) output: Output,
+}
+
+/// Runs one command.
+pub(crate) async fn run(cli: Cli) -> Result<(), CliError> {
+    let output = Output { format: cli.global.output, quiet: cli.global.quiet };
+    let context = || -> Result<Context, CliError> {
+        Ok(Context { client: Client::new(&Settings::resolve(&cli.global)?)?, output })
+    };
+    match &cli.command {
+        Command::Completion { shell } => completion(*shell),
+        Command::Login(verb) => session::login(&Settings::resolve(&cli.global)?, output, verb).await,
+        Command::Logout => session::logout(&Settings::resolve(&cli.global)?, output).await,
+        Command::Passwd(verb) => session::passwd(&context()?, verb).await,
+        Command::Node(verb) => node::run(&context()?, verb).await,
+        Command::Vs(verb) => vs::run(&context()?, verb).await,
+        Command::Image(verb) => image::run(&context()?, verb).await,
+        Command::Config(verb) => config(&context()?, verb).await,
+        Command::Event(verb) => event(&context()?, verb).await,
+        Command::Doctor => doctor(&context()?).await,
+    }
+}
+
+fn completion(shell: clap_complete::Shell) -> Result<(), CliError> {
+    let name = shell.to_string();
+    let shells = clap_complete::env::Shells::builtins();
+    let writer = shells
+        .completer(&name)
+        .ok_or_else(|| CliError::usage(format!("no completion for {name}"), "known: bash, elvish, fish, powershell, zsh"))?;
+    writer
+        .write_registration("COMPLETE", "weft", "weft", "weft", &mut io::stdout().lock())
+        .map_err(|source| CliError::Io { what: "standard output".into(), source })
+}
+
+async fn config(context: &Context, verb: &Config) -> Result<(), CliError> {
+    match verb {
+        Config::Show => context.output.one(&context.client.get::<ApplianceConfig>("/api/v1/config").await?),
+        Config::Push { nodes } => {
+            let names = if nodes.is_empty() {
+                let all: Vec<Node> = context.client.get("/api/v1/nodes").await?;
+                all.into_iter().filter(|node| node.state == "ready").map(|node| node.name).collect()
+            } else {
+                nodes.clone()
+            };
+            if names.is_empty() {
+                context.output.note("no node is ready; see weft node list");
+            }
+            for name in &names {
+                let path = format!("/api/v1/nodes/{}/push", segment(name));
+                context.client.change(Method::POST, &path, Payload::None).await?;
+                context.output.note(&format!("sent to {name}"));
+            }
+            Ok(())
+        }
+    }
+}
+
+fn event_columns() -> [Column<Event>; 7] {
+    [
+        Column { title: "SEQ", wide: false, cell: |event| event.seq.to_string() },
+        Column { title: "AT", wide: false, cell: |event| when::short(&event.at) },
+        Column { title: "STATE", wide: false, cell: |event| event.state.clone() },
+        Column { title: "NAME", wide: false, cell: |event| event.name.clone() },
+        Column { title: "NODE", wide: false, cell: |event| event.node.clone() },
+        Column { title: "VS", wide: false, cell: |event| event.vs.clone() },
+        Column { title: "TEXT", wide: false, cell: |event| event.text.clone() },
+    ]
+}
+
+async fn event(context: &Context, verb: &EventVerb) -> Result<(), CliError> {
+    let EventVerb::List { after, limit, follow } = verb;
+    if *follow {
+        return events::follow(&context.client, context.output, after.unwrap_or(0)).await;
+    }
+    let after = after.map(|seq| format!("after={seq}&")).unwrap_or_default();
+    let items: Vec<Event> = context.client.get(&format!("/api/v1/events?{after}limit={limit}")).await?;
+    context.output.list(&items, &event_columns(), "nothing happened yet")
+}
+
+fn finding_columns() -> [Column<Finding>; 4] {
+    [
+        Column { title: "STATE", wide: false, cell: |finding| finding.state.clone() },
+        Column { title: "NAME", wide: false, cell: |finding| finding.name.clone() },
+        Column { title: "SEEN", wide: false, cell: |finding| finding.text.clone() },
+        Column { title: "NEXT", wide: false, cell: |finding| finding.next.clone() },
+    ]
+}
+
+async fn doctor(context: &Context) -> Result<(), CliError> {
+    let findings: Vec<Finding> = context.client.get("/api/v1/doctor").await?;
+    context.output.list(&findings, &finding_columns(), "nothing to report")?;
+    match findings.iter().filter(|finding| finding.state == "fail").count() {
+        0 => Ok(()),
+        failures => Err(CliError::Findings(failures)),
+    }
+}

@@ -1,0 +1,88 @@
+//! `login`, `logout`, `passwd`.
+
+use hyper::Method;
+use serde::Deserialize;
+
+use super::Context;
+use crate::args::{Login, Passwd};
+use crate::client::{Client, Payload};
+use crate::error::CliError;
+use crate::output::Output;
+use crate::prompt;
+use crate::settings::Settings;
+
+#[derive(Deserialize)]
+struct Session {
+    token: String,
+    #[serde(default)]
+    must_change: bool,
+}
+
+/// Logs in, changes a first password where asked, and keeps the token.
+pub(super) async fn login(settings: &Settings, output: Output, verb: &Login) -> Result<(), CliError> {
+    let mut client = Client::new(settings)?;
+    client.token = None;
+    let password = prompt::password(verb.password_file.as_deref(), "password", "--password-file")?;
+    let body = serde_json::json!({ "user": verb.user, "password": password });
+    let session: Session = client.answer(Method::POST, "/api/v1/login", Payload::Json(body)).await?;
+    if session.token.is_empty() || session.token.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return Err(CliError::Answer { what: "POST /api/v1/login".into(), why: "the token is not a word".into() });
+    }
+    settings.keep_token(&session.token)?;
+    client.token = Some(session.token);
+    if let Some(name) = &verb.save {
+        let path = settings.save(name)?;
+        output.note(&format!("profile {name} is now the default in {}", path.display()));
+    }
+    output.note(&format!("logged in as {}; the token is in {}", verb.user, settings.token_file.display()));
+    if !session.must_change {
+        return Ok(());
+    }
+    if verb.new_password_file.is_none() && !prompt::can_ask() {
+        output.note("this password must be changed before anything else works: weft passwd");
+        return Ok(());
+    }
+    let new = new_password(verb.new_password_file.as_deref())?;
+    change(&client, &password, &new).await?;
+    output.note("the password is changed");
+    Ok(())
+}
+
+/// Ends the session. The token is removed even where the appliance is away.
+pub(super) async fn logout(settings: &Settings, output: Output) -> Result<(), CliError> {
+    let client = Client::new(settings)?;
+    let told = match client.token {
+        None => Ok(()),
+        Some(_) => client.change(Method::POST, "/api/v1/logout", Payload::None).await,
+    };
+    settings.drop_token()?;
+    match told {
+        // An expired session is as good as ended.
+        Err(CliError::Refused(problem)) if problem.status == 401 => {}
+        other => other?,
+    }
+    output.note("logged out");
+    Ok(())
+}
+
+/// Changes the password.
+pub(super) async fn passwd(context: &Context, verb: &Passwd) -> Result<(), CliError> {
+    let old = prompt::password(verb.old_password_file.as_deref(), "present password", "--old-password-file")?;
+    let new = new_password(verb.new_password_file.as_deref())?;
+    change(&context.client, &old, &new).await?;
+    context.output.note("the password is changed");
+    Ok(())
+}
+
+fn new_password(file: Option<&std::path::Path>) -> Result<String, CliError> {
+    let new = prompt::password(file, "new password", "--new-password-file")?;
+    if file.is_none() && prompt::password(None, "new password again", "--new-password-file")? != new {
+        return Err(CliError::usage("the two differ", "try again: weft passwd"));
+    }
+    Ok(new)
+}
+
+async fn change(client: &Client, old: &str, new: &str) -> Result<(), CliError> {
+    let body = serde_json::json!({ "old": old, "new": new });
+    client.change(Method::POST, "/api/v1/password", Payload::Json(body)).await
+}

@@ -1,0 +1,60 @@
+//! Completion of live names. It asks the appliance of the environment or the default profile, for one second at
+//! most, and stays silent when there is no answer: a shell is no place for errors.
+
+use std::ffi::OsStr;
+use std::time::Duration;
+
+use clap_complete::engine::CompletionCandidate;
+use serde::Deserialize;
+
+use crate::args::Global;
+use crate::client::Client;
+use crate::settings::Settings;
+
+#[derive(Deserialize)]
+struct Named {
+    name: String,
+    state: String,
+    #[serde(default)]
+    digest: String,
+}
+
+/// Names of nodes.
+pub(crate) fn nodes(current: &OsStr) -> Vec<CompletionCandidate> {
+    candidates(current, "/api/v1/nodes", |item| item.name.clone())
+}
+
+/// Names of virtual servers.
+pub(crate) fn servers(current: &OsStr) -> Vec<CompletionCandidate> {
+    candidates(current, "/api/v1/vs", |item| item.name.clone())
+}
+
+/// Digests of images.
+pub(crate) fn images(current: &OsStr) -> Vec<CompletionCandidate> {
+    candidates(current, "/api/v1/images", |item| item.digest.clone())
+}
+
+fn candidates(current: &OsStr, path: &str, value: fn(&Named) -> String) -> Vec<CompletionCandidate> {
+    let Some(prefix) = current.to_str() else { return Vec::new() };
+    let items = live(path).unwrap_or_default();
+    let fits = |item: &Named| value(item).starts_with(prefix);
+    items
+        .iter()
+        .filter(|item| fits(item))
+        .map(|item| CompletionCandidate::new(value(item)).help(Some(format!("{} {}", item.name, item.state).into())))
+        .collect()
+}
+
+fn live(path: &str) -> Option<Vec<Named>> {
+    let env = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let global = Global {
+        url: env("WEFT_URL"),
+        ca: env("WEFT_CA"),
+        token_file: env("WEFT_TOKEN_FILE").map(Into::into),
+        profile: env("WEFT_PROFILE"),
+        ..Global::default()
+    };
+    let client = Client::new(&Settings::resolve(&global).ok()?).ok()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+    runtime.block_on(async { tokio::time::timeout(Duration::from_secs(1), client.get(path)).await.ok()?.ok() })
+}
