@@ -50,12 +50,28 @@ pub fn set_cmdline(handoff: &mut Handoff, text: &[u8]) {
     handoff.cmdline_len = u16::try_from(len).unwrap_or(0);
 }
 
+/// The value of the first word `key=value` of a command line.
+fn cmdline_value<'a>(cmdline: &'a [u8], key: &str) -> Option<&'a str> {
+    let mut words = cmdline.split(|byte| byte.is_ascii_whitespace());
+    let value = words.find_map(|word| word.strip_prefix(key.as_bytes())?.strip_prefix(b"="))?;
+    core::str::from_utf8(value).ok()
+}
+
 /// Reads `key=a.b.c.d` from a command line.
 pub fn cmdline_ipv4(cmdline: &[u8], key: &str) -> Option<[u8; 4]> {
-    let words = cmdline.split(|byte| byte.is_ascii_whitespace());
-    let value = words.filter_map(|word| word.strip_prefix(key.as_bytes())?.strip_prefix(b"=")).next()?;
-    let address: core::net::Ipv4Addr = core::str::from_utf8(value).ok()?.parse().ok()?;
+    let address: core::net::Ipv4Addr = cmdline_value(cmdline, key)?.parse().ok()?;
     Some(address.octets())
+}
+
+/// Reads `key=aa:bb:cc:dd:ee:ff` from a command line.
+pub fn cmdline_mac(cmdline: &[u8], key: &str) -> Option<[u8; 6]> {
+    let mut mac = [0; 6];
+    let mut parts = cmdline_value(cmdline, key)?.split(':');
+    for byte in &mut mac {
+        let part = parts.next().filter(|part| part.len() == 2)?;
+        *byte = u8::from_str_radix(part, 16).ok()?;
+    }
+    parts.next().is_none().then_some(mac)
 }
 
 /// `out` is shorter than a hand-off.

@@ -16,5 +16,7 @@ pub mod load;
 pub mod multiboot;
 pub mod paging;
 pub mod phys;
+pub mod refuse;
 pub mod regions;
 pub mod tables;
+pub mod verify;

@@ -10,6 +10,7 @@ use weft_types::PAGE_SIZE;
 use weft_types::handoff::{DVMM_BASE, Handoff, MANIFEST_SIZE, PHYSMAP_BASE};
 
 use crate::elf::{Dvmm, ElfError};
+use crate::handoff::encode;
 use crate::paging::{PageSize, PagingError, Rights, Tables};
 
 /// Bytes of the boot stack.
@@ -187,6 +188,24 @@ pub fn load(inputs: &Inputs<'_>, plan: &Plan, base: u64, arena: &mut [u8]) -> Re
         manifest: base + plan.manifest,
         root_set: base + plan.root_set,
     })
+}
+
+impl Loaded {
+    /// Fills in the hand-off's addresses.
+    pub fn describe(&self, handoff: &mut Handoff, root_set_size: usize) {
+        handoff.page_table = self.page_table;
+        handoff.dvmm_base = self.dvmm_base;
+        handoff.dvmm_size = self.dvmm_size;
+        handoff.manifest = self.manifest;
+        handoff.root_set = self.root_set;
+        handoff.root_set_size = root_set_size as u64;
+    }
+
+    /// Writes the hand-off to its place in the arena at `base`.
+    pub fn write_handoff(&self, handoff: &Handoff, base: u64, arena: &mut [u8]) -> Result<(), LoadError> {
+        let offset = self.handoff.checked_sub(base).ok_or(LoadError::Arena)?;
+        encode(handoff, part(arena, offset, size_of::<Handoff>())?).map_err(|_| LoadError::Arena)
+    }
 }
 
 fn map_all(inputs: &Inputs<'_>, base: u64, tables: &mut Tables<'_>) -> Result<(), PagingError> {

@@ -1,0 +1,7 @@
+//! Joining the parts into one file.
+//!
+//! The output depends on the inputs alone: no time stamps, no paths, zero padding.
+
+mod bios;
+
+pub use bios::{BiosError, bios};
