@@ -129,3 +129,15 @@ impl GuestMemory for Memory {
         Ok(was)
     }
 }
+
+/// Runs `operation` again for each page that it needs, granting the page; fails if it never ends.
+pub(crate) fn with_pages<T>(mem: &Memory, mut operation: impl FnMut() -> Result<T, MemError>) -> T {
+    for _ in 0..100_000 {
+        match operation() {
+            Ok(value) => return value,
+            Err(MemError::Need { gpa, access }) => mem.grant(gpa, access),
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+    panic!("no progress")
+}

@@ -12,9 +12,10 @@
 
 extern crate alloc;
 
+pub mod acpi;
+pub mod devices;
 pub mod layout;
 pub mod loader;
-pub mod devices;
 
 #[cfg(test)]
 extern crate std;

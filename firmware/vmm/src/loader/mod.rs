@@ -38,7 +38,7 @@ pub trait Source {
     fn read(&self, offset: u64, out: &mut [u8]) -> bool;
 }
 
-impl Source for [u8] {
+impl Source for &[u8] {
     fn size_bytes(&self) -> u64 {
         self.len() as u64
     }
