@@ -58,6 +58,11 @@ pub fn unpack(file: &Path, folder: &Path) -> Result<(), Error> {
     if folder.exists() {
         std::fs::remove_dir_all(folder).map_err(Error::io(folder))?;
     }
+    unpack_into(file, folder)
+}
+
+/// Unpacks a package over what is in `folder`.
+pub fn unpack_into(file: &Path, folder: &Path) -> Result<(), Error> {
     std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
     run(Command::new("dpkg").arg("-x").arg(file).arg(folder)).map(drop)
 }
