@@ -17,6 +17,9 @@
 //! - Expiry is judged apart from signatures ([`manifest::Manifest::valid_at`]), because a node that
 //!   starts has no clock that it may trust.
 //! - No parser here panics, and none allocates before it has checked a length.
+//!
+//! For bare-metal targets `sha2` must be built with `--cfg sha2_backend="soft"`: its other back ends use
+//! vector registers, which those targets do not have.
 #![no_std]
 
 #[cfg(feature = "alloc")]

@@ -244,6 +244,11 @@ pub fn image_size(file: &[u8]) -> Result<u64, PeError> {
     u64::try_from(end).map_err(|_| PeError::Short)
 }
 
+/// Whether the image carries certificates (Authenticode signatures).
+pub fn has_certificates(file: &[u8]) -> Result<bool, PeError> {
+    Ok(Headers::parse(file)?.image_end != file.len())
+}
+
 /// The image digest: SHA-256 of the unsigned image with its manifest section zeroed.
 ///
 /// It is the same before and after Authenticode, since the three things that Authenticode changes are
