@@ -47,7 +47,7 @@ pub enum Payload {
 pub struct Standing {
     /// Seconds since 1970 by the appliance's clock.
     pub unix_time_s: u64,
-    /// SHA-256 of the manifest bytes that the node reported.
+    /// The manifest digest that the node reported in its `Hello`.
     pub manifest_digest: BlobDigest,
     /// Version of the delegation that the node reported.
     pub delegation_version: u64,
