@@ -3,5 +3,7 @@
 //! The output depends on the inputs alone: no time stamps, no paths, zero padding.
 
 mod bios;
+mod uefi;
 
 pub use bios::{BiosError, bios};
+pub use uefi::{UefiError, set_manifest, uefi};

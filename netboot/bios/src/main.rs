@@ -10,6 +10,8 @@
 #[path = "../../entry/cpu.rs"]
 mod cpu;
 mod entry;
+#[path = "../../entry/heap.rs"]
+mod heap;
 #[path = "../../entry/jump.rs"]
 mod jump;
 mod memory;
@@ -17,7 +19,6 @@ mod screen;
 #[path = "../../entry/serial.rs"]
 mod serial;
 
-use core::alloc::{GlobalAlloc, Layout};
 use core::convert::Infallible;
 use core::fmt::Write;
 use core::panic::PanicInfo;
@@ -34,21 +35,6 @@ use weft_types::handoff::{BootPath, MANIFEST_SIZE, RegionKind};
 
 use memory::LowMemory;
 use screen::Console;
-
-/// Nothing here allocates; the crates below could, so that the linker wants an answer.
-struct NoHeap;
-
-// SAFETY: null is the documented answer of an allocator that is out of memory, and nothing was ever
-// handed out that `dealloc` could be given.
-unsafe impl GlobalAlloc for NoHeap {
-    unsafe fn alloc(&self, _: Layout) -> *mut u8 {
-        core::ptr::null_mut()
-    }
-    unsafe fn dealloc(&self, _: *mut u8, _: Layout) {}
-}
-
-#[global_allocator]
-static HEAP: NoHeap = NoHeap;
 
 /// Called by the prologue with the address of the loader's information and the loader's magic.
 #[unsafe(no_mangle)]

@@ -12,8 +12,10 @@
 
 pub mod elf;
 pub mod handoff;
+pub mod image;
 pub mod load;
 pub mod multiboot;
+pub mod netinfo;
 pub mod paging;
 pub mod phys;
 pub mod refuse;

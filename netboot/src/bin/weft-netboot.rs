@@ -65,11 +65,13 @@ fn build(out: &Path, monitor: &str, home: &Path, profile: &str, generation: u64)
     let entry = fs::read(bare_metal(&job, "weft-bios", Target::None)?)?;
     let root = lab_root(out)?;
     let roots = root.root_set()?;
+    let stub = fs::read(bare_metal(&job, "weft-stub", Target::Uefi)?)?;
+    let unsigned = assemble::uefi(&stub, &dvmm, &roots)?;
     let bios = assemble::bios(&entry, &dvmm, &roots)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
     let manifest = root.sign(&Manifest {
-        image_size: 1,
-        image_digest: [0; 32],
+        image_size: weft_format::pe::image_size(&unsigned)?,
+        image_digest: weft_format::pe::image_digest(&unsigned)?,
         payload_digest: sha256(&dvmm),
         build_id: BuildId::new("lab")?,
         generation,
@@ -78,7 +80,15 @@ fn build(out: &Path, monitor: &str, home: &Path, profile: &str, generation: u64)
         expiry: now + 30 * 86400,
         root_version: 1,
     })?;
-    for (name, bytes) in [("dvmm.elf", &dvmm), ("root-set", &roots), ("weft.bios", &bios), ("manifest", &manifest)] {
+    let image = assemble::set_manifest(&unsigned, &manifest)?;
+    let files = [
+        ("dvmm.elf", &dvmm),
+        ("root-set", &roots),
+        ("weft.bios", &bios),
+        ("manifest", &manifest),
+        ("weft.efi", &image),
+    ];
+    for (name, bytes) in files {
         fs::write(out.join(name), bytes)?;
         println!("{}: {} bytes", out.join(name).display(), bytes.len());
     }
