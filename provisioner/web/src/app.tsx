@@ -1,0 +1,195 @@
+/** Log-in, frame and routes. */
+import { lazy, Suspense, useCallback, useEffect, useState } from "react";
+import { ApiError, api } from "./api/client";
+import type { ApplianceConfig, Problem } from "./api/types";
+import { Icon } from "./components/icons";
+import { Loading } from "./components/parts";
+import { href, parseRoute } from "./lib/route";
+import type { Route } from "./lib/route";
+import { DoctorPage } from "./pages/doctor";
+import { EventsPage } from "./pages/events";
+import { ImagesPage } from "./pages/images";
+import { LoginPage, NewPasswordPage } from "./pages/login";
+import { NodePage } from "./pages/node";
+import { NodesPage } from "./pages/nodes";
+import { ServerPage } from "./pages/server";
+import { ServersPage } from "./pages/servers";
+import { StoreProvider, useStore } from "./state/store";
+import { useTheme } from "./state/theme";
+import type { Theme } from "./state/theme";
+import { ToastProvider } from "./state/toasts";
+
+// The terminal is half of the program; it comes when the first console is opened.
+const ConsolePage = lazy(async () => ({ default: (await import("./pages/console")).ConsolePage }));
+
+type Session = { state: "asking" } | { state: "out"; problem: Problem | null } | { state: "change"; old: string } | { state: "in"; config: ApplianceConfig };
+
+function useRoute(): Route {
+  const [route, setRoute] = useState(() => parseRoute(location.hash));
+  useEffect(() => {
+    const changed = () => {
+      setRoute(parseRoute(location.hash));
+      document.getElementById("main")?.focus({ preventScroll: true });
+      scrollTo(0, 0);
+    };
+    addEventListener("hashchange", changed);
+    return () => removeEventListener("hashchange", changed);
+  }, []);
+  return route;
+}
+
+export function App() {
+  const [session, setSession] = useState<Session>({ state: "asking" });
+  const [theme, toggleTheme] = useTheme();
+
+  const enter = useCallback(async () => {
+    try {
+      setSession({ state: "in", config: await api.config() });
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      const { problem } = error;
+      if (problem.code === "password-change-required") setSession({ state: "change", old: "" });
+      else setSession({ state: "out", problem: problem.status === 401 ? null : problem });
+    }
+  }, []);
+
+  useEffect(() => void enter(), [enter]);
+
+  const refused = useCallback((problem: Problem) => {
+    setSession(problem.code === "password-change-required" ? { state: "change", old: "" } : { state: "out", problem });
+  }, []);
+
+  const leave = useCallback(async () => {
+    await api.logout().catch(() => undefined);
+    setSession({ state: "out", problem: null });
+  }, []);
+
+  switch (session.state) {
+    case "asking":
+      return <main className="centre" aria-busy="true" />;
+    case "out":
+      return (
+        <LoginPage
+          problem={session.problem}
+          onDone={(mustChange, password) => (mustChange ? setSession({ state: "change", old: password }) : void enter())}
+        />
+      );
+    case "change":
+      return <NewPasswordPage old={session.old} onDone={() => void enter()} onLeave={() => void leave()} />;
+    case "in":
+      return (
+        <ToastProvider>
+          <StoreProvider onRefused={refused}>
+            <Frame config={session.config} theme={theme} onTheme={toggleTheme} onLeave={() => void leave()} />
+          </StoreProvider>
+        </ToastProvider>
+      );
+  }
+}
+
+const NAV: { route: Route; words: string; icon: string; within: Route["page"][] }[] = [
+  { route: { page: "nodes" }, words: "Nodes", icon: "nodes", within: ["nodes", "node"] },
+  { route: { page: "servers" }, words: "Servers", icon: "servers", within: ["servers", "server", "console"] },
+  { route: { page: "events" }, words: "Events", icon: "events", within: ["events"] },
+  { route: { page: "images" }, words: "Images", icon: "images", within: ["images"] },
+  { route: { page: "doctor" }, words: "Doctor", icon: "doctor", within: ["doctor"] },
+];
+
+interface FrameProps {
+  config: ApplianceConfig;
+  theme: Theme;
+  onTheme: () => void;
+  onLeave: () => void;
+}
+
+function Frame({ config, theme, onTheme, onLeave }: FrameProps) {
+  const route = useRoute();
+  const { problem, nodes, servers, feed } = useStore();
+  const waiting = nodes?.filter(({ state }) => state === "quarantined").length ?? 0;
+  const failed = servers?.filter(({ state }) => state === "failed").length ?? 0;
+  const badge = (page: Route["page"]) => (page === "nodes" ? waiting : page === "servers" ? failed : 0);
+  return (
+    <div className="frame">
+      <a className="skip" href="#main" onClick={(event) => { event.preventDefault(); document.getElementById("main")?.focus(); }}>
+        Skip to content
+      </a>
+      <header className="side">
+        <a className="brand" href={href({ page: "nodes" })} aria-label="Weft, to the nodes">
+          <svg viewBox="0 0 32 32" width="26" height="26" aria-hidden="true">
+            <rect width="32" height="32" rx="7" />
+            <path d="M9 7v18M16 7v18M23 7v18" opacity=".45" />
+            <path d="M5 12h6.500M14 12h13M5 20h13M20.500 20H27" />
+          </svg>
+          <span>Weft</span>
+        </a>
+        <nav aria-label="Main">
+          {NAV.map(({ route: to, words, icon, within }) => (
+            <a key={words} href={href(to)} aria-current={within.includes(route.page) ? "page" : undefined}>
+              <Icon name={icon} />
+              <span>{words}</span>
+              {badge(to.page) > 0 && (
+                <b className="count" aria-label={to.page === "nodes" ? `${waiting} waiting for approval` : `${failed} failed`}>
+                  {badge(to.page)}
+                </b>
+              )}
+            </a>
+          ))}
+        </nav>
+        <div className="side-foot">
+          <dl className="appliance">
+            <dt>Appliance</dt>
+            <dd>{config.address === "" ? location.host : config.address}</dd>
+            <dt>DHCP</dt>
+            <dd>
+              {config.dhcp_mode} on {config.interface}
+            </dd>
+          </dl>
+          <p className={problem ? "link away" : feed.live ? "link" : "link idle"} role="status">
+            {problem ? "not answering" : feed.live ? "live" : "connecting"}
+          </p>
+          <div className="side-buttons">
+            <button type="button" className="quiet icon" onClick={onTheme} aria-label={theme === "dark" ? "Use the light theme" : "Use the dark theme"}>
+              <Icon name={theme === "dark" ? "sun" : "moon"} />
+            </button>
+            <button type="button" className="quiet icon" onClick={onLeave} aria-label="Log out">
+              <Icon name="out" />
+            </button>
+          </div>
+        </div>
+      </header>
+      <main id="main" tabIndex={-1} className={route.page === "console" ? "flush" : ""}>
+        {problem && problem.status !== 401 && (
+          <div className="banner" role="alert">
+            <strong>{problem.title}</strong> {problem.next}
+          </div>
+        )}
+        <Page route={route} />
+      </main>
+    </div>
+  );
+}
+
+function Page({ route }: { route: Route }) {
+  switch (route.page) {
+    case "nodes":
+      return <NodesPage />;
+    case "node":
+      return <NodePage key={route.name} name={route.name} />;
+    case "servers":
+      return <ServersPage />;
+    case "server":
+      return <ServerPage key={route.name} name={route.name} />;
+    case "console":
+      return (
+        <Suspense fallback={<Loading />}>
+          <ConsolePage key={route.name} name={route.name} />
+        </Suspense>
+      );
+    case "events":
+      return <EventsPage />;
+    case "images":
+      return <ImagesPage />;
+    case "doctor":
+      return <DoctorPage />;
+  }
+}

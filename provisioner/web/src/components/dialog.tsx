@@ -1,0 +1,62 @@
+/** A modal dialog: the browser's own, so that focus stays in it and Escape closes it. */
+import { useEffect, useId, useRef, useState } from "react";
+import type { FormEvent, ReactNode } from "react";
+import { CliHint } from "./parts";
+
+interface Props {
+  title: string;
+  command: string;
+  /** The word on the button that does it. */
+  action: string;
+  danger?: boolean;
+  ready?: boolean;
+  /** Does it; true closes the dialog. */
+  onAction: () => Promise<boolean>;
+  onClose: () => void;
+  children: ReactNode;
+}
+
+export function Dialog({ title, command, action, danger = false, ready = true, onAction, onClose, children }: Props) {
+  const dialog = useRef<HTMLDialogElement>(null);
+  const heading = useId();
+  const [busy, setBusy] = useState(false);
+  useEffect(() => {
+    const element = dialog.current;
+    element?.showModal();
+    return () => element?.close();
+  }, []);
+  const submit = async (event: FormEvent) => {
+    event.preventDefault();
+    if (!ready || busy) return;
+    setBusy(true);
+    const done = await onAction();
+    setBusy(false);
+    if (done) onClose();
+  };
+  return (
+    <dialog
+      ref={dialog}
+      aria-labelledby={heading}
+      onCancel={(event) => {
+        event.preventDefault();
+        onClose();
+      }}
+    >
+      <form onSubmit={(event) => void submit(event)} noValidate>
+        <header>
+          <h2 id={heading}>{title}</h2>
+        </header>
+        <div className="dialog-body">{children}</div>
+        <CliHint command={command} />
+        <footer>
+          <button type="button" onClick={onClose}>
+            Cancel
+          </button>
+          <button type="submit" className={danger ? "danger" : "primary"} disabled={!ready || busy}>
+            {busy ? "Working…" : action}
+          </button>
+        </footer>
+      </form>
+    </dialog>
+  );
+}

@@ -1,0 +1,33 @@
+/** What the create form checks before it asks the appliance, in the appliance's own terms. */
+import type { Node, VsCreate } from "../api/types";
+
+export type Errors = Partial<Record<keyof VsCreate, string>>;
+
+export function validate(vs: VsCreate, taken: readonly string[], nodes: readonly Node[]): Errors {
+  const errors: Errors = {};
+  if (!/^[A-Za-z0-9-]{1,63}$/.test(vs.name)) errors.name = "Letters, digits and hyphens, 1 to 63 of them.";
+  else if (taken.includes(vs.name)) errors.name = "There is a server of this name.";
+  if (!Number.isInteger(vs.vcpus) || vs.vcpus < 1 || vs.vcpus > 32) errors.vcpus = "1 to 32.";
+  if (!Number.isInteger(vs.memory_mib) || vs.memory_mib < 64) errors.memory_mib = "At least 64 MiB.";
+  const node = nodes.find(({ name }) => name === vs.node);
+  if (vs.node !== "" && !node) errors.node = "There is no such node.";
+  else if (node && node.memory_kib > 0) {
+    const free = Math.floor((node.memory_kib - node.monitor_kib - node.guest_kib) / 1024);
+    if (vs.memory_mib > free) errors.memory_mib = `${node.name} has ${Math.max(free, 0)} MiB free.`;
+  }
+  return errors;
+}
+
+/** The first free name of the form `vs-N`. */
+export function freeName(taken: readonly string[]): string {
+  for (let number = 1; ; number += 1) {
+    const name = `vs-${number}`;
+    if (!taken.includes(name)) return name;
+  }
+}
+
+/** Whether what was typed is the last group of the fingerprint, as the approval dialog asks. */
+export function lastGroupMatches(fingerprint: string, typed: string): boolean {
+  const last = fingerprint.split("-").at(-1) ?? "";
+  return last !== "" && typed.trim().toLowerCase() === last.toLowerCase();
+}

@@ -1,0 +1,147 @@
+/** Published images: which one nodes boot, and which they never may again. */
+import { useRef, useState } from "react";
+import { api } from "../api/client";
+import type { Image } from "../api/types";
+import { Dialog } from "../components/dialog";
+import { CliHint, Empty, Field, Loading, State } from "../components/parts";
+import { command } from "../lib/cli";
+import { bytes, clock, shortDigest } from "../lib/format";
+import { useStore } from "../state/store";
+import { useToasts } from "../state/toasts";
+
+type Choice = { verb: "activate" | "revoke"; image: Image } | { verb: "publish" } | null;
+
+export function ImagesPage() {
+  const { images, nodes, now } = useStore();
+  const [choice, setChoice] = useState<Choice>(null);
+  if (!images) return <Loading />;
+  const running = (digest: string) => (nodes ?? []).filter((node) => node.image === digest && node.state === "ready").length;
+  const sortedImages = [...images].sort((a, b) => b.generation - a.generation);
+  return (
+    <>
+      <header className="page-head">
+        <h1>Images</h1>
+        <p className="summary">{images.length} published</p>
+        <button type="button" className="primary push" onClick={() => setChoice({ verb: "publish" })}>
+          Publish…
+        </button>
+      </header>
+      {images.length === 0 ? (
+        <Empty title="No image is published">
+          <p>Nodes boot nothing until an image is signed by enough holders, published and activated.</p>
+          <CliHint command="weft image publish weft.efi --activate" />
+        </Empty>
+      ) : (
+        <div className="panel scroll">
+          <table>
+            <caption className="sr-only">Published images</caption>
+            <thead>
+              <tr>
+                <th scope="col">Image</th>
+                <th scope="col">State</th>
+                <th scope="col" className="num">Generation</th>
+                <th scope="col" className="num">Floor</th>
+                <th scope="col" className="num">Size</th>
+                <th scope="col">Expires</th>
+                <th scope="col">Signed by</th>
+                <th scope="col" className="num">Nodes</th>
+                <th scope="col"><span className="sr-only">Actions</span></th>
+              </tr>
+            </thead>
+            <tbody>
+              {sortedImages.map((image) => (
+                <tr key={image.digest}>
+                  <td>
+                    <b>{image.name}</b> <code title={image.digest}>{shortDigest(image.digest)}</code>
+                  </td>
+                  <td><State state={image.state} /></td>
+                  <td className="num">{image.generation}</td>
+                  <td className="num">{image.floor}</td>
+                  <td className="num">{bytes(image.size)}</td>
+                  <td title={image.not_after}>{image.not_after === "" ? "–" : clock(image.not_after, now).slice(0, 10)}</td>
+                  <td className="mono">{image.signers.map((signer) => signer.slice(0, 8)).join(", ") || "–"}</td>
+                  <td className="num">{running(image.digest)}</td>
+                  <td className="row-act">
+                    <button type="button" disabled={image.state !== "published"} title={image.state === "published" ? "" : `It is ${image.state}`} onClick={() => setChoice({ verb: "activate", image })} aria-label={`Activate ${image.name}`}>
+                      Activate…
+                    </button>
+                    <button type="button" disabled={image.state === "revoked"} onClick={() => setChoice({ verb: "revoke", image })} aria-label={`Revoke ${image.name}`}>
+                      Revoke…
+                    </button>
+                  </td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      )}
+      {choice?.verb === "publish" && <PublishDialog onClose={() => setChoice(null)} />}
+      {(choice?.verb === "activate" || choice?.verb === "revoke") && <ChangeDialog verb={choice.verb} image={choice.image} onClose={() => setChoice(null)} />}
+    </>
+  );
+}
+
+function ChangeDialog({ verb, image, onClose }: { verb: "activate" | "revoke"; image: Image; onClose: () => void }) {
+  const { refresh } = useStore();
+  const { attempt } = useToasts();
+  const activate = verb === "activate";
+  return (
+    <Dialog
+      title={activate ? `Activate ${image.name}` : `Revoke ${image.name}`}
+      command={command("image", verb, image.digest.slice(0, 16))}
+      action={activate ? "Activate" : "Revoke"}
+      danger={!activate}
+      onAction={async () => {
+        const done = await attempt(() => (activate ? api.activate(image.digest) : api.revoke(image.digest)), `${image.name} is ${activate ? "active" : "revoked"}.`);
+        await refresh();
+        return done;
+      }}
+      onClose={onClose}
+    >
+      {activate ? (
+        <p>
+          Nodes that boot from now on start generation {image.generation}. Running nodes go on as they are until they restart. After
+          that, generations below {image.floor} are refused by each node that has booted it.
+        </p>
+      ) : (
+        <p>The appliance never serves this image again, and nodes refuse it. This cannot be taken back.</p>
+      )}
+      <p className="mono break">{image.digest}</p>
+    </Dialog>
+  );
+}
+
+function PublishDialog({ onClose }: { onClose: () => void }) {
+  const { refresh } = useStore();
+  const { attempt } = useToasts();
+  const [file, setFile] = useState<File | null>(null);
+  const [activate, setActivate] = useState(false);
+  const input = useRef<HTMLInputElement>(null);
+  return (
+    <Dialog
+      title="Publish an image"
+      command={command("image", "publish", file?.name ?? "FILE", ...(activate ? ["--activate"] : []))}
+      action="Publish"
+      ready={file !== null}
+      onAction={async () => {
+        if (!file) return false;
+        const done = await attempt(async () => {
+          const image = await api.publish(file);
+          if (activate) await api.activate(image.digest);
+        }, `${file.name} is published.`);
+        await refresh();
+        return done;
+      }}
+      onClose={onClose}
+    >
+      <p>The appliance checks signatures, expiry and floor before it takes an image; each node checks them again before it runs one.</p>
+      <Field label="Signed image" hint={file ? bytes(file.size) : ""}>
+        {(id, note) => <input id={id} ref={input} aria-describedby={note} type="file" autoFocus onChange={(event) => setFile(event.target.files?.[0] ?? null)} />}
+      </Field>
+      <label className="check">
+        <input type="checkbox" checked={activate} onChange={(event) => setActivate(event.target.checked)} />
+        Activate it: nodes boot it from now on
+      </label>
+    </Dialog>
+  );
+}

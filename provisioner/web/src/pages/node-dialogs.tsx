@@ -1,0 +1,103 @@
+/** Approve, forget, restart. */
+import { useState } from "react";
+import { api } from "../api/client";
+import type { Node } from "../api/types";
+import { Dialog } from "../components/dialog";
+import { Field } from "../components/parts";
+import { command } from "../lib/cli";
+import { lastGroupMatches } from "../lib/validate";
+import { useStore } from "../state/store";
+import { useToasts } from "../state/toasts";
+
+interface Props {
+  node: Node;
+  onClose: () => void;
+}
+
+export function ApproveDialog({ node, onClose }: Props) {
+  const { refresh } = useStore();
+  const { attempt } = useToasts();
+  const [typed, setTyped] = useState("");
+  const matches = lastGroupMatches(node.fingerprint, typed);
+  return (
+    <Dialog
+      title={`Approve ${node.name}`}
+      command={command("node", "approve", node.name, "--fingerprint", node.fingerprint)}
+      action="Approve"
+      ready={matches}
+      onAction={async () => {
+        const done = await attempt(() => api.approve(node.name, node.fingerprint), `${node.name} is approved.`);
+        await refresh();
+        return done;
+      }}
+      onClose={onClose}
+    >
+      <p>
+        This is the fingerprint of the key that asks for admission. Look at the node’s own screen or serial console: it must show
+        the same. If it does not, somebody else is answering for it.
+      </p>
+      <p className="fingerprint" aria-label={`Fingerprint ${node.fingerprint}`}>
+        {node.fingerprint.split("-").map((group, index) => (
+          <span key={`${index}-${group}`}>{group}</span>
+        ))}
+      </p>
+      {!node.trusted_boot && (
+        <p className="note warn">This node did not boot with Secure Boot. Its word about the image that it runs cannot be checked.</p>
+      )}
+      <Field label="Last group, as the node’s console shows it" error={typed !== "" && !matches ? "This is not the last group above. Compare again." : undefined}>
+        {(id, note) => (
+          <input id={id} aria-describedby={note} className="mono" autoComplete="off" spellCheck={false} autoFocus value={typed} onChange={(event) => setTyped(event.target.value)} />
+        )}
+      </Field>
+    </Dialog>
+  );
+}
+
+export function ForgetDialog({ node, onClose }: Props) {
+  const { refresh } = useStore();
+  const { attempt } = useToasts();
+  return (
+    <Dialog
+      title={`Forget ${node.name}`}
+      command={command("node", "forget", node.name)}
+      action="Forget"
+      danger
+      onAction={async () => {
+        const done = await attempt(() => api.forget(node.name), `${node.name} is forgotten.`);
+        if (done) location.hash = "#/nodes";
+        await refresh();
+        return done;
+      }}
+      onClose={onClose}
+    >
+      <p>Its key and inventory are removed. When it boots again, it is unknown and has to be approved.</p>
+      {node.servers.length > 0 && (
+        <p className="note warn">
+          Placed on it: {node.servers.join(", ")}. They cannot run until they have another node.
+        </p>
+      )}
+    </Dialog>
+  );
+}
+
+export function RebootDialog({ node, onClose }: Props) {
+  const { refresh } = useStore();
+  const { attempt } = useToasts();
+  return (
+    <Dialog
+      title={`Restart ${node.name}`}
+      command={command("node", "reboot", node.name)}
+      action="Restart"
+      danger
+      onAction={async () => {
+        const done = await attempt(() => api.reboot(node.name), `${node.name} restarts.`);
+        await refresh();
+        return done;
+      }}
+      onClose={onClose}
+    >
+      <p>The node boots anew from the network, with the active image.</p>
+      {node.servers.length > 0 && <p className="note warn">These stop with it: {node.servers.join(", ")}.</p>}
+    </Dialog>
+  );
+}

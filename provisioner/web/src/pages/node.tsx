@@ -1,0 +1,211 @@
+/** One node: boot, inventory, load, log. */
+import { useEffect, useState } from "react";
+import { ApiError, api } from "../api/client";
+import type { LogEntry, Node } from "../api/types";
+import { Chart } from "../components/chart";
+import { EventList } from "../components/event-list";
+import { Icon } from "../components/icons";
+import { CliHint, Empty, Fact, Loading, State, Trust } from "../components/parts";
+import { StageChart, StageProgress } from "../components/stages";
+import { command } from "../lib/cli";
+import { ago, clock, count, memory, shortDigest, span } from "../lib/format";
+import { href } from "../lib/route";
+import { useStore } from "../state/store";
+import { ApproveDialog, ForgetDialog, RebootDialog } from "./node-dialogs";
+
+export function NodePage({ name }: { name: string }) {
+  const { nodes, feed } = useStore();
+  const [dialog, setDialog] = useState<"approve" | "forget" | "reboot" | null>(null);
+  if (!nodes) return <Loading />;
+  const node = nodes.find((one) => one.name === name || (one.id !== "" && one.id === name));
+  if (!node) {
+    return (
+      <Empty title={`There is no node ${name}`}>
+        <p>
+          It may have been forgotten. <a href="#/nodes">All nodes</a>
+        </p>
+      </Empty>
+    );
+  }
+  const close = () => setDialog(null);
+  return (
+    <>
+      <header className="page-head">
+        <a className="up" href="#/nodes">
+          <Icon name="back" />
+          Nodes
+        </a>
+        <h1>{node.name}</h1>
+        <State state={node.state} />
+        {node.boot_path !== "" && <Trust trusted={node.trusted_boot} path={node.boot_path} />}
+        <div className="actions">
+          {node.state === "quarantined" && (
+            <button type="button" className="primary" onClick={() => setDialog("approve")}>
+              Approve…
+            </button>
+          )}
+          <button type="button" onClick={() => setDialog("reboot")} disabled={node.state !== "ready"} title={node.state === "ready" ? "" : "Only a node that is ready can be told to restart"}>
+            Restart…
+          </button>
+          <button type="button" onClick={() => setDialog("forget")}>
+            Forget…
+          </button>
+        </div>
+      </header>
+      <section className="panel">
+        <h2>Boot</h2>
+        <StageProgress node={node} />
+        <StageChart nodes={[node]} />
+      </section>
+      {node.state === "ready" && <Load node={node} />}
+      <Inventory node={node} />
+      <Log node={node} />
+      <section className="panel">
+        <h2>Events of this node</h2>
+        <EventList events={feed.events.filter((event) => event.node === node.name).slice(-30)} />
+      </section>
+      {dialog === "approve" && <ApproveDialog node={node} onClose={close} />}
+      {dialog === "forget" && <ForgetDialog node={node} onClose={close} />}
+      {dialog === "reboot" && <RebootDialog node={node} onClose={close} />}
+    </>
+  );
+}
+
+function Load({ node }: { node: Node }) {
+  const { samples } = useStore();
+  const history = samples.of(node.name);
+  const at = history.map((sample) => sample.at);
+  return (
+    <section className="charts" aria-label="Load">
+      <Chart title="Busy" unit=" %" max={100} at={at} format={(value) => value.toFixed(0)} series={[{ label: "busy", color: "--accent", values: history.map(({ busy }) => busy) }]} />
+      <Chart title="Exits" unit=" /s" at={at} format={count} series={[{ label: "exits", color: "--blue", values: history.map(({ exitsPerSecond }) => exitsPerSecond) }]} />
+      <Chart
+        title="Memory in use"
+        unit=" MiB"
+        at={at}
+        format={(value) => value.toFixed(value < 10 ? 1 : 0)}
+        series={[
+          { label: "guests", color: "--violet", values: history.map(({ guestMib }) => guestMib) },
+          { label: "monitor", color: "--amber", values: history.map(({ monitorMib }) => monitorMib) },
+        ]}
+      />
+    </section>
+  );
+}
+
+function Inventory({ node }: { node: Node }) {
+  const { now } = useStore();
+  return (
+    <section className="panel">
+      <h2>Inventory</h2>
+      <dl className="facts">
+        <Fact label="Processors">{node.cpus > 0 ? `${node.cpus} × ${node.cpu_model}` : "–"}</Fact>
+        <Fact label="Memory">{memory(node.memory_kib)}</Fact>
+        <Fact label="Address">{node.address === "" ? "–" : node.address}</Fact>
+        <Fact label="Last heard of">{ago(node.last_seen, now)}</Fact>
+        <Fact label="Up for">{node.uptime_ms > 0 ? span(node.uptime_ms) : "–"}</Fact>
+        <Fact label="Image">
+          {node.generation > 0 ? `generation ${node.generation}, ` : ""}
+          <code title={node.image}>{shortDigest(node.image)}</code>
+        </Fact>
+        <Fact label="Fingerprint">
+          <code>{node.fingerprint === "" ? "–" : node.fingerprint}</code>
+        </Fact>
+        <Fact label="Identity">
+          <code>{node.id === "" ? "–" : node.id}</code>
+        </Fact>
+        <Fact label="Features in use">{node.features.length === 0 ? "–" : node.features.join(", ")}</Fact>
+        <Fact label="Virtual servers">
+          {node.servers.length === 0
+            ? "none"
+            : node.servers.map((server, index) => (
+                <span key={server}>
+                  {index > 0 && ", "}
+                  <a href={href({ page: "server", name: server })}>{server}</a>
+                </span>
+              ))}
+        </Fact>
+      </dl>
+      {node.nics.length > 0 && (
+        <div className="scroll">
+          <table>
+            <caption className="sr-only">Network interfaces</caption>
+            <thead>
+              <tr>
+                <th scope="col">Interface</th>
+                <th scope="col">Driver</th>
+                <th scope="col">PCI</th>
+                <th scope="col">Link</th>
+                <th scope="col">Address</th>
+              </tr>
+            </thead>
+            <tbody>
+              {node.nics.map((nic) => (
+                <tr key={nic.mac}>
+                  <td className="mono">{nic.mac}</td>
+                  <td>{nic.driver}</td>
+                  <td className="mono">{nic.pci_id}</td>
+                  <td>
+                    <span className={`state ${nic.link_up ? "ok" : "bad"}`}>{nic.link_up ? "up" : "down"}</span>
+                  </td>
+                  <td className="mono">{nic.address === "" ? "–" : nic.address}</td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      )}
+    </section>
+  );
+}
+
+function Log({ node }: { node: Node }) {
+  const [entries, setEntries] = useState<LogEntry[] | null>(null);
+  const [trouble, setTrouble] = useState("");
+  const { now } = useStore();
+  const name = node.name;
+  useEffect(() => {
+    let stopped = false;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const read = async () => {
+      try {
+        const fresh = await api.log(name, 200);
+        if (!stopped) {
+          setEntries(fresh);
+          setTrouble("");
+        }
+      } catch (error) {
+        if (!(error instanceof ApiError)) throw error;
+        if (!stopped) setTrouble(error.problem.title);
+      }
+      if (!stopped) timer = setTimeout(() => void read(), 3000);
+    };
+    void read();
+    return () => {
+      stopped = true;
+      clearTimeout(timer);
+    };
+  }, [name]);
+  return (
+    <section className="panel">
+      <h2>Log</h2>
+      {trouble !== "" && <p className="note warn">{trouble}</p>}
+      {entries && entries.length === 0 && <p className="muted">The node has sent nothing yet. It does so when its secure channel is open.</p>}
+      {entries && entries.length > 0 && (
+        <div className="log" role="log" aria-label={`Log of ${name}`} tabIndex={0}>
+          {entries.map((entry, index) => (
+            <div key={`${entry.uptime_ms}-${index}`} className={`log-line ${entry.level}`}>
+              <time dateTime={entry.at} title={entry.at}>
+                {clock(entry.at, now)}
+              </time>
+              <span className="log-up">{(entry.uptime_ms / 1000).toFixed(3)}</span>
+              <span className="log-level">{entry.level}</span>
+              <span>{entry.text}</span>
+            </div>
+          ))}
+        </div>
+      )}
+      <CliHint command={command("node", "log", name)} />
+    </section>
+  );
+}

@@ -1,0 +1,144 @@
+/** All nodes, as they arrive. */
+import { useState } from "react";
+import type { Node } from "../api/types";
+import { Chart } from "../components/chart";
+import { CliHint, Empty, Loading, State, Trust } from "../components/parts";
+import { StageChart, StageProgress } from "../components/stages";
+import { ago, memory } from "../lib/format";
+import { href } from "../lib/route";
+import { useStore } from "../state/store";
+import { ApproveDialog } from "./node-dialogs";
+
+/** More rows than this need a filter. */
+const ROWS = 200;
+
+const ORDER = ["conflict", "quarantined", "booting", "lost", "ready", "approved"];
+
+export function sorted(nodes: readonly Node[]): Node[] {
+  const rank = (node: Node) => {
+    const index = ORDER.indexOf(node.state);
+    return index < 0 ? ORDER.length : index;
+  };
+  return [...nodes].sort((a, b) => rank(a) - rank(b) || a.name.localeCompare(b.name, "en", { numeric: true }));
+}
+
+function matches(node: Node, text: string): boolean {
+  const wanted = text.toLowerCase();
+  return [node.name, node.state, node.mac, node.address, node.id, node.fingerprint, node.cpu_model, ...node.servers].some((field) =>
+    field.toLowerCase().includes(wanted),
+  );
+}
+
+export function NodesPage() {
+  const { nodes } = useStore();
+  const [filter, setFilter] = useState("");
+  const [approving, setApproving] = useState<string | null>(null);
+  if (!nodes) return <Loading />;
+  const shown = sorted(nodes).filter((node) => matches(node, filter));
+  const chosen = nodes.find(({ name }) => name === approving);
+  return (
+    <>
+      <header className="page-head">
+        <h1>Nodes</h1>
+        <Summary nodes={nodes} />
+        {nodes.length > 0 && (
+          <input type="search" className="filter" placeholder="Filter by name, state, address…" aria-label="Filter nodes" value={filter} onChange={(event) => setFilter(event.target.value)} />
+        )}
+      </header>
+      {nodes.length === 0 ? (
+        <FirstNode />
+      ) : (
+        <>
+          <div className="rows" role="list" aria-label="Nodes">
+            {shown.slice(0, ROWS).map((node) => (
+              <NodeRow key={node.id === "" ? node.mac : node.id} node={node} onApprove={() => setApproving(node.name)} />
+            ))}
+          </div>
+          {shown.length === 0 && <p className="muted pad">No node matches “{filter}”.</p>}
+          {shown.length > ROWS && <p className="muted pad">{shown.length - ROWS} more. Filter to see them.</p>}
+          <section className="panel">
+            <h2>Boot stages</h2>
+            <StageChart nodes={shown.slice(0, 24)} />
+          </section>
+        </>
+      )}
+      {chosen && <ApproveDialog node={chosen} onClose={() => setApproving(null)} />}
+    </>
+  );
+}
+
+function Summary({ nodes }: { nodes: Node[] }) {
+  const of = (state: string) => nodes.filter((node) => node.state === state).length;
+  const cpus = nodes.filter(({ state }) => state === "ready").reduce((sum, node) => sum + node.cpus, 0);
+  const kib = nodes.filter(({ state }) => state === "ready").reduce((sum, node) => sum + node.memory_kib, 0);
+  const parts = [`${of("ready")} ready`];
+  for (const state of ["booting", "quarantined", "lost", "conflict"]) if (of(state) > 0) parts.push(`${of(state)} ${state}`);
+  if (cpus > 0) parts.push(`${cpus} processors`, memory(kib));
+  return <p className="summary">{parts.join(" · ")}</p>;
+}
+
+function NodeRow({ node, onApprove }: { node: Node; onApprove: () => void }) {
+  const { now, samples } = useStore();
+  const history = samples.of(node.name);
+  return (
+    <article className="row node-row" role="listitem" aria-label={node.name}>
+      <div className="cell-name">
+        <a href={href({ page: "node", name: node.name })}>{node.name}</a>
+        <State state={node.state} />
+      </div>
+      <div className="cell-boot">
+        <StageProgress node={node} />
+        {node.boot_path !== "" && <Trust trusted={node.trusted_boot} path={node.boot_path} />}
+      </div>
+      <div className="cell-hw">
+        <span>
+          {node.cpus > 0 ? `${node.cpus} × ${node.cpu_model === "" ? "processor" : node.cpu_model}` : "no inventory yet"}
+        </span>
+        <span className="muted">
+          {[node.memory_kib > 0 ? memory(node.memory_kib) : "", node.address, node.mac, node.generation > 0 ? `image generation ${node.generation}` : ""]
+            .filter((part) => part !== "")
+            .join(" · ")}
+        </span>
+      </div>
+      <div className="cell-load">
+        {node.state === "ready" ? (
+          <>
+            <Chart spark title="Busy" unit=" %" max={100} at={history.map(({ at }) => at)} series={[{ label: "busy", color: "--accent", values: history.map(({ busy }) => busy) }]} />
+            <span className="muted num">{(node.busy_permille / 10).toFixed(0)} % busy</span>
+          </>
+        ) : (
+          <span className="muted">seen {ago(node.last_seen, now)}</span>
+        )}
+      </div>
+      <div className="cell-act">
+        {node.state === "quarantined" ? (
+          <button type="button" className="primary" onClick={onApprove}>
+            Approve…
+          </button>
+        ) : (
+          <span className="muted">{node.servers.length === 0 ? "" : node.servers.length === 1 ? "1 server" : `${node.servers.length} servers`}</span>
+        )}
+      </div>
+    </article>
+  );
+}
+
+function FirstNode() {
+  return (
+    <Empty title="No node has booted yet">
+      <p>
+        Switch on a machine that is set to boot from the network, on the network that this appliance serves. It appears here with
+        its first DHCP request, and each stage of its boot shows as it happens.
+      </p>
+      <ol>
+        <li>In the machine’s firmware, put network boot (PXE, IPv4) first.</li>
+        <li>For a trusted boot, enrol the appliance’s Secure Boot keys; without them it boots too, and is shown as untrusted.</li>
+        <li>When it waits as “quarantined”, compare its fingerprint with its own console, and approve it.</li>
+      </ol>
+      <p>
+        Nothing appears? <a href="#/doctor">Doctor</a> says where it stopped.
+      </p>
+      <CliHint command="weft doctor" />
+    </Empty>
+  );
+}

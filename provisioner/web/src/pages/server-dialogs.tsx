@@ -1,0 +1,143 @@
+/** Create, delete, reset of a virtual server. */
+import { useState } from "react";
+import { api } from "../api/client";
+import type { Vs, VsCreate } from "../api/types";
+import { Dialog } from "../components/dialog";
+import { Field } from "../components/parts";
+import { command, createCommand } from "../lib/cli";
+import { bytes, memory } from "../lib/format";
+import { freeName, validate } from "../lib/validate";
+import { useStore } from "../state/store";
+import { useToasts } from "../state/toasts";
+
+export function CreateDialog({ onClose }: { onClose: () => void }) {
+  const { nodes, servers, refresh } = useStore();
+  const { attempt } = useToasts();
+  const taken = (servers ?? []).map(({ name }) => name);
+  const [vs, setVs] = useState<VsCreate>(() => ({ name: freeName(taken), node: "", vcpus: 1, memory_mib: 256, kernel: "", initrd: "", append: "" }));
+  const [start, setStart] = useState(true);
+  const [kernel, setKernel] = useState<File | null>(null);
+  const [initrd, setInitrd] = useState<File | null>(null);
+  const places = (nodes ?? []).filter(({ state }) => state === "ready" || state === "approved");
+  const errors = validate(vs, taken, places);
+  const put = (part: Partial<VsCreate>) => setVs((now) => ({ ...now, ...part }));
+  const files = { ...(kernel ? { kernel: kernel.name } : {}), ...(initrd ? { initrd: initrd.name } : {}) };
+  const create = async () => {
+    const done = await attempt(async () => {
+      const [kernelBlob, initrdBlob] = [kernel ? await api.blob(kernel) : null, initrd ? await api.blob(initrd) : null];
+      await api.create({ ...vs, kernel: kernelBlob?.digest ?? "", initrd: initrdBlob?.digest ?? "" });
+      if (start) await api.act(vs.name, "start");
+    }, start ? `${vs.name} is starting.` : `${vs.name} is defined.`);
+    await refresh();
+    return done;
+  };
+  return (
+    <Dialog title="New virtual server" command={createCommand(vs, start, files)} action={start ? "Create and start" : "Create"} ready={Object.keys(errors).length === 0} onAction={create} onClose={onClose}>
+      <div className="form-grid">
+        <Field label="Name" error={errors.name}>
+          {(id, note) => <input id={id} aria-describedby={note} autoFocus spellCheck={false} value={vs.name} onChange={(event) => put({ name: event.target.value })} />}
+        </Field>
+        <Field label="Node" error={errors.node} hint={places.length === 0 ? "No node is approved yet." : ""}>
+          {(id, note) => (
+            <select id={id} aria-describedby={note} value={vs.node} onChange={(event) => put({ node: event.target.value })}>
+              <option value="">the one with most free memory</option>
+              {places.map((node) => (
+                <option key={node.name} value={node.name}>
+                  {node.name}, {memory(Math.max(node.memory_kib - node.monitor_kib - node.guest_kib, 0))} free{node.state === "ready" ? "" : " (away)"}
+                </option>
+              ))}
+            </select>
+          )}
+        </Field>
+        <Field label="Processors" error={errors.vcpus}>
+          {(id, note) => <input id={id} aria-describedby={note} type="number" min={1} max={32} value={Number.isNaN(vs.vcpus) ? "" : vs.vcpus} onChange={(event) => put({ vcpus: event.target.valueAsNumber })} />}
+        </Field>
+        <Field label="Memory, MiB" error={errors.memory_mib}>
+          {(id, note) => <input id={id} aria-describedby={note} type="number" min={64} step={64} value={Number.isNaN(vs.memory_mib) ? "" : vs.memory_mib} onChange={(event) => put({ memory_mib: event.target.valueAsNumber })} />}
+        </Field>
+        <Field label="Kernel" hint={kernel ? bytes(kernel.size) : "Left empty: the appliance’s default guest."}>
+          {(id, note) => <input id={id} aria-describedby={note} type="file" onChange={(event) => setKernel(event.target.files?.[0] ?? null)} />}
+        </Field>
+        <Field label="Initial ram disk" hint={initrd ? bytes(initrd.size) : "Optional."}>
+          {(id, note) => <input id={id} aria-describedby={note} type="file" onChange={(event) => setInitrd(event.target.files?.[0] ?? null)} />}
+        </Field>
+      </div>
+      <Field label="Added to the kernel’s command line" hint="Optional.">
+        {(id, note) => <input id={id} aria-describedby={note} className="mono" spellCheck={false} value={vs.append} onChange={(event) => put({ append: event.target.value })} />}
+      </Field>
+      <label className="check">
+        <input type="checkbox" checked={start} onChange={(event) => setStart(event.target.checked)} />
+        Start it at once
+      </label>
+    </Dialog>
+  );
+}
+
+interface Props {
+  vs: Vs;
+  onClose: () => void;
+}
+
+export function DeleteDialog({ vs, onClose }: Props) {
+  const { refresh } = useStore();
+  const { attempt } = useToasts();
+  return (
+    <Dialog
+      title={`Delete ${vs.name}`}
+      command={command("vs", "delete", vs.name)}
+      action="Delete"
+      danger
+      onAction={async () => {
+        const done = await attempt(() => api.remove(vs.name), `${vs.name} is deleted.`);
+        if (done) location.hash = "#/servers";
+        await refresh();
+        return done;
+      }}
+      onClose={onClose}
+    >
+      <p>The definition is removed. Its identifiers are not given to another server.</p>
+    </Dialog>
+  );
+}
+
+export function ResetDialog({ vs, onClose }: Props) {
+  const { refresh } = useStore();
+  const { attempt } = useToasts();
+  return (
+    <Dialog
+      title={`Reset ${vs.name}`}
+      command={command("vs", "reset", vs.name)}
+      action="Reset"
+      danger
+      onAction={async () => {
+        const done = await attempt(() => api.act(vs.name, "reset"), `${vs.name} is reset.`);
+        await refresh();
+        return done;
+      }}
+      onClose={onClose}
+    >
+      <p>As the button on a machine’s front: the guest is not asked, what it has not written is lost.</p>
+    </Dialog>
+  );
+}
+
+export function StopDialog({ vs, onClose }: Props) {
+  const { refresh } = useStore();
+  const { attempt } = useToasts();
+  return (
+    <Dialog
+      title={`Stop ${vs.name}`}
+      command={command("vs", "stop", vs.name)}
+      action="Power off"
+      danger
+      onAction={async () => {
+        const done = await attempt(() => api.act(vs.name, "stop"), `${vs.name} is stopping.`);
+        await refresh();
+        return done;
+      }}
+      onClose={onClose}
+    >
+      <p>The server is powered off. To let the guest end its work first, shut it down from its console.</p>
+    </Dialog>
+  );
+}
