@@ -40,6 +40,12 @@ fn write(register: u32, value: u32) {
     unsafe { phys::pointer(Hpa(0xfee0_0000 + u64::from(register))).cast::<u32>().write_volatile(value) };
 }
 
+/// Silences the two 8259 controllers that BIOS firmware leaves running.
+pub fn mask_legacy_controllers() {
+    crate::port::write8(0x21, 0xff);
+    crate::port::write8(0xa1, 0xff);
+}
+
 /// Enables the local APIC of the calling CPU.
 pub fn init() {
     // SAFETY: every x86-64 processor has APIC_BASE; bits 11 (enable) and 10 (x2APIC, only where CPUID

@@ -73,7 +73,7 @@ impl FpuState {
     pub fn save(&mut self) {
         let area = self.area.0.as_mut_ptr();
         if has_xsave() {
-            self.xcr0 = get_xcr0();
+            self.xcr0 = get_xcr0() & supported_xcr0();
             let all = supported_xcr0();
             set_xcr0(all);
             // SAFETY: the area is 64-byte aligned and large enough for all enabled components.

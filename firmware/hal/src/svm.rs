@@ -78,6 +78,8 @@ impl core::fmt::Display for SvmError {
 static HOST_AREA: [AtomicU64; crate::desc::MAX_CPUS] = [const { AtomicU64::new(0) }; crate::desc::MAX_CPUS];
 /// The vCPU whose extended state is in the registers, per CPU (0 none).
 static LOADED: [AtomicUsize; crate::desc::MAX_CPUS] = [const { AtomicUsize::new(0) }; crate::desc::MAX_CPUS];
+/// What TSC_AUX holds, per CPU.
+static TSC_AUX: [AtomicU32; crate::desc::MAX_CPUS] = [const { AtomicU32::new(0) }; crate::desc::MAX_CPUS];
 static NEXT_ASID: AtomicU32 = AtomicU32::new(1);
 static NEXT_NUMBER: AtomicUsize = AtomicUsize::new(1);
 static MAPS: spin::Once<Option<(Hpa, Hpa)>> = spin::Once::new();
@@ -150,6 +152,10 @@ fn maps(pass_through: &[u32]) -> Option<(Hpa, Hpa)> {
     })
 }
 
+fn has_tsc_aux() -> bool {
+    cpu::cpuid(0x8000_0001, 0).edx & 1 << 27 != 0
+}
+
 /// A vCPU's hardware half: its VMCB, its registers, its extended state.
 pub struct VcpuHardware {
     vmcb: Box<Vmcb>,
@@ -160,6 +166,7 @@ pub struct VcpuHardware {
     last_cpu: usize,
     seen_generation: u64,
     flush: bool,
+    tsc_aux: u32,
 }
 
 impl VcpuHardware {
@@ -180,6 +187,7 @@ impl VcpuHardware {
             last_cpu: usize::MAX,
             seen_generation: u64::MAX,
             flush: true,
+            tsc_aux: 0,
         }
     }
 
@@ -191,6 +199,11 @@ impl VcpuHardware {
     /// Asks for a flush of this guest's translations before the next entry.
     pub fn flush(&mut self) {
         self.flush = true;
+    }
+
+    /// Sets TSC_AUX, which the VMCB does not hold.
+    pub fn set_tsc_aux(&mut self, value: u32) {
+        self.tsc_aux = value;
     }
 
     /// Puts the extended state back to that of a reset.
@@ -232,6 +245,10 @@ impl VcpuHardware {
             self.vmcb.control.tlb_control = 1;
         } else {
             self.vmcb.control.tlb_control = 0;
+        }
+        if has_tsc_aux() && TSC_AUX[cpu].swap(self.tsc_aux, Ordering::Relaxed) != self.tsc_aux {
+            // SAFETY: CPUID says that RDTSCP, and with it TSC_AUX, is there; the monitor does not use it.
+            unsafe { cpu::wrmsr(msr::TSC_AUX, u64::from(self.tsc_aux)) };
         }
         let vmcb = phys::address_of((&raw const *self.vmcb).cast(), Hpa(0));
         let host = HOST_AREA[cpu].load(Ordering::Relaxed);

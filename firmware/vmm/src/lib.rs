@@ -13,9 +13,12 @@
 extern crate alloc;
 
 pub mod acpi;
+pub mod decode;
 pub mod devices;
+pub mod cpu;
 pub mod layout;
 pub mod loader;
+pub mod machine;
 
 #[cfg(test)]
 extern crate std;

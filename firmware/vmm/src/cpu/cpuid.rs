@@ -99,6 +99,11 @@ fn words(text: &[u8; 12]) -> [u32; 3] {
     [word(0), word(4), word(8)]
 }
 
+/// Physical address bits that guests are told of.
+pub(super) fn physical_bits(host: &dyn HostCpuid) -> u32 {
+    (host.cpuid(0x8000_0008, 0).eax & 0xff).clamp(36, 46)
+}
+
 /// The answer to CPUID `leaf`, `subleaf`.
 pub fn answer(host: &dyn HostCpuid, context: Context, leaf: u32, subleaf: u32) -> Leaf {
     match leaf {
@@ -131,7 +136,7 @@ pub fn answer(host: &dyn HostCpuid, context: Context, leaf: u32, subleaf: u32) -
         0x8000_0002..=0x8000_0006 => host.cpuid(leaf, 0),
         0x8000_0008 => {
             let h = host.cpuid(leaf, 0);
-            let physical = (h.eax & 0xff).clamp(36, 46);
+            let physical = physical_bits(host);
             let ecx = core_bits(context.vcpus) << 12 | (context.vcpus.max(1) - 1);
             Leaf { eax: h.eax & 0xff00 | physical, ebx: 0, ecx, edx: 0 }
         }
