@@ -24,6 +24,11 @@ interface Props {
 
 const WINDOW_S = 180;
 
+/** `07:31:20` of a number of seconds since 1970, in the viewer's zone. */
+function time(at: number): string {
+  return new Date(at * 1000).toTimeString().slice(0, 8);
+}
+
 function color(name: string): string {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
@@ -41,9 +46,12 @@ function make(place: HTMLElement, { series, max, spark, format }: Props): uPlot 
       y: { range: (_, __, top) => [0, max ?? Math.max((top ?? 0) * 1.15, 1)] },
     },
     axes: spark
-      ? [{ show: false }, { show: false }]
+      ? [
+          { show: false, size: 0 },
+          { show: false, size: 0 },
+        ]
       : [
-          { ...axis, size: 24 },
+          { ...axis, size: 24, space: 60, values: (_, ticks) => ticks.map(time) },
           { ...axis, size: 52, values: (_, ticks) => ticks.map((tick) => (format ? format(tick) : String(tick))) },
         ],
     series: [

@@ -5,7 +5,7 @@ import { href } from "../lib/route";
 import { useStore } from "../state/store";
 import { State } from "./parts";
 
-export function EventList({ events }: { events: readonly WeftEvent[] }) {
+export function EventList({ events, without }: { events: readonly WeftEvent[]; without?: "node" | "vs" }) {
   const { now } = useStore();
   if (events.length === 0) return <p className="muted">Nothing has happened yet.</p>;
   return (
@@ -20,9 +20,9 @@ export function EventList({ events }: { events: readonly WeftEvent[] }) {
           <span className="event-text">
             {event.text}
             <span className="event-about">
-              {event.node !== "" && <a href={href({ page: "node", name: event.node })}>{event.node}</a>}
-              {event.vs !== "" && <a href={href({ page: "server", name: event.vs })}>{event.vs}</a>}
-              {event.actor !== "" && <span className="muted">by {event.actor}</span>}
+              {event.node !== "" && without !== "node" && <a href={href({ page: "node", name: event.node })}>{event.node}</a>}
+              {event.vs !== "" && without !== "vs" && <a href={href({ page: "server", name: event.vs })}>{event.vs}</a>}
+              {event.actor !== "" && event.actor !== "appliance" && <span className="muted">by {event.actor}</span>}
             </span>
           </span>
           <span className="event-seq num" title="Number of the event">

@@ -7,7 +7,7 @@ import { href } from "../lib/route";
 export function StageProgress({ node }: { node: Pick<Node, "state" | "stages"> }) {
   const { reached, of, last, done } = progress(node.stages);
   const away = node.state === "lost" || node.state === "conflict";
-  const words = last === "" ? "nothing seen yet" : stageWords(last);
+  const words = last !== "" ? stageWords(last) : away ? "last boot not known" : "nothing seen yet";
   return (
     <div className="stage-progress">
       <div
@@ -84,7 +84,7 @@ export function StageChart({ nodes }: { nodes: Pick<Node, "name" | "stages">[] }
           </span>
         ))}
       </figcaption>
-      <table className="sr-only">
+      <div className="sr-only"><table>
         <caption>Time of each boot stage since the first, per node</caption>
         <thead>
           <tr>
@@ -107,7 +107,7 @@ export function StageChart({ nodes }: { nodes: Pick<Node, "name" | "stages">[] }
             </tr>
           ))}
         </tbody>
-      </table>
+      </table></div>
     </figure>
   );
 }

@@ -3,14 +3,14 @@
 /** Memory given in KiB. */
 export function memory(kib: number): string {
   if (kib <= 0) return "–";
-  if (kib < 1024) return `${kib} KiB`;
+  if (kib < 1024) return `${trim(kib)} KiB`;
   const mib = kib / 1024;
   if (mib < 1024) return `${trim(mib)} MiB`;
   return `${trim(mib / 1024)} GiB`;
 }
 
 function trim(value: number): string {
-  return value >= 100 || Number.isInteger(value) ? value.toFixed(0) : value.toFixed(1);
+  return value >= 100 ? value.toFixed(0) : String(Number(value.toFixed(1)));
 }
 
 export function bytes(count: number): string {

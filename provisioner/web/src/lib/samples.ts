@@ -5,12 +5,15 @@ export interface Sample {
   /** Seconds since 1970. */
   at: number;
   busy: number;
-  exitsPerSecond: number;
+  /** Null where there is nothing to compare with. */
+  exitsPerSecond: number | null;
   monitorMib: number;
   guestMib: number;
 }
 
 const KEEP = 300;
+/** Looks closer together than this (after an event, say) would make rates out of noise. */
+const LEAST_S = 0.9;
 
 interface Kept {
   exits: number;
@@ -28,12 +31,13 @@ export class Samples {
     for (const node of nodes) {
       const kept = this.#nodes.get(node.name);
       const elapsed = kept ? at - kept.at : 0;
+      if (kept && elapsed < LEAST_S) continue;
       // A counter that fell means that the node restarted: no rate, not a negative one.
       const grown = kept ? node.exits - kept.exits : 0;
       const sample: Sample = {
         at,
         busy: node.busy_permille / 10,
-        exitsPerSecond: elapsed > 0 && grown > 0 ? grown / elapsed : 0,
+        exitsPerSecond: elapsed > 0 && grown >= 0 ? grown / elapsed : null,
         monitorMib: node.monitor_kib / 1024,
         guestMib: node.guest_kib / 1024,
       };

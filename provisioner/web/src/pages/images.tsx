@@ -5,14 +5,14 @@ import type { Image } from "../api/types";
 import { Dialog } from "../components/dialog";
 import { CliHint, Empty, Field, Loading, State } from "../components/parts";
 import { command } from "../lib/cli";
-import { bytes, clock, shortDigest } from "../lib/format";
+import { bytes, shortDigest } from "../lib/format";
 import { useStore } from "../state/store";
 import { useToasts } from "../state/toasts";
 
 type Choice = { verb: "activate" | "revoke"; image: Image } | { verb: "publish" } | null;
 
 export function ImagesPage() {
-  const { images, nodes, now } = useStore();
+  const { images, nodes } = useStore();
   const [choice, setChoice] = useState<Choice>(null);
   if (!images) return <Loading />;
   const running = (digest: string) => (nodes ?? []).filter((node) => node.image === digest && node.state === "ready").length;
@@ -32,53 +32,45 @@ export function ImagesPage() {
           <CliHint command="weft image publish weft.efi --activate" />
         </Empty>
       ) : (
-        <div className="panel scroll">
-          <table>
-            <caption className="sr-only">Published images</caption>
-            <thead>
-              <tr>
-                <th scope="col">Image</th>
-                <th scope="col">State</th>
-                <th scope="col" className="num">Generation</th>
-                <th scope="col" className="num">Floor</th>
-                <th scope="col" className="num">Size</th>
-                <th scope="col">Expires</th>
-                <th scope="col">Signed by</th>
-                <th scope="col" className="num">Nodes</th>
-                <th scope="col"><span className="sr-only">Actions</span></th>
-              </tr>
-            </thead>
-            <tbody>
-              {sortedImages.map((image) => (
-                <tr key={image.digest}>
-                  <td>
-                    <b>{image.name}</b> <code title={image.digest}>{shortDigest(image.digest)}</code>
-                  </td>
-                  <td><State state={image.state} /></td>
-                  <td className="num">{image.generation}</td>
-                  <td className="num">{image.floor}</td>
-                  <td className="num">{bytes(image.size)}</td>
-                  <td title={image.not_after}>{image.not_after === "" ? "–" : clock(image.not_after, now).slice(0, 10)}</td>
-                  <td className="mono">{image.signers.map((signer) => signer.slice(0, 8)).join(", ") || "–"}</td>
-                  <td className="num">{running(image.digest)}</td>
-                  <td className="row-act">
-                    <button type="button" disabled={image.state !== "published"} title={image.state === "published" ? "" : `It is ${image.state}`} onClick={() => setChoice({ verb: "activate", image })} aria-label={`Activate ${image.name}`}>
-                      Activate…
-                    </button>
-                    <button type="button" disabled={image.state === "revoked"} onClick={() => setChoice({ verb: "revoke", image })} aria-label={`Revoke ${image.name}`}>
-                      Revoke…
-                    </button>
-                  </td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
+        <div className="rows" role="list" aria-label="Images">
+          {sortedImages.map((image) => (
+            <article className="row image-row" role="listitem" aria-label={image.name} key={image.digest}>
+              <div className="cell-name">
+                <b className="break">{image.name}</b>
+                <State state={image.state} />
+              </div>
+              <div className="cell-hw">
+                <span>
+                  generation {image.generation}, floor {image.floor}
+                </span>
+                <span className="muted">
+                  {bytes(image.size)} · {image.not_after === "" ? "no expiry" : `expires ${image.not_after.slice(0, 10)}`} · {nodesOf(running(image.digest))}
+                </span>
+              </div>
+              <div className="cell-hw">
+                <code title={image.digest}>{shortDigest(image.digest)}</code>
+                <span className="muted">{image.signers.length === 0 ? "not signed" : <>signed by <span className="mono">{image.signers.map((signer) => signer.slice(0, 8)).join(", ")}</span></>}</span>
+              </div>
+              <div className="cell-act">
+                <button type="button" disabled={image.state !== "published"} title={image.state === "published" ? "" : `It is ${image.state}`} onClick={() => setChoice({ verb: "activate", image })} aria-label={`Activate ${image.name}`}>
+                  Activate…
+                </button>
+                <button type="button" disabled={image.state === "revoked"} title={image.state === "revoked" ? "It is revoked" : ""} onClick={() => setChoice({ verb: "revoke", image })} aria-label={`Revoke ${image.name}`}>
+                  Revoke…
+                </button>
+              </div>
+            </article>
+          ))}
         </div>
       )}
       {choice?.verb === "publish" && <PublishDialog onClose={() => setChoice(null)} />}
       {(choice?.verb === "activate" || choice?.verb === "revoke") && <ChangeDialog verb={choice.verb} image={choice.image} onClose={() => setChoice(null)} />}
     </>
   );
+}
+
+function nodesOf(count: number): string {
+  return count === 0 ? "no node runs it" : count === 1 ? "1 node runs it" : `${count} nodes run it`;
 }
 
 function ChangeDialog({ verb, image, onClose }: { verb: "activate" | "revoke"; image: Image; onClose: () => void }) {

@@ -19,10 +19,12 @@ export function ApproveDialog({ node, onClose }: Props) {
   const { attempt } = useToasts();
   const [typed, setTyped] = useState("");
   const matches = lastGroupMatches(node.fingerprint, typed);
+  const groups = node.fingerprint.split("-");
+  const last = groups.at(-1)?.length ?? 0;
   return (
     <Dialog
       title={`Approve ${node.name}`}
-      command={command("node", "approve", node.name, "--fingerprint", node.fingerprint)}
+      command={command("node", "approve", node.name, "--fingerprint", matches ? node.fingerprint : "FINGERPRINT")}
       action="Approve"
       ready={matches}
       onAction={async () => {
@@ -33,18 +35,21 @@ export function ApproveDialog({ node, onClose }: Props) {
       onClose={onClose}
     >
       <p>
-        This is the fingerprint of the key that asks for admission. Look at the node’s own screen or serial console: it must show
-        the same. If it does not, somebody else is answering for it.
+        This key asks for admission. Look at the node’s own screen or serial console: its fingerprint must begin as here. Type the
+        last group from there; if it does not fit, somebody else is answering for the node.
       </p>
-      <p className="fingerprint" aria-label={`Fingerprint ${node.fingerprint}`}>
-        {node.fingerprint.split("-").map((group, index) => (
-          <span key={`${index}-${group}`}>{group}</span>
+      <p className="fingerprint">
+        <span className="sr-only">Fingerprint: </span>
+        {groups.map((group, index) => (
+          <span key={`${index}-${group}`} className={index === groups.length - 1 ? (matches ? "match" : "hidden") : ""}>
+            {index === groups.length - 1 && !matches ? "?".repeat(group.length) : group}
+          </span>
         ))}
       </p>
       {!node.trusted_boot && (
         <p className="note warn">This node did not boot with Secure Boot. Its word about the image that it runs cannot be checked.</p>
       )}
-      <Field label="Last group, as the node’s console shows it" error={typed !== "" && !matches ? "This is not the last group above. Compare again." : undefined}>
+      <Field label="Last group, as the node’s console shows it" error={typed.trim().length >= last && !matches ? "This key has another fingerprint. Compare all of it; do not approve it where they differ." : undefined}>
         {(id, note) => (
           <input id={id} aria-describedby={note} className="mono" autoComplete="off" spellCheck={false} autoFocus value={typed} onChange={(event) => setTyped(event.target.value)} />
         )}

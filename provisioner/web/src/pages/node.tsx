@@ -37,7 +37,7 @@ export function NodePage({ name }: { name: string }) {
         </a>
         <h1>{node.name}</h1>
         <State state={node.state} />
-        {node.boot_path !== "" && <Trust trusted={node.trusted_boot} path={node.boot_path} />}
+        {node.boot_path !== "" && node.state !== "booting" && <Trust trusted={node.trusted_boot} path={node.boot_path} />}
         <div className="actions">
           {node.state === "quarantined" && (
             <button type="button" className="primary" onClick={() => setDialog("approve")}>
@@ -62,7 +62,7 @@ export function NodePage({ name }: { name: string }) {
       <Log node={node} />
       <section className="panel">
         <h2>Events of this node</h2>
-        <EventList events={feed.events.filter((event) => event.node === node.name).slice(-30)} />
+        <EventList events={feed.events.filter((event) => event.node === node.name).slice(-30)} without="node" />
       </section>
       {dialog === "approve" && <ApproveDialog node={node} onClose={close} />}
       {dialog === "forget" && <ForgetDialog node={node} onClose={close} />}

@@ -88,14 +88,14 @@ function NodeRow({ node, onApprove }: { node: Node; onApprove: () => void }) {
       </div>
       <div className="cell-boot">
         <StageProgress node={node} />
-        {node.boot_path !== "" && <Trust trusted={node.trusted_boot} path={node.boot_path} />}
+        {node.boot_path !== "" && node.state !== "booting" && <Trust trusted={node.trusted_boot} path={node.boot_path} />}
       </div>
       <div className="cell-hw">
         <span>
           {node.cpus > 0 ? `${node.cpus} × ${node.cpu_model === "" ? "processor" : node.cpu_model}` : "no inventory yet"}
         </span>
         <span className="muted">
-          {[node.memory_kib > 0 ? memory(node.memory_kib) : "", node.address, node.mac, node.generation > 0 ? `image generation ${node.generation}` : ""]
+          {[node.memory_kib > 0 ? memory(node.memory_kib) : "", node.address, node.mac, node.generation > 0 ? `gen ${node.generation}` : ""]
             .filter((part) => part !== "")
             .join(" · ")}
         </span>

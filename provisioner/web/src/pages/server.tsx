@@ -61,7 +61,7 @@ export function ServerPage({ name }: { name: string }) {
       </section>
       <section className="panel">
         <h2>Events of this server</h2>
-        <EventList events={feed.events.filter((event) => event.vs === vs.name).slice(-30)} />
+        <EventList events={feed.events.filter((event) => event.vs === vs.name).slice(-30)} without="vs" />
       </section>
     </>
   );
