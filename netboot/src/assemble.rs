@@ -6,4 +6,4 @@ mod bios;
 mod uefi;
 
 pub use bios::{BiosError, bios};
-pub use uefi::{UefiError, set_manifest, uefi};
+pub use uefi::{UefiError, uefi};

@@ -115,6 +115,17 @@ fn toolchain(target: Target) -> Result<Toolchain, BuildError> {
     }
 }
 
+/// The workspace that this program was built from.
+pub fn workspace() -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    folder.parent().unwrap_or(folder).to_owned()
+}
+
+/// Where cargo puts its work: `CARGO_TARGET_DIR`, else `target` in the workspace.
+pub fn target_dir() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
+}
+
 /// What to build.
 #[derive(Clone, Debug)]
 pub struct Job<'a> {

@@ -26,9 +26,6 @@ pub enum UefiError {
     /// The root set.
     #[error("root set: {0}")]
     Roots(#[from] RootError),
-    /// The manifest section does not have its size.
-    #[error("a manifest section has {MANIFEST_SIZE} bytes, not {0}")]
-    Manifest(usize),
     /// The image does not read back.
     #[error("the assembled image does not read back: {0}")]
     ReadBack(#[from] PeError),
@@ -205,7 +202,7 @@ impl Image {
 
 /// The PE checksum: the 16-bit words' sum with end-around carry, plus the length. The field itself
 /// must be zero.
-pub(crate) fn checksum(file: &[u8]) -> u32 {
+fn checksum(file: &[u8]) -> u32 {
     let mut sum = 0_u32;
     for pair in file.chunks(2) {
         let word = pair.iter().rev().fold(0_u32, |word, byte| word << 8 | u32::from(*byte));
@@ -226,28 +223,5 @@ pub fn uefi(stub: &[u8], dvmm: &[u8], roots: &[u8]) -> Result<Vec<u8>, UefiError
     image.append(ROOTS_SECTION, roots)?;
     let file = image.finish()?;
     weft_format::pe::image_digest(&file)?;
-    Ok(file)
-}
-
-/// Puts a manifest section into an image that carries no Authenticode signature yet.
-pub fn set_manifest(image: &[u8], section: &[u8]) -> Result<Vec<u8>, UefiError> {
-    if section.len() != MANIFEST_SIZE {
-        return Err(UefiError::Manifest(section.len()));
-    }
-    let range = weft_format::pe::find_section(image, MANIFEST_SECTION)?.content_range()?;
-    if range.len() != MANIFEST_SIZE {
-        return Err(UefiError::Manifest(range.len()));
-    }
-    if weft_format::pe::image_size(image)? != image.len() as u64 {
-        return Err(UefiError::Shape("it is signed"));
-    }
-    let mut file = image.to_vec();
-    file.get_mut(range).ok_or(UefiError::Short)?.copy_from_slice(section);
-    // The checksum covers the manifest; the image digest does not cover the checksum.
-    let pe = usize::try_from(file.get(60..64).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes));
-    let at = pe.map_err(|_| UefiError::TooLarge)?.saturating_add(4 + 20 + optional::CHECKSUM);
-    file.get_mut(at..at + 4).ok_or(UefiError::Short)?.fill(0);
-    let sum = checksum(&file);
-    file.get_mut(at..at + 4).ok_or(UefiError::Short)?.copy_from_slice(&sum.to_le_bytes());
     Ok(file)
 }

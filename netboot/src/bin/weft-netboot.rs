@@ -1,15 +1,22 @@
-//! `weft-netboot build`: the boot files of this machine's lab in one step.
+//! `weft-netboot`: boot files for this machine's own lab, Secure Boot stores, and the proof that a
+//! build does not depend on its folder.
 
 use std::error::Error;
 use std::fs;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Parser, Subcommand};
-use weft_format::manifest::{BuildId, Manifest};
-use weft_format::sha256;
-use weft_netboot::build::{Job, Target, bare_metal};
-use weft_netboot::{assemble, lab::LabRoot};
+use weft_format::RootSet;
+use weft_netboot::build::{self, Job};
+use weft_netboot::image::{Monitor, boot_files};
+use weft_netboot::{authenticode, reproduce, secureboot};
+use weft_signing::image::{Release, place_manifest, section, sign};
+use weft_signing::{Holder, document};
+
+type Outcome = Result<(), Box<dyn Error>>;
 
 #[derive(Parser)]
 #[command(about = "Builds and assembles Weft's boot files")]
@@ -20,86 +27,111 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Build everything and sign it with a lab root that is made on first use.
-    Build {
-        /// Folder for `weft.bios`, `manifest`, `root-set`, `dvmm.elf`.
-        #[arg(long, default_value = "target/image")]
-        out: PathBuf,
-        /// Package that is the monitor.
-        #[arg(long, default_value = "weft-dvmm")]
-        monitor: String,
-        /// Workspace of the monitor, when it is not this one.
+    /// Build everything, sign it with this machine's lab root and its own db key (made on first use).
+    Build(Build),
+    /// Write a copy of a variable store with this machine's Secure Boot keys enrolled.
+    Enroll {
+        /// Store to start from.
+        #[arg(long, default_value = "/usr/share/OVMF/OVMF_VARS_4M.fd")]
+        template: PathBuf,
+        /// Folder of the keys.
+        #[arg(long, default_value = "target/image/secureboot")]
+        keys: PathBuf,
+        /// Store to write.
         #[arg(long)]
-        monitor_workspace: Option<PathBuf>,
-        /// Cargo profile.
-        #[arg(long, default_value = "node")]
-        profile: String,
-        /// Generation that the manifest names.
-        #[arg(long, default_value_t = 1)]
-        generation: u64,
+        out: PathBuf,
     },
+    /// Build twice in different folders and compare the image digests.
+    Reproduce,
 }
 
-fn workspace() -> PathBuf {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-    folder.parent().unwrap_or(folder).to_owned()
+#[derive(clap::Args)]
+struct Build {
+    /// Folder for `weft.efi`, `weft.bios`, `manifest`, `root-set` and `dvmm.elf`.
+    #[arg(long, default_value = "target/image")]
+    out: PathBuf,
+    /// Package that is the monitor.
+    #[arg(long, default_value = "weft-dvmm")]
+    monitor: String,
+    /// Workspace of the monitor, when it is not this one.
+    #[arg(long)]
+    monitor_workspace: Option<PathBuf>,
+    /// Cargo profile.
+    #[arg(long, default_value = "node")]
+    profile: String,
+    /// Generation that the manifest names.
+    #[arg(long, default_value_t = 1)]
+    generation: u64,
 }
 
-fn target_dir() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), PathBuf::from)
-}
-
-fn lab_root(out: &Path) -> Result<LabRoot, Box<dyn Error>> {
-    let file = out.join("lab-root.key");
-    if !file.exists() {
-        fs::write(&file, LabRoot::generate()?)?;
+/// The lab root's only holder. Its seed stays in the output folder, readable by its owner.
+fn lab_holder(out: &Path) -> Result<Holder, Box<dyn Error>> {
+    let file = out.join("lab-root.seed");
+    let mut seed = [0; 32];
+    if file.exists() {
+        seed = fs::read(&file)?.try_into().map_err(|_| "lab-root.seed is not 32 bytes")?;
+    } else {
+        fs::File::open("/dev/urandom")?.read_exact(&mut seed)?;
+        fs::write(&file, [])?;
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600))?;
+        fs::write(&file, seed)?;
     }
-    Ok(LabRoot::from_pkcs8(&fs::read(&file)?)?)
+    Ok(Holder::from_seed("lab", seed.into())?)
 }
 
-fn build(out: &Path, monitor: &str, home: &Path, profile: &str, generation: u64) -> Result<(), Box<dyn Error>> {
-    fs::create_dir_all(out)?;
-    let (workspace, target_dir) = (workspace(), target_dir());
-    let job = Job { workspace: &workspace, target_dir: &target_dir, profile };
-    let dvmm = fs::read(bare_metal(&Job { workspace: home, ..job.clone() }, monitor, Target::None)?)?;
-    let entry = fs::read(bare_metal(&job, "weft-bios", Target::None)?)?;
-    let root = lab_root(out)?;
-    let roots = root.root_set()?;
-    let stub = fs::read(bare_metal(&job, "weft-stub", Target::Uefi)?)?;
-    let unsigned = assemble::uefi(&stub, &dvmm, &roots)?;
-    let bios = assemble::bios(&entry, &dvmm, &roots)?;
+fn release(generation: u64) -> Result<Release, Box<dyn Error>> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-    let manifest = root.sign(&Manifest {
-        image_size: weft_format::pe::image_size(&unsigned)?,
-        image_digest: weft_format::pe::image_digest(&unsigned)?,
-        payload_digest: sha256(&dvmm),
-        build_id: BuildId::new("lab")?,
+    Ok(Release {
+        build_id: "lab".to_owned(),
         generation,
         least_generation: 1,
-        not_before: now - 3600,
-        expiry: now + 30 * 86400,
-        root_version: 1,
-    })?;
-    let image = assemble::set_manifest(&unsigned, &manifest)?;
-    let files = [
-        ("dvmm.elf", &dvmm),
-        ("root-set", &roots),
-        ("weft.bios", &bios),
-        ("manifest", &manifest),
-        ("weft.efi", &image),
+        not_before: now.saturating_sub(3600),
+        expiry: now.saturating_add(30 * 86400),
+    })
+}
+
+fn build_all(options: &Build) -> Outcome {
+    let out = &options.out;
+    fs::create_dir_all(out)?;
+    let (workspace, target_dir) = (build::workspace(), build::target_dir());
+    let job = Job { workspace: &workspace, target_dir: &target_dir, profile: &options.profile };
+    let home = options.monitor_workspace.as_deref().unwrap_or(&workspace);
+    let holder = lab_holder(out)?;
+    let roots = RootSet::new(1, 1, &[*holder.public_key()], true)?;
+    let root_bytes = document::root_set(&roots);
+    let files = boot_files(&job, Monitor { workspace: home, package: &options.monitor }, &root_bytes)?;
+    let mut efi = files.efi.clone();
+    place_manifest(&mut efi, &release(options.generation)?, &roots)?;
+    sign(&mut efi, &holder, &roots)?;
+    let keys = secureboot::make_keys(&out.join("secureboot"))?;
+    let signed = authenticode::sign(&efi, &keys.db.key, &keys.db.certificate)?;
+    let manifest = section(&signed)?;
+    let outputs = [
+        ("dvmm.elf", files.dvmm.as_slice()),
+        ("root-set", &root_bytes),
+        ("weft.bios", &files.bios),
+        ("manifest", manifest),
+        ("weft.efi", &signed),
     ];
-    for (name, bytes) in files {
+    for (name, bytes) in outputs {
         fs::write(out.join(name), bytes)?;
         println!("{}: {} bytes", out.join(name).display(), bytes.len());
     }
+    println!("image digest {}", reproduce::hex(&files.digest()?));
     Ok(())
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Outcome {
     match Arguments::parse().command {
-        Command::Build { out, monitor, monitor_workspace, profile, generation } => {
-            let home = monitor_workspace.unwrap_or_else(workspace);
-            build(&out, &monitor, &home, &profile, generation)
+        Command::Build(options) => build_all(&options),
+        Command::Enroll { template, keys, out } => {
+            let keys = secureboot::make_keys(&keys)?;
+            Ok(secureboot::enroll(&template, &keys, &out, &build::target_dir().join("tools"))?)
+        }
+        Command::Reproduce => {
+            let verdict = reproduce::reproduce(&build::workspace(), &build::target_dir())?;
+            println!("{verdict}");
+            if verdict.same() { Ok(()) } else { Err("builds differ".into()) }
         }
     }
 }
