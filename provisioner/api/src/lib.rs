@@ -17,6 +17,7 @@
 //! | `GET /api/v1/vs/{name}/console` (WebSocket) | binary frames: history first, then live; client frames are input |
 //! | `GET /api/v1/images`, `POST /api/v1/images` (body: image file) | [`Image`] |
 //! | `POST /api/v1/images/{digest}/activate`, `…/revoke` | |
+//! | `PUT /api/v1/images/{digest}/bios` (body: Multiboot file) | companion for BIOS nodes, [`Image`] |
 //! | `PUT /api/v1/blobs` (body: file) → `{digest, size}` | guest kernels and initramfs |
 //! | `GET /api/v1/events?after=SEQ&limit=N` | [`Event`] |
 //! | `GET /api/v1/events/stream?after=SEQ` | the same as SSE, `id:` = `seq` |
@@ -29,7 +30,8 @@
 use serde::{Deserialize, Serialize};
 
 /// A node, known by its key.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Node {
     /// Operator's name, `node-1` by default.
     pub name: String,
@@ -80,7 +82,8 @@ pub struct Node {
 }
 
 /// A boot stage. `dhcp`, `tftp`, `http` are seen by the appliance; the rest is reported by the node.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct BootStage {
     /// `dhcp`, `fetch`, `entry`, `verified`, `started`, `processors`, `network`, `delegation`, `channel`.
     pub stage: String,
@@ -91,7 +94,8 @@ pub struct BootStage {
 }
 
 /// A NIC of a node.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Nic {
     /// Hardware address.
     pub mac: String,
@@ -106,7 +110,8 @@ pub struct Nic {
 }
 
 /// A virtual server.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Vs {
     /// Unique name.
     pub name: String,
@@ -141,7 +146,8 @@ pub struct Vs {
 }
 
 /// A new virtual server.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct VsCreate {
     /// Unique name: letters, digits, `-`, 1–63.
     pub name: String,
@@ -164,7 +170,8 @@ pub struct VsCreate {
 }
 
 /// A published image.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Image {
     /// Build id.
     pub name: String,
@@ -185,7 +192,8 @@ pub struct Image {
 }
 
 /// An event.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Event {
     /// Grows by one.
     pub seq: u64,
@@ -206,7 +214,8 @@ pub struct Event {
 }
 
 /// A line of a node's log.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LogEntry {
     /// When the appliance received it.
     pub at: String,
@@ -219,7 +228,8 @@ pub struct LogEntry {
 }
 
 /// What `doctor` found.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Finding {
     /// What it is about: a node, `appliance`, `image`, `network`.
     pub name: String,
@@ -232,7 +242,8 @@ pub struct Finding {
 }
 
 /// The appliance's own settings as an operator sees them.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ApplianceConfig {
     /// Cluster identity.
     pub cluster: String,
@@ -249,7 +260,8 @@ pub struct ApplianceConfig {
 }
 
 /// An error (RFC 9457).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Problem {
     /// Stable name, for example `node-not-found`.
     pub code: String,
@@ -259,4 +271,52 @@ pub struct Problem {
     pub title: String,
     /// What to do.
     pub next: String,
+}
+
+/// Log-in.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct LoginRequest {
+    /// Account.
+    pub user: String,
+    /// Password.
+    pub password: String,
+}
+
+/// Answer to a log-in. The token is also set as cookie `weft_session`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct LoginReply {
+    /// Bearer token.
+    pub token: String,
+    /// Everything but `POST /api/v1/password` and log-out is refused until the password is changed.
+    pub must_change: bool,
+}
+
+/// A change of the caller's own password. All other sessions of the account end.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PasswordChange {
+    /// As it is.
+    pub old: String,
+    /// As it shall be, 12 to 256 characters.
+    pub new: String,
+}
+
+/// Approval of a node.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Approve {
+    /// As on the node's own console.
+    pub fingerprint: String,
+}
+
+/// A stored blob.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct BlobReply {
+    /// SHA-256.
+    pub digest: String,
+    /// Bytes.
+    pub size: u64,
 }

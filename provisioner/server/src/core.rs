@@ -1,0 +1,255 @@
+//! The appliance's heart: store, world, trust, and the one way in which anything changes.
+//!
+//! ```text
+//! request or agent ─▶ lock `change` ─▶ decide on the world ─▶ Store::commit ─▶ world ─▶ events, pushes
+//! ```
+//! Changes are serial. What a change decides on cannot move before it is on disk, and nobody sees it
+//! earlier.
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use tokio::sync::{broadcast, mpsc};
+use weft_api::Event;
+use weft_store::{Batch, EventRow, NewEvent, Store, StoreError};
+use weft_types::ClusterId;
+
+use crate::boots::Boots;
+use crate::console::Consoles;
+use crate::error::Error;
+use crate::keys::Keys;
+use crate::trust::Trust;
+use crate::util::{hex, now, random, unhex};
+use crate::world::{NodeEntry, VsEntry, World};
+
+/// Events that wait to be written.
+const EVENT_QUEUE: usize = 4096;
+/// Events written at once.
+const EVENT_BATCH: usize = 256;
+/// Events that a slow subscriber may lag behind before it must read from the store.
+const EVENT_FAN: usize = 1024;
+/// Events kept.
+const EVENTS_KEPT: u64 = 200_000;
+
+/// How this appliance runs.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Data folder.
+    pub data: PathBuf,
+    /// Takes lab root sets.
+    pub lab: bool,
+    /// Interface served, for people.
+    pub interface: String,
+    /// Address on it.
+    pub address: Ipv4Addr,
+    /// `full`, `proxy` or `off`, for people.
+    pub dhcp_mode: String,
+    /// Boot HTTP port.
+    pub http_port: u16,
+}
+
+/// Figures for `/metrics`.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) agent_handshakes_failed: AtomicU64,
+    pub(crate) agent_refused: AtomicU64,
+    pub(crate) agent_messages: AtomicU64,
+    pub(crate) records_sent: AtomicU64,
+    pub(crate) records_refused: AtomicU64,
+    pub(crate) events_dropped: AtomicU64,
+    pub(crate) logins_failed: AtomicU64,
+    pub(crate) requests: AtomicU64,
+}
+
+/// Adds one.
+pub(crate) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Shared by every part of the server.
+pub struct Core {
+    pub(crate) settings: Settings,
+    pub(crate) store: Store,
+    pub(crate) keys: Keys,
+    pub(crate) cluster: ClusterId,
+    trust: RwLock<Arc<Trust>>,
+    world: Mutex<World>,
+    pub(crate) change: tokio::sync::Mutex<()>,
+    events: mpsc::Sender<NewEvent>,
+    pub(crate) fan: broadcast::Sender<Arc<Event>>,
+    pub(crate) consoles: Consoles,
+    pub(crate) boots: Boots,
+    pub(crate) counts: Counts,
+    pub(crate) sessions: AtomicU64,
+    pub(crate) accounts: crate::accounts::Accounts,
+}
+
+impl Core {
+    /// Opens everything in the data folder. Returns the core; events flow once [`Core::run_events`] runs.
+    pub async fn open(settings: Settings) -> Result<(Arc<Self>, EventQueue), Error> {
+        let keys = Keys::open(&settings.data)?;
+        let trust = Trust::open(&settings.data, &keys, settings.lab)?;
+        let store = Store::open(&settings.data.join("store")).await?;
+        let cluster = cluster(&store).await?;
+        let mut world = World::default();
+        for row in store.nodes().await? {
+            world.nodes.insert(row.id.clone(), NodeEntry::from_row(row));
+        }
+        for row in store.servers().await? {
+            world.servers.insert(row.id.clone(), VsEntry { row, status: None });
+        }
+        for row in store.images().await? {
+            world.images.insert(row.digest.clone(), row);
+        }
+        for row in store.blobs().await? {
+            world.blobs.insert(row.digest, row.size);
+        }
+        world.default_guest = (
+            store.meta("default_kernel").await?.unwrap_or_default(),
+            store.meta("default_initrd").await?.unwrap_or_default(),
+        );
+        let accounts = crate::accounts::Accounts::open(&store).await?;
+        let (events, queue) = mpsc::channel(EVENT_QUEUE);
+        let core = Arc::new(Self {
+            settings,
+            store,
+            keys,
+            cluster,
+            trust: RwLock::new(Arc::new(trust)),
+            world: Mutex::new(world),
+            change: tokio::sync::Mutex::new(()),
+            events,
+            fan: broadcast::channel(EVENT_FAN).0,
+            consoles: Consoles::default(),
+            boots: Boots::default(),
+            counts: Counts::default(),
+            sessions: AtomicU64::new(0),
+            accounts,
+        });
+        core.tidy_blobs()?;
+        core.load_boot_files()?;
+        Ok((core, EventQueue(queue)))
+    }
+
+    /// The world, for a moment. Poisoning cannot leave it half-changed: it is written by single
+    /// assignments after a commit.
+    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Documents in force.
+    pub fn trust(&self) -> Arc<Trust> {
+        self.trust.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Reads the trust files again; keeps what is in force where they do not do.
+    pub fn reload_trust(&self) -> Result<(), Error> {
+        let trust = Trust::open(&self.settings.data, &self.keys, self.settings.lab)?;
+        *self.trust.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(trust);
+        self.load_boot_files()?;
+        self.push_all();
+        Ok(())
+    }
+
+    /// The keys.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// Closes the store.
+    pub async fn close(&self) -> Result<(), StoreError> {
+        self.store.close().await
+    }
+
+    /// Writes a batch and tells its events to those who listen.
+    pub(crate) async fn commit(&self, batch: Batch) -> Result<(), StoreError> {
+        for row in self.store.commit(batch).await? {
+            // Nobody listening is no error.
+            let _ = self.fan.send(Arc::new(api_event(row)));
+        }
+        Ok(())
+    }
+
+    /// Puts an event in line to be written. Where the line is full it is counted and dropped: an event
+    /// of this kind tells of something, it does not make it so.
+    pub(crate) fn emit(&self, event: NewEvent) {
+        if self.events.try_send(event).is_err() {
+            count(&self.counts.events_dropped);
+        }
+    }
+
+    /// Writes events as they come, many at once. Ends when the queue's senders are gone or on `stop`.
+    pub async fn run_events(self: Arc<Self>, queue: EventQueue, mut stop: tokio::sync::watch::Receiver<bool>) {
+        let EventQueue(mut queue) = queue;
+        let mut waiting = Vec::with_capacity(EVENT_BATCH);
+        let mut written = 0u64;
+        loop {
+            tokio::select! {
+                biased;
+                n = queue.recv_many(&mut waiting, EVENT_BATCH) => if n == 0 { return },
+                () = crate::util::stopped(&mut stop) => return,
+            }
+            let mut batch = Batch::new(now(), "appliance", "events");
+            written = written.saturating_add(waiting.len() as u64);
+            for event in waiting.drain(..) {
+                batch = batch.event(event);
+            }
+            if written > EVENTS_KEPT / 16 {
+                written = 0;
+                let last = self.store.last_event().await;
+                batch = batch.trim_events(last.saturating_sub(EVENTS_KEPT));
+            }
+            if let Err(error) = self.commit(batch).await {
+                count(&self.counts.events_dropped);
+                tracing::error!(%error, "events were not written");
+            }
+        }
+    }
+}
+
+/// Events in line; made by [`Core::open`], used up by [`Core::run_events`].
+pub struct EventQueue(mpsc::Receiver<NewEvent>);
+
+/// An event of the appliance itself.
+pub(crate) fn event(name: &str, state: &str, text: impl Into<String>) -> NewEvent {
+    NewEvent {
+        at: now(),
+        name: name.to_string(),
+        state: state.to_string(),
+        actor: "appliance".to_string(),
+        text: text.into(),
+        ..NewEvent::default()
+    }
+}
+
+pub(crate) fn api_event(row: EventRow) -> Event {
+    let EventRow { seq, event } = row;
+    Event {
+        seq,
+        at: event.at,
+        name: event.name,
+        state: event.state,
+        node: event.node,
+        vs: event.vs,
+        actor: event.actor,
+        text: event.text,
+    }
+}
+
+async fn cluster(store: &Store) -> Result<ClusterId, Error> {
+    if let Some(text) = store.meta("cluster").await? {
+        return unhex(&text).map(ClusterId).ok_or_else(|| {
+            StoreError::Damaged {
+                table: "meta",
+                key: "cluster".to_string(),
+            }
+            .into()
+        });
+    }
+    let drawn = random::<16>();
+    let batch = Batch::new(now(), "appliance", "first start").put_meta("cluster", &hex(&drawn));
+    store.commit(batch).await?;
+    Ok(ClusterId(drawn))
+}

@@ -1,0 +1,84 @@
+//! The appliance itself: events, doctor, settings, document, health, metrics.
+
+use axum::Json;
+use axum::extract::{Query, State};
+use axum::http::header;
+use axum::response::IntoResponse;
+use serde::Deserialize;
+use weft_api::{ApplianceConfig, Event, Finding, Problem};
+
+use crate::core::api_event;
+use crate::error::Error;
+use crate::http::App;
+
+/// Most events of one answer.
+const MAX_EVENTS: u32 = 1000;
+
+#[derive(Deserialize)]
+pub(crate) struct Span {
+    after: Option<u64>,
+    limit: Option<u32>,
+}
+
+/// Events, oldest first
+///
+/// Without `after`: the last ones.
+#[utoipa::path(get, path = "/api/v1/events", tag = "events",
+    params(("after" = Option<u64>, Query, description = "Those behind this sequence number"),
+        ("limit" = Option<u32>, Query, description = "At most so many, 100 by default, 1000 at most")),
+    responses((status = 200, body = Vec<Event>)))]
+pub(crate) async fn events(State(app): State<App>, Query(span): Query<Span>) -> Result<Json<Vec<Event>>, Error> {
+    let limit = span.limit.unwrap_or(100).min(MAX_EVENTS);
+    let after = match span.after {
+        Some(after) => after,
+        None => app.core.store.last_event().await.saturating_sub(u64::from(limit)),
+    };
+    let rows = app.core.store.events(after, limit).await?;
+    Ok(Json(rows.into_iter().map(api_event).collect()))
+}
+
+/// Where each machine stopped, and what to do
+#[utoipa::path(get, path = "/api/v1/doctor", tag = "appliance", responses((status = 200, body = Vec<Finding>)))]
+pub(crate) async fn doctor(State(app): State<App>) -> Json<Vec<Finding>> {
+    Json(app.core.diagnose())
+}
+
+/// The appliance's settings
+#[utoipa::path(get, path = "/api/v1/config", tag = "appliance", responses((status = 200, body = ApplianceConfig)))]
+pub(crate) async fn config(State(app): State<App>) -> Json<ApplianceConfig> {
+    Json(app.core.show_config())
+}
+
+/// This document
+#[utoipa::path(get, path = "/api/v1/openapi.json", tag = "appliance", security(()),
+    responses((status = 200, content_type = "application/json")))]
+pub(crate) async fn openapi() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], crate::http::openapi_json())
+}
+
+/// Whether the process runs
+#[utoipa::path(get, path = "/healthz", tag = "appliance", security(()), responses((status = 200, body = String)))]
+pub(crate) async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// Whether the appliance can do its work
+#[utoipa::path(get, path = "/readyz", tag = "appliance", security(()),
+    responses((status = 200, body = String), (status = 503, body = Problem)))]
+pub(crate) async fn readyz(State(app): State<App>) -> Result<&'static str, Error> {
+    match app.core.store.probe().await {
+        Ok(()) => Ok("ready\n"),
+        Err(error) => {
+            tracing::error!(%error, "not ready");
+            Err(Error::refused(503, "not-ready", "the store does not answer", "see the appliance's log"))
+        }
+    }
+}
+
+/// Metrics (OpenMetrics)
+#[utoipa::path(get, path = "/metrics", tag = "appliance",
+    responses((status = 200, content_type = "application/openmetrics-text")))]
+pub(crate) async fn metrics(State(app): State<App>) -> impl IntoResponse {
+    let text = app.core.metrics(&(app.engines)());
+    ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
+}

@@ -1,0 +1,99 @@
+//! Images and blobs.
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use weft_api::{BlobReply, Image, Problem};
+
+use crate::accounts::Caller;
+use crate::error::Error;
+use crate::http::App;
+use crate::images::{MAX_IMAGE, show};
+
+async fn whole(body: Body) -> Result<Bytes, Error> {
+    let mut pieces = body.into_data_stream();
+    let mut file = BytesMut::new();
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|_| {
+            Error::refused(400, "upload-broken", "the upload broke off", "send it again; nothing was kept")
+        })?;
+        if file.len().saturating_add(piece.len()) > MAX_IMAGE {
+            return Err(Error::refused(413, "too-large", format!("more than {MAX_IMAGE} bytes"), "is this an image?"));
+        }
+        file.extend_from_slice(&piece);
+    }
+    Ok(file.freeze())
+}
+
+/// List images
+#[utoipa::path(get, path = "/api/v1/images", tag = "images", responses((status = 200, body = Vec<Image>)))]
+pub(crate) async fn list(State(app): State<App>) -> Json<Vec<Image>> {
+    let mut images: Vec<Image> = app.core.world().images.values().map(show).collect();
+    images.sort_by(|a, b| b.generation.cmp(&a.generation).then_with(|| a.digest.cmp(&b.digest)));
+    Json(images)
+}
+
+/// Publish a signed image
+///
+/// What a node would refuse is refused. The first image becomes active.
+#[utoipa::path(post, path = "/api/v1/images", tag = "images",
+    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    responses((status = 201, body = Image), (status = 409, body = Problem), (status = 422, body = Problem),
+        (status = 507, body = Problem)))]
+pub(crate) async fn publish(
+    State(app): State<App>,
+    caller: Caller,
+    body: Body,
+) -> Result<(StatusCode, Json<Image>), Error> {
+    let file = whole(body).await?;
+    Ok((StatusCode::CREATED, Json(app.core.publish(&caller.user, file).await?)))
+}
+
+/// Add the Multiboot file of an image for BIOS machines
+#[utoipa::path(put, path = "/api/v1/images/{digest}/bios", tag = "images", params(("digest" = String, Path)),
+    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    responses((status = 200, body = Image), (status = 404, body = Problem), (status = 422, body = Problem)))]
+pub(crate) async fn publish_bios(
+    State(app): State<App>,
+    caller: Caller,
+    Path(digest): Path<String>,
+    body: Body,
+) -> Result<Json<Image>, Error> {
+    let file = whole(body).await?;
+    Ok(Json(app.core.publish_bios(&caller.user, &digest, file).await?))
+}
+
+/// Offer an image to booting nodes
+#[utoipa::path(post, path = "/api/v1/images/{digest}/activate", tag = "images", params(("digest" = String, Path)),
+    responses((status = 204), (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub(crate) async fn activate(
+    State(app): State<App>,
+    caller: Caller,
+    Path(digest): Path<String>,
+) -> Result<StatusCode, Error> {
+    app.core.activate(&caller.user, &digest).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Revoke an image for good
+#[utoipa::path(post, path = "/api/v1/images/{digest}/revoke", tag = "images", params(("digest" = String, Path)),
+    responses((status = 204), (status = 404, body = Problem)))]
+pub(crate) async fn revoke(
+    State(app): State<App>,
+    caller: Caller,
+    Path(digest): Path<String>,
+) -> Result<StatusCode, Error> {
+    app.core.revoke(&caller.user, &digest).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Store a guest kernel or initial ram disk
+#[utoipa::path(put, path = "/api/v1/blobs", tag = "images",
+    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    responses((status = 200, body = BlobReply), (status = 413, body = Problem), (status = 507, body = Problem)))]
+pub(crate) async fn put_blob(State(app): State<App>, caller: Caller, body: Body) -> Result<Json<BlobReply>, Error> {
+    Ok(Json(app.core.put_blob(&caller.user, body.into_data_stream()).await?))
+}

@@ -1,0 +1,179 @@
+//! Connections: TLS over TCP, or a Unix socket; bounded in number, and in time before a request.
+
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tower_service::Service;
+
+use super::cert::{Certificate, CertificateError};
+use super::{App, router};
+use crate::core::Core;
+
+/// Connections at once, each way.
+const MAX_CONNECTIONS: usize = 1024;
+/// Time for the TLS handshake, and for each request's head.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Time that running requests get when the appliance stops.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Where a request comes from; `None` on the Unix socket.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) Option<IpAddr>);
+
+/// Serves the interface over TLS until `stop`.
+pub async fn serve_tls(
+    core: Arc<Core>,
+    engines: Arc<dyn Fn() -> String + Send + Sync>,
+    listener: TcpListener,
+    certificate: &Certificate,
+    stop: watch::Receiver<bool>,
+) -> Result<(), CertificateError> {
+    let acceptor = TlsAcceptor::from(certificate.config()?);
+    let router = router(App {
+        core,
+        engines,
+        stop: stop.clone(),
+    });
+    let accept = async || -> io::Result<_> {
+        let (stream, peer) = listener.accept().await?;
+        Ok((stream, Peer(Some(peer.ip()))))
+    };
+    let open = move |stream: tokio::net::TcpStream| {
+        let acceptor = acceptor.clone();
+        async move { acceptor.accept(stream).await }
+    };
+    serve(router, accept, open, stop).await;
+    Ok(())
+}
+
+/// Serves the interface on a Unix socket until `stop`. Sessions are asked for there too: the file's mode
+/// says who may connect, a session says who it is.
+pub async fn serve_local(
+    core: Arc<Core>,
+    engines: Arc<dyn Fn() -> String + Send + Sync>,
+    listener: UnixListener,
+    stop: watch::Receiver<bool>,
+) {
+    let router = router(App {
+        core,
+        engines,
+        stop: stop.clone(),
+    });
+    let accept = async || -> io::Result<_> {
+        let (stream, _) = listener.accept().await?;
+        Ok((stream, Peer(None)))
+    };
+    serve(router, accept, async |stream| Ok(stream), stop).await;
+}
+
+async fn serve<C, S>(
+    router: Router,
+    accept: impl AsyncFn() -> io::Result<(C, Peer)>,
+    open: impl AsyncOpen<C, S>,
+    mut stop: watch::Receiver<bool>,
+) where
+    C: Send + 'static,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut tasks = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = accept() => accepted,
+            () = crate::util::stopped(&mut stop) => break,
+            Some(_) = tasks.join_next() => continue,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "interface accept");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else { continue };
+        let (router, stop) = (router.clone(), stop.clone());
+        let opening = open.open(stream);
+        tasks.spawn(async move {
+            let _permit = permit;
+            match tokio::time::timeout(PATIENCE, opening).await {
+                Ok(Ok(stream)) => connection(router, stream, peer, stop).await,
+                Ok(Err(error)) => tracing::debug!(%error, "interface handshake"),
+                Err(_) => tracing::debug!("interface handshake took too long"),
+            }
+        });
+    }
+    let _ = tokio::time::timeout(FAREWELL, async { while tasks.join_next().await.is_some() {} }).await;
+}
+
+/// Makes a stream of a connection: a handshake, or nothing.
+trait AsyncOpen<C, S> {
+    fn open(&self, connection: C) -> impl Future<Output = io::Result<S>> + Send + 'static;
+}
+
+impl<C, S, F, Fut> AsyncOpen<C, S> for F
+where
+    F: Fn(C) -> Fut,
+    Fut: Future<Output = io::Result<S>> + Send + 'static,
+{
+    fn open(&self, connection: C) -> impl Future<Output = io::Result<S>> + Send + 'static {
+        self(connection)
+    }
+}
+
+async fn connection<S>(router: Router, stream: S, peer: Peer, mut stop: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = TowerToHyperService::new(WithPeer { router, peer });
+    let serving = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(PATIENCE)
+        .max_buf_size(64 * 1024)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    tokio::pin!(serving);
+    let ended = tokio::select! {
+        ended = serving.as_mut() => ended,
+        () = crate::util::stopped(&mut stop) => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "interface connection");
+    }
+}
+
+/// Adds the [`Peer`] to each request.
+#[derive(Clone)]
+struct WithPeer {
+    router: Router,
+    peer: Peer,
+}
+
+impl Service<hyper::Request<hyper::body::Incoming>> for WithPeer {
+    type Response = axum::response::Response;
+    type Error = std::convert::Infallible;
+    type Future = axum::routing::future::RouteFuture<Self::Error>;
+
+    fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Self::Error>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: hyper::Request<hyper::body::Incoming>) -> Self::Future {
+        let mut request = request.map(axum::body::Body::new);
+        request.extensions_mut().insert(self.peer);
+        self.router.call(request)
+    }
+}

@@ -1,0 +1,232 @@
+//! The interface: routes, middleware, and the OpenAPI document.
+//!
+//! ```text
+//! TLS or Unix socket ─▶ headers ─▶ time limit ─▶ who asks? ─▶ handler ─▶ Core
+//! ```
+//! Every route is declared once, with its documentation; the document and the router come from the same
+//! list ([`routes`]), so that neither can miss one. Everything needs a session but what [`PUBLIC`] names.
+
+mod auth;
+mod cert;
+mod handlers;
+mod listen;
+mod page;
+mod stream;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::{Json, Router};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use weft_api::Problem;
+
+use crate::core::{Core, count};
+use crate::error::Error;
+
+pub use cert::{Certificate, CertificateError};
+pub use listen::{serve_local, serve_tls};
+
+/// What anybody may ask.
+pub const PUBLIC: &[(&str, &str)] = &[
+    ("post", "/api/v1/login"),
+    ("get", "/api/v1/openapi.json"),
+    ("get", "/healthz"),
+    ("get", "/readyz"),
+];
+
+/// Largest body of a JSON request.
+const MAX_JSON: usize = 64 * 1024;
+/// A request that is no stream and no upload is answered within this time.
+const TIME_LIMIT: Duration = Duration::from_secs(60);
+/// An upload takes no longer than this.
+const UPLOAD_LIMIT: Duration = Duration::from_secs(3600);
+
+const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+                   font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// What handlers share.
+#[derive(Clone)]
+pub(crate) struct App {
+    pub(crate) core: Arc<Core>,
+    /// Metrics of the boot services, as text.
+    pub(crate) engines: Arc<dyn Fn() -> String + Send + Sync>,
+    /// Ends streams when the appliance stops.
+    pub(crate) stop: tokio::sync::watch::Receiver<bool>,
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Weft appliance",
+        description = "Management interface of a Weft appliance. Errors are `Problem` objects (RFC 9457). \
+                       Authenticate with the token of `POST /api/v1/login`, as bearer token or as cookie; with the \
+                       cookie, changes also need the header `X-Weft-Request`.",
+        license(name = "MIT OR Apache-2.0")
+    ),
+    modifiers(&Security),
+    security(("bearer" = []), ("cookie" = []))
+)]
+struct Document;
+
+struct Security;
+
+impl Modify for Security {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme(
+            "bearer",
+            SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build()),
+        );
+        components.add_security_scheme(
+            "cookie",
+            SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new(auth::COOKIE))),
+        );
+    }
+}
+
+/// All routes with their documentation.
+fn routes() -> OpenApiRouter<App> {
+    let plain = OpenApiRouter::new()
+        .routes(routes!(handlers::session::login))
+        .routes(routes!(handlers::session::logout))
+        .routes(routes!(handlers::session::password))
+        .routes(routes!(handlers::nodes::list))
+        .routes(routes!(handlers::nodes::get_one, handlers::nodes::forget))
+        .routes(routes!(handlers::nodes::approve))
+        .routes(routes!(handlers::nodes::reboot))
+        .routes(routes!(handlers::nodes::push))
+        .routes(routes!(handlers::nodes::log))
+        .routes(routes!(handlers::vs::list, handlers::vs::create))
+        .routes(routes!(handlers::vs::get_one, handlers::vs::delete))
+        .routes(routes!(handlers::vs::start))
+        .routes(routes!(handlers::vs::stop))
+        .routes(routes!(handlers::vs::reset))
+        .routes(routes!(handlers::images::activate))
+        .routes(routes!(handlers::images::revoke))
+        .routes(routes!(handlers::appliance::events))
+        .routes(routes!(handlers::appliance::doctor))
+        .routes(routes!(handlers::appliance::config))
+        .routes(routes!(handlers::appliance::openapi))
+        .routes(routes!(handlers::appliance::healthz))
+        .routes(routes!(handlers::appliance::readyz))
+        .routes(routes!(handlers::appliance::metrics))
+        .layer(from_fn(time_limit))
+        .layer(DefaultBodyLimit::max(MAX_JSON));
+    let images = OpenApiRouter::new()
+        .routes(routes!(handlers::images::list, handlers::images::publish))
+        .routes(routes!(handlers::images::publish_bios))
+        .layer(DefaultBodyLimit::max(crate::images::MAX_IMAGE))
+        .layer(from_fn(upload_limit));
+    let blobs = OpenApiRouter::new()
+        .routes(routes!(handlers::images::put_blob))
+        .layer(DefaultBodyLimit::disable())
+        .layer(from_fn(upload_limit));
+    let streams = OpenApiRouter::new()
+        .routes(routes!(stream::events_stream))
+        .routes(routes!(stream::console));
+    OpenApiRouter::with_openapi(Document::openapi()).merge(plain).merge(images).merge(blobs).merge(streams)
+}
+
+/// The OpenAPI document.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    routes().into_openapi()
+}
+
+/// The OpenAPI document as it is checked in.
+pub fn openapi_json() -> String {
+    let mut text = openapi().to_pretty_json().unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+pub(crate) fn router(app: App) -> Router {
+    let (router, _) = routes().split_for_parts();
+    router
+        .fallback(page::serve)
+        .layer(from_fn_with_state(app.clone(), auth::require))
+        .layer(from_fn_with_state(app.clone(), common))
+        .with_state(app)
+}
+
+/// Counts requests and sets the headers that every answer carries.
+async fn common(State(app): State<App>, request: Request, next: Next) -> Response {
+    count(&app.core.counts.requests);
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CONTENT_SECURITY_POLICY, CSP),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+async fn time_limit(request: Request, next: Next) -> Response {
+    limited(TIME_LIMIT, request, next).await
+}
+
+async fn upload_limit(request: Request, next: Next) -> Response {
+    limited(UPLOAD_LIMIT, request, next).await
+}
+
+async fn limited(limit: Duration, request: Request, next: Next) -> Response {
+    match tokio::time::timeout(limit, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Error::refused(408, "timeout", "the request took too long", "try again").into_response(),
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        problem(self.problem())
+    }
+}
+
+pub(crate) fn problem(problem: Problem) -> Response {
+    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = (status, Json(problem)).into_response();
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_checked_in_document_is_the_one_that_is_served() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/openapi.json");
+        let now = openapi_json();
+        if std::env::var_os("WEFT_UPDATE_OPENAPI").is_some() {
+            std::fs::write(path, &now).expect("docs/openapi.json is written");
+        }
+        let kept = std::fs::read_to_string(path).expect("docs/openapi.json is there");
+        assert!(kept == now, "docs/openapi.json is stale: run this test with WEFT_UPDATE_OPENAPI=1");
+    }
+
+    #[test]
+    fn every_operation_is_documented() {
+        let document = openapi();
+        assert!(document.paths.paths.len() > 25);
+        let json = serde_json::to_value(&document).expect("JSON");
+        for (path, item) in json["paths"].as_object().expect("paths") {
+            for (method, operation) in item.as_object().expect("operations") {
+                assert!(operation["summary"].is_string(), "{method} {path} has no summary");
+                assert!(operation["responses"].as_object().is_some_and(|all| !all.is_empty()), "{method} {path}");
+            }
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! What does not end by itself: the event stream (SSE) and consoles (WebSocket).
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
+use axum::extract::{Path, Query, State};
+use axum::http::HeaderMap;
+use axum::response::sse::{Event as Sse, KeepAlive};
+use axum::response::{IntoResponse, Response, Sse as SseResponse};
+use bytes::Bytes;
+use futures_util::{Stream, stream};
+use serde::Deserialize;
+use tokio::sync::broadcast::error::RecvError;
+use weft_api::{Event, Problem};
+
+use super::App;
+use crate::accounts::Caller;
+use crate::core::api_event;
+use crate::error::Error;
+
+/// Events read from the store at once.
+const PAGE: u32 = 200;
+/// A session is looked at again so often while a stream lasts.
+const RECHECK: Duration = Duration::from_secs(10);
+/// Largest WebSocket message from a client.
+const MAX_INPUT: usize = 64 * 1024;
+/// A watcher that takes nothing for so long is let go.
+const SEND_LIMIT: Duration = Duration::from_secs(20);
+
+#[derive(Deserialize)]
+pub(crate) struct After {
+    after: Option<u64>,
+}
+
+struct Follow {
+    app: App,
+    caller: Caller,
+    after: u64,
+    ready: VecDeque<Event>,
+    live: tokio::sync::broadcast::Receiver<std::sync::Arc<Event>>,
+}
+
+impl Follow {
+    /// The next event in order; `None` ends the stream.
+    ///
+    /// The store is read first and after each lag; the live feed only says that there is more. So no
+    /// event is missed and none comes twice.
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                self.after = event.seq;
+                return Some(event);
+            }
+            let rows = self.app.core.store.events(self.after, PAGE).await.ok()?;
+            self.ready.extend(rows.into_iter().map(api_event));
+            if !self.ready.is_empty() {
+                continue;
+            }
+            let mut stop = self.app.stop.clone();
+            tokio::select! {
+                live = self.live.recv() => match live {
+                    Ok(event) if event.seq == self.after.saturating_add(1) => self.ready.push_back((*event).clone()),
+                    Ok(_) | Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => return None,
+                },
+                () = tokio::time::sleep(RECHECK) => {}
+                () = crate::util::stopped(&mut stop) => return None,
+            }
+            if self.app.core.accounts.session(&self.caller.token_hash).is_none() {
+                return None;
+            }
+        }
+    }
+}
+
+/// Follow events (SSE)
+///
+/// Replays from `after` (or the header `Last-Event-ID`), then follows. `id:` is the sequence number.
+#[utoipa::path(get, path = "/api/v1/events/stream", tag = "events",
+    params(("after" = Option<u64>, Query, description = "Replay those behind this; without it, only new ones")),
+    responses((status = 200, content_type = "text/event-stream", body = Event), (status = 401, body = Problem)))]
+pub(crate) async fn events_stream(
+    State(app): State<App>,
+    caller: Caller,
+    headers: HeaderMap,
+    Query(query): Query<After>,
+) -> SseResponse<impl Stream<Item = Result<Sse, Infallible>>> {
+    let last_id = headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(|id| id.parse().ok());
+    let live = app.core.fan.subscribe();
+    // What a browser saw last counts more than the address it first asked for.
+    let after = match last_id.or(query.after) {
+        Some(after) => after,
+        None => app.core.store.last_event().await,
+    };
+    let follow = Follow {
+        app,
+        caller,
+        after,
+        ready: VecDeque::new(),
+        live,
+    };
+    let events = stream::unfold(follow, |mut follow| async move {
+        let event = follow.next().await?;
+        let sse = Sse::default().id(event.seq.to_string()).json_data(&event).unwrap_or_default();
+        tracing::trace!(user = follow.caller.user, seq = event.seq, "event sent");
+        Some((Ok(sse), follow))
+    });
+    SseResponse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(10)))
+}
+
+/// Attach to a console (WebSocket)
+///
+/// Binary frames: history first, then live; frames from the client are input.
+#[utoipa::path(get, path = "/api/v1/vs/{name}/console", tag = "vs", params(("name" = String, Path)),
+    responses((status = 101), (status = 401, body = Problem), (status = 404, body = Problem)))]
+pub(crate) async fn console(
+    State(app): State<App>,
+    caller: Caller,
+    Path(name): Path<String>,
+    upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
+) -> Result<Response, Error> {
+    let vs = app.core.find_vs(&name)?;
+    let upgrade = upgrade.map_err(|_| {
+        Error::refused(426, "websocket-only", "a console is a WebSocket", "weft vs console NAME")
+    })?;
+    Ok(upgrade
+        .max_message_size(MAX_INPUT)
+        .max_frame_size(MAX_INPUT)
+        .on_upgrade(move |socket| attach(app, caller, vs.row.id, socket))
+        .into_response())
+}
+
+async fn attach(app: App, caller: Caller, id: String, mut socket: WebSocket) {
+    let (history, mut live) = app.core.consoles.watch(&id);
+    if !history.is_empty() && send(&mut socket, history).await.is_err() {
+        return;
+    }
+    let mut stop = app.stop.clone();
+    let mut recheck = tokio::time::interval(RECHECK);
+    loop {
+        let sent = tokio::select! {
+            output = live.recv() => match output {
+                Ok(bytes) => send(&mut socket, bytes).await,
+                Err(RecvError::Lagged(_)) => {
+                    send(&mut socket, Bytes::from_static(b"\r\n[output was lost: this link is too slow]\r\n")).await
+                }
+                Err(RecvError::Closed) => return,
+            },
+            input = socket.recv() => match input {
+                Some(Ok(Message::Binary(bytes))) => typed(&app, &id, &mut socket, &bytes).await,
+                Some(Ok(Message::Text(text))) => typed(&app, &id, &mut socket, text.as_bytes()).await,
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(()),
+                Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+            },
+            _ = recheck.tick() => {
+                if app.core.accounts.session(&caller.token_hash).is_none() || app.core.find_vs(&id).is_err() {
+                    return;
+                }
+                // Finds out whether the other side is still there.
+                tokio::time::timeout(SEND_LIMIT, socket.send(Message::Ping(Bytes::new()))).await
+                    .map_err(|_| ()).and_then(|sent| sent.map_err(|_| ()))
+            }
+            () = crate::util::stopped(&mut stop) => return,
+        };
+        if sent.is_err() {
+            return;
+        }
+    }
+}
+
+async fn typed(app: &App, id: &str, socket: &mut WebSocket, bytes: &[u8]) -> Result<(), ()> {
+    match app.core.vs_input(id, bytes).await {
+        Ok(()) => Ok(()),
+        Err(_) => send(socket, Bytes::from_static(b"\r\n[the node is away: nobody hears this]\r\n")).await,
+    }
+}
+
+async fn send(socket: &mut WebSocket, bytes: Bytes) -> Result<(), ()> {
+    match tokio::time::timeout(SEND_LIMIT, socket.send(Message::Binary(bytes))).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) | Err(_) => Err(()),
+    }
+}

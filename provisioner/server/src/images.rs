@@ -1,0 +1,376 @@
+//! Images: published, activated, revoked; and the files that booting machines fetch.
+//!
+//! ```text
+//! upload ─▶ verify as a node would ─▶ files/<sha256> (whole, synced, renamed) ─▶ row ─▶ offered
+//! ```
+//! A file is on disk before the row that names it, so a crash leaves at most a file without a row. What
+//! a node would refuse is refused here: nobody finds out at three in the morning.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use weft_api::Image;
+use weft_format::manifest::{ManifestError, ManifestSection};
+use weft_format::pe::{self, MANIFEST_SECTION};
+use weft_format::verify_image;
+use weft_store::{Batch, ImageRow, ImageState, NewEvent};
+
+use crate::core::{Core, event};
+use crate::error::Error;
+use crate::trust::RingVerifier;
+use crate::util::{at_unix, free_bytes, hex, now, private_folder, sha256, unix_s, write_whole};
+use crate::world::{Lookup, World};
+
+/// Largest image file.
+pub(crate) const MAX_IMAGE: usize = 64 * 1024 * 1024;
+/// Space that is left to the store and to logs.
+pub(crate) const KEEP_FREE: u64 = 64 * 1024 * 1024;
+/// Where Debian's iPXE package puts what a BIOS ROM loads.
+const UNDIONLY: &str = "/usr/lib/ipxe/undionly.kpxe";
+
+fn refused(error: &ManifestError) -> Error {
+    let (code, next) = match error {
+        ManifestError::Absent | ManifestError::Signatures(_) => {
+            ("image-unsigned", "have enough root holders sign it: weft image sign, weft image verify")
+        }
+        ManifestError::BelowFloor { .. } => ("image-too-old", "publish a later generation"),
+        ManifestError::RootVersion { .. } => ("image-other-roots", "sign it with the root set in force here"),
+        ManifestError::PayloadDigest | ManifestError::ImageDigest | ManifestError::ImageSize { .. } => {
+            ("image-changed", "the file is not the one that was signed; copy it again")
+        }
+        ManifestError::Malformed
+        | ManifestError::Trailing
+        | ManifestError::Tag
+        | ManifestError::Format(_)
+        | ManifestError::BuildId
+        | ManifestError::Generation { .. }
+        | ManifestError::Validity
+        | ManifestError::Image(_) => ("image-malformed", "check it: weft image inspect FILE"),
+    };
+    Error::refused(422, code, error.to_string(), next)
+}
+
+impl Core {
+    fn files(&self) -> PathBuf {
+        self.settings.data.join("files")
+    }
+
+    /// Least generation that is still published: the highest floor that any image here asks for.
+    fn floor(&self) -> u64 {
+        let world = self.world();
+        world.images.values().filter(|image| image.state != ImageState::Revoked).map(|image| image.floor).max().unwrap_or(0)
+    }
+
+    /// Judges an image as a node would, and as nodes that run later generations would.
+    fn judge(&self, file: &[u8]) -> Result<ImageRow, Error> {
+        let trust = self.trust();
+        let roots = trust.roots.as_ref().ok_or_else(|| {
+            Error::refused(
+                409,
+                "no-roots",
+                "this appliance has no root set to judge images by",
+                "weft appliance init --data DIR --roots FILE",
+            )
+        })?;
+        let manifest = verify_image(file, roots, &RingVerifier, self.floor()).map_err(|error| refused(&error))?;
+        if let Err(error) = manifest.valid_at(unix_s()) {
+            return Err(Error::refused(422, "image-expired", error.to_string(), "sign a new manifest"));
+        }
+        if trust.is_revoked(&manifest.image_digest) {
+            return Err(Error::refused(409, "image-revoked", "the image is on the revocation list", "build a new one"));
+        }
+        let section = pe::section_data(file, MANIFEST_SECTION).map_err(|error| refused(&ManifestError::Image(error)))?;
+        let signatures = ManifestSection::parse(section).map_err(|error| refused(&error))?.signatures;
+        Ok(ImageRow {
+            digest: hex(&manifest.image_digest),
+            name: manifest.build_id.to_string(),
+            state: ImageState::Published,
+            generation: manifest.generation,
+            floor: manifest.least_generation,
+            size: file.len() as u64,
+            file: hex(&sha256(file)),
+            bios_file: String::new(),
+            manifest: hex(&sha256(section)),
+            expiry: manifest.expiry,
+            signers: signatures.iter().map(|signature| signature.key_id.to_string()).collect(),
+            at: now(),
+        })
+    }
+
+    fn keep_file(&self, bytes: &[u8]) -> Result<String, Error> {
+        let folder = self.files();
+        private_folder(&folder)?;
+        check_room(&folder, bytes.len() as u64)?;
+        let digest = hex(&sha256(bytes));
+        let path = folder.join(&digest);
+        if !path.exists() {
+            write_whole(&path, bytes, 0o600)?;
+        }
+        Ok(digest)
+    }
+
+    /// Publishes an image; the first one becomes active.
+    pub(crate) async fn publish(self: &Arc<Self>, actor: &str, file: Bytes) -> Result<Image, Error> {
+        let _change = self.change.lock().await;
+        let core = Arc::clone(self);
+        let judged = tokio::task::spawn_blocking(move || {
+            let row = core.judge(&file)?;
+            core.keep_file(&file)?;
+            Ok::<_, Error>(row)
+        });
+        let mut row = judged.await.map_err(|_| std::io::Error::other("the check of the image broke off"))??;
+        let before = self.world().images.get(&row.digest).cloned();
+        if before.as_ref().is_some_and(|old| old.state == ImageState::Revoked) {
+            return Err(Error::refused(409, "image-revoked", "the image was revoked here", "build a new one"));
+        }
+        if let Some(old) = &before {
+            // The same image with other signatures: its place and its companion stay.
+            row.state = old.state;
+            row.bios_file.clone_from(&old.bios_file);
+        } else if !self.world().images.values().any(|image| image.state == ImageState::Active) {
+            row.state = ImageState::Active;
+        }
+        let told = told(actor, "image.published", &row);
+        self.commit(Batch::new(now(), actor, "image publish").put_image(before.as_ref(), &row).event(told)).await?;
+        self.world().images.insert(row.digest.clone(), row.clone());
+        self.load_boot_files()?;
+        self.push_all();
+        Ok(show(&row))
+    }
+
+    /// Adds the Multiboot file for BIOS machines. It must hold the very payload that was signed.
+    pub(crate) async fn publish_bios(self: &Arc<Self>, actor: &str, name: &str, file: Bytes) -> Result<Image, Error> {
+        let _change = self.change.lock().await;
+        let before = self.find_image(name)?;
+        let image = fs::read(self.files().join(&before.file))?;
+        let payload = pe::section_data(&image, pe::PAYLOAD_SECTION)
+            .map_err(|error| refused(&ManifestError::Image(error)))?
+            .to_vec();
+        let core = Arc::clone(self);
+        let kept = tokio::task::spawn_blocking(move || {
+            if !contains(&file, &payload) {
+                return Err(Error::refused(
+                    422,
+                    "bios-differs",
+                    "the file does not hold the monitor of this image",
+                    "take both files from one build: weft image build",
+                ));
+            }
+            core.keep_file(&file)
+        });
+        let digest = kept.await.map_err(|_| std::io::Error::other("the check of the file broke off"))??;
+        let mut row = before.clone();
+        row.bios_file = digest;
+        let told = told(actor, "image.bios", &row);
+        self.commit(Batch::new(now(), actor, "image bios").put_image(Some(&before), &row).event(told)).await?;
+        self.world().images.insert(row.digest.clone(), row.clone());
+        self.load_boot_files()?;
+        Ok(show(&row))
+    }
+
+    /// Offers an image to booting nodes.
+    pub(crate) async fn activate(&self, actor: &str, name: &str) -> Result<(), Error> {
+        let _change = self.change.lock().await;
+        let before = self.find_image(name)?;
+        if shown_state(&before) == "revoked" || self.trust().is_revoked(&digest_of(&before)) {
+            return Err(Error::refused(409, "image-revoked", "the image is revoked", "publish another"));
+        }
+        if shown_state(&before) == "expired" {
+            return Err(Error::refused(409, "image-expired", "the image has expired", "sign a new manifest"));
+        }
+        let floor = self.floor();
+        if before.generation < floor {
+            let error = ManifestError::BelowFloor {
+                generation: before.generation,
+                floor,
+            };
+            return Err(refused(&error));
+        }
+        let mut row = before.clone();
+        row.state = ImageState::Active;
+        let mut batch = Batch::new(now(), actor, "image activate").put_image(Some(&before), &row);
+        let others: Vec<ImageRow> = {
+            let world = self.world();
+            world.images.values().filter(|image| image.state == ImageState::Active && image.digest != row.digest).cloned().collect()
+        };
+        for other in &others {
+            let after = ImageRow {
+                state: ImageState::Published,
+                ..other.clone()
+            };
+            batch = batch.put_image(Some(other), &after);
+        }
+        self.commit(batch.event(told(actor, "image.activated", &row))).await?;
+        let mut world = self.world();
+        for other in others {
+            if let Some(image) = world.images.get_mut(&other.digest) {
+                image.state = ImageState::Published;
+            }
+        }
+        world.images.insert(row.digest.clone(), row);
+        drop(world);
+        self.load_boot_files()
+    }
+
+    /// Revokes an image for good: it is no longer offered, and nodes that run it are told.
+    pub(crate) async fn revoke(&self, actor: &str, name: &str) -> Result<(), Error> {
+        let _change = self.change.lock().await;
+        let before = self.find_image(name)?;
+        let row = ImageRow {
+            state: ImageState::Revoked,
+            ..before.clone()
+        };
+        let told = NewEvent {
+            state: "warn".to_string(),
+            ..told(actor, "image.revoked", &row)
+        };
+        self.commit(Batch::new(now(), actor, "image revoke").put_image(Some(&before), &row).event(told)).await?;
+        self.world().images.insert(row.digest.clone(), row);
+        self.load_boot_files()?;
+        self.push_all();
+        Ok(())
+    }
+
+    pub(crate) fn find_image(&self, name: &str) -> Result<ImageRow, Error> {
+        self.world().image(name).cloned().map_err(|lookup| match lookup {
+            Lookup::Missing => Error::not_found("image-not-found", "image", name, "weft image list"),
+            Lookup::Ambiguous => Error::ambiguous("image", name),
+        })
+    }
+
+    /// Reads the files of the active image into memory, from where they are served.
+    pub(crate) fn load_boot_files(&self) -> Result<(), Error> {
+        let active = active(&self.world()).cloned();
+        let trust = self.trust();
+        let mut files = BTreeMap::new();
+        if let Some((_, bytes)) = &trust.delegation {
+            files.insert("delegation.bin".to_string(), Bytes::from(bytes.clone()));
+        }
+        if let Some(image) = active
+            && !trust.is_revoked(&digest_of(&image))
+        {
+            let file = fs::read(self.files().join(&image.file))?;
+            if hex(&sha256(&file)) != image.file {
+                return Err(std::io::Error::other(format!("the file of image {} is damaged", image.digest)).into());
+            }
+            if let Ok(section) = pe::section_data(&file, MANIFEST_SECTION) {
+                files.insert("manifest.bin".to_string(), Bytes::copy_from_slice(section));
+            }
+            files.insert("weft.efi".to_string(), Bytes::from(file));
+            if !image.bios_file.is_empty() {
+                let bios = fs::read(self.files().join(&image.bios_file))?;
+                files.insert("weft.bios".to_string(), Bytes::from(bios));
+                files.insert("boot.ipxe".to_string(), Bytes::from(self.ipxe_script()));
+            }
+        }
+        match fs::read(UNDIONLY) {
+            Ok(bytes) => {
+                files.insert("ipxe/undionly.kpxe".to_string(), Bytes::from(bytes));
+            }
+            Err(error) => tracing::debug!(%error, "no {UNDIONLY}: BIOS ROMs without iPXE cannot boot"),
+        }
+        self.world().boot_files = Arc::new(files);
+        Ok(())
+    }
+
+    fn ipxe_script(&self) -> String {
+        let base = format!("http://{}:{}", self.settings.address, self.settings.http_port);
+        format!(
+            "#!ipxe\n\
+             echo Weft: loading the node image\n\
+             kernel {base}/weft.bios || kernel tftp://${{next-server}}/weft.bios || goto failed\n\
+             module {base}/manifest.bin manifest || module tftp://${{next-server}}/manifest.bin manifest || goto failed\n\
+             boot || goto failed\n\
+             :failed\n\
+             echo Weft: the node image did not load, next try in 10 seconds\n\
+             sleep 10\n\
+             reboot\n"
+        )
+    }
+
+    /// A file for a booting machine, by name.
+    pub fn boot_file(&self, name: &str) -> Option<Bytes> {
+        self.world().boot_files.get(name).cloned()
+    }
+
+    /// Digest and generation of the active image.
+    pub fn active_image(&self) -> Option<(String, u64)> {
+        active(&self.world()).map(|image| (image.digest.clone(), image.generation))
+    }
+}
+
+fn active(world: &World) -> Option<&ImageRow> {
+    world.images.values().find(|image| image.state == ImageState::Active && image.expiry > unix_s())
+}
+
+fn digest_of(image: &ImageRow) -> [u8; 32] {
+    crate::util::unhex(&image.digest).unwrap_or_default()
+}
+
+/// Refuses what would fill the disk.
+pub(crate) fn check_room(folder: &std::path::Path, bytes: u64) -> Result<(), Error> {
+    if free_bytes(folder)? < bytes.saturating_add(KEEP_FREE) {
+        return Err(std::io::Error::from(std::io::ErrorKind::StorageFull).into());
+    }
+    Ok(())
+}
+
+/// Whether `whole` holds `part` in one piece.
+fn contains(whole: &[u8], part: &[u8]) -> bool {
+    let Some(head) = part.first_chunk::<64>() else { return false };
+    whole
+        .windows(head.len())
+        .enumerate()
+        .filter(|(_, window)| window == head)
+        .any(|(at, _)| whole.get(at..).is_some_and(|rest| rest.starts_with(part)))
+}
+
+fn told(actor: &str, name: &str, row: &ImageRow) -> NewEvent {
+    NewEvent {
+        actor: actor.to_string(),
+        ..event(name, "info", format!("{} generation {}, {}", row.name, row.generation, row.digest))
+    }
+}
+
+fn shown_state(row: &ImageRow) -> &'static str {
+    match row.state {
+        ImageState::Revoked => "revoked",
+        _ if row.expiry <= unix_s() => "expired",
+        ImageState::Active => "active",
+        ImageState::Published => "published",
+    }
+}
+
+/// As the interface shows it.
+pub(crate) fn show(row: &ImageRow) -> Image {
+    Image {
+        name: row.name.clone(),
+        state: shown_state(row).to_string(),
+        digest: row.digest.clone(),
+        generation: row.generation,
+        floor: row.floor,
+        size: row.size,
+        not_after: at_unix(row.expiry),
+        signers: row.signers.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::contains;
+
+    #[test]
+    fn a_companion_must_hold_the_whole_payload_in_one_piece() {
+        let payload: Vec<u8> = (0..200u8).collect();
+        let whole = [&[9u8; 100][..], &payload, &[1; 10]].concat();
+        assert!(contains(&whole, &payload));
+        let mut changed = whole.clone();
+        changed[250] ^= 1;
+        assert!(!contains(&changed, &payload));
+        assert!(!contains(&whole[..250], &payload));
+        assert!(!contains(&whole, &[]));
+    }
+}

@@ -1,0 +1,141 @@
+//! The appliance's own keys: the X25519 key of the agent channel and the Ed25519 key of records.
+//!
+//! Both are drawn here at the first start and never leave the data folder (`keys/`, mode 0600). The
+//! root holders sign a delegation that names their public halves; without it no node listens.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use ring::signature::{Ed25519KeyPair, KeyPair};
+use weft_format::KeyId;
+
+use crate::util::{hex, private_folder, random, unhex, write_whole};
+
+/// Why the keys are not there.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// A file cannot be read or written.
+    #[error("cannot use {}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A file holds no key.
+    #[error("{} holds no key", .0.display())]
+    Malformed(PathBuf),
+}
+
+/// The keys.
+pub struct Keys {
+    channel_private: [u8; 32],
+    channel_public: [u8; 32],
+    record: Ed25519KeyPair,
+    record_public: [u8; 32],
+}
+
+impl Keys {
+    /// Reads the keys of a data folder, or draws them.
+    pub fn open(data: &Path) -> Result<Self, KeyError> {
+        let folder = data.join("keys");
+        private_folder(&folder).map_err(|source| KeyError::File {
+            path: folder.clone(),
+            source,
+        })?;
+        let channel_path = folder.join("channel.key");
+        let record_path = folder.join("record.key");
+        let channel_private = seed(&channel_path)?;
+        let record_seed = seed(&record_path)?;
+        let channel_public = x25519_public(&channel_private).ok_or(KeyError::Malformed(channel_path))?;
+        let malformed = || KeyError::Malformed(record_path.clone());
+        let record = Ed25519KeyPair::from_seed_unchecked(&record_seed).map_err(|_| malformed())?;
+        let record_public = record.public_key().as_ref().try_into().map_err(|_| malformed())?;
+        Ok(Self {
+            channel_private,
+            channel_public,
+            record,
+            record_public,
+        })
+    }
+
+    /// X25519 public key of the channel.
+    pub fn channel_public(&self) -> [u8; 32] {
+        self.channel_public
+    }
+
+    pub(crate) fn channel_private(&self) -> &[u8; 32] {
+        &self.channel_private
+    }
+
+    /// Ed25519 public key of records.
+    pub fn record_public(&self) -> [u8; 32] {
+        self.record_public
+    }
+
+    /// Id of the record key.
+    pub fn record_key_id(&self) -> KeyId {
+        weft_format::key_id(&self.record_public)
+    }
+
+    pub(crate) fn sign_record(&self, message: &[u8]) -> [u8; 64] {
+        let mut out = [0; 64];
+        out.copy_from_slice(self.record.sign(message).as_ref());
+        out
+    }
+}
+
+/// A public key from a private one, by the library that runs the channel.
+pub(crate) fn x25519_public(private: &[u8; 32]) -> Option<[u8; 32]> {
+    use snow::resolvers::{CryptoResolver, DefaultResolver};
+    let mut dh = DefaultResolver.resolve_dh(&snow::params::DHChoice::Curve25519)?;
+    dh.set(private);
+    dh.pubkey().try_into().ok()
+}
+
+fn seed(path: &Path) -> Result<[u8; 32], KeyError> {
+    let fail = |source| KeyError::File {
+        path: path.to_path_buf(),
+        source,
+    };
+    match fs::read_to_string(path) {
+        Ok(text) => unhex(text.trim()).ok_or_else(|| KeyError::Malformed(path.to_path_buf())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let drawn = random::<32>();
+            write_whole(path, format!("{}\n", hex(&drawn)).as_bytes(), 0o600).map_err(fail)?;
+            Ok(drawn)
+        }
+        Err(error) => Err(fail(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn keys_are_drawn_once_and_readable_by_their_owner_alone() {
+        let data = tempfile::tempdir().expect("a folder");
+        let first = Keys::open(data.path()).expect("drawn");
+        let again = Keys::open(data.path()).expect("read");
+        assert_eq!(first.channel_public(), again.channel_public());
+        assert_eq!(first.record_public(), again.record_public());
+        for name in ["channel.key", "record.key"] {
+            let meta = fs::metadata(data.path().join("keys").join(name)).expect("meta");
+            assert_eq!(meta.permissions().mode() & 0o777, 0o600, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_key_is_refused_and_never_replaced() {
+        let data = tempfile::tempdir().expect("a folder");
+        Keys::open(data.path()).expect("drawn");
+        let path = data.path().join("keys/record.key");
+        fs::write(&path, "damaged").expect("write");
+        assert!(matches!(Keys::open(data.path()), Err(KeyError::Malformed(_))));
+        assert_eq!(fs::read(&path).expect("read"), b"damaged");
+    }
+}

@@ -1,0 +1,1 @@
+//! A node that speaks the real agent protocol.

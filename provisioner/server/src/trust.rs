@@ -1,0 +1,230 @@
+//! What the root holders signed for this appliance: root set, delegation, revocation list.
+//!
+//! The files stand in `trust/` of the data folder. They are checked when they are put there and again
+//! whenever they are read; nothing is served to nodes that a node would refuse.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use ring::signature::{ED25519, UnparsedPublicKey};
+use weft_format::delegation::{Delegation, DelegationError, verify_delegation};
+use weft_format::revocation::{RevocationError, Revocations, verify_revocations};
+use weft_format::{RootError, RootSet, Verifier};
+
+use crate::keys::Keys;
+use crate::util::{private_folder, write_whole};
+
+/// Largest file looked at.
+const MAX_FILE: u64 = 256 * 1024;
+
+/// Ed25519 by `ring`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RingVerifier;
+
+impl Verifier for RingVerifier {
+    fn equation_holds(&self, key: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> bool {
+        UnparsedPublicKey::new(&ED25519, key).verify(message, signature).is_ok()
+    }
+}
+
+/// Why the trust files do not do.
+#[derive(Debug, thiserror::Error)]
+pub enum TrustError {
+    /// A file cannot be read or written.
+    #[error("cannot use {}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The root set.
+    #[error("root set refused")]
+    Roots(#[source] RootError),
+    /// A lab root where none is wanted.
+    #[error("this is a lab root set, made by a machine for itself; only `--lab` takes it")]
+    LabRoots,
+    /// Documents without a root set.
+    #[error("there is no root set yet: give `--roots` too")]
+    NoRoots,
+    /// Another root set is in force.
+    #[error("another root set is in force here; a new one comes by a rotation that the old one signed")]
+    OtherRoots,
+    /// The delegation.
+    #[error("delegation refused")]
+    Delegation(#[source] DelegationError),
+    /// The delegation names other keys.
+    #[error("the delegation does not name this appliance's keys (see `weft appliance init`)")]
+    NotDelegated,
+    /// The revocation list.
+    #[error("revocation list refused")]
+    Revocations(#[source] RevocationError),
+}
+
+/// Documents in force.
+#[derive(Clone, Debug, Default)]
+pub struct Trust {
+    /// The root set.
+    pub roots: Option<RootSet>,
+    /// The delegation and its bytes.
+    pub delegation: Option<(Delegation, Vec<u8>)>,
+    /// The revocation list.
+    pub revocations: Option<Revocations>,
+}
+
+/// Files to be put in force.
+#[derive(Clone, Debug, Default)]
+pub struct TrustFiles {
+    /// Root set.
+    pub roots: Option<PathBuf>,
+    /// Delegation.
+    pub delegation: Option<PathBuf>,
+    /// Revocation list.
+    pub revocations: Option<PathBuf>,
+}
+
+impl Trust {
+    /// Reads and checks what is in force.
+    pub fn open(data: &Path, keys: &Keys, lab: bool) -> Result<Self, TrustError> {
+        let folder = data.join("trust");
+        let roots = read(&folder.join("roots.bin"))?;
+        let delegation = read(&folder.join("delegation.bin"))?;
+        let revocations = read(&folder.join("revocations.bin"))?;
+        Self::check(roots.as_deref(), delegation, revocations.as_deref(), keys, lab)
+    }
+
+    /// Checks `files` together with what is in force, and puts them in force.
+    pub fn install(data: &Path, keys: &Keys, files: &TrustFiles, lab: bool) -> Result<Self, TrustError> {
+        let before = Self::open(data, keys, lab)?;
+        let folder = data.join("trust");
+        private_folder(&folder).map_err(|source| TrustError::File {
+            path: folder.clone(),
+            source,
+        })?;
+        let given = |path: &Option<PathBuf>, name: &str| -> Result<(Option<Vec<u8>>, bool), TrustError> {
+            match path {
+                Some(path) => Ok((Some(read_given(path)?), true)),
+                None => Ok((read(&folder.join(name))?, false)),
+            }
+        };
+        let (roots, new_roots) = given(&files.roots, "roots.bin")?;
+        let (delegation, new_delegation) = given(&files.delegation, "delegation.bin")?;
+        let (revocations, new_revocations) = given(&files.revocations, "revocations.bin")?;
+        let after = Self::check(roots.as_deref(), delegation.clone(), revocations.as_deref(), keys, lab)?;
+        after.follows(&before)?;
+        for (name, bytes, new) in [
+            ("roots.bin", roots, new_roots),
+            ("delegation.bin", delegation, new_delegation),
+            ("revocations.bin", revocations, new_revocations),
+        ] {
+            let path = folder.join(name);
+            if let (Some(bytes), true) = (bytes, new) {
+                write_whole(&path, &bytes, 0o644).map_err(|source| TrustError::File { path, source })?;
+            }
+        }
+        Ok(after)
+    }
+
+    /// Nothing goes backwards: same root set, versions that do not fall.
+    fn follows(&self, before: &Self) -> Result<(), TrustError> {
+        if let (Some(old), Some(new)) = (&before.roots, &self.roots)
+            && old.digest() != new.digest()
+        {
+            return Err(TrustError::OtherRoots);
+        }
+        if let (Some((old, _)), Some((new, _))) = (&before.delegation, &self.delegation)
+            && new.version < old.version
+        {
+            return Err(TrustError::Delegation(DelegationError::Older {
+                version: new.version,
+                least: old.version,
+            }));
+        }
+        if let (Some(old), Some(new)) = (&before.revocations, &self.revocations)
+            && new.version < old.version
+        {
+            return Err(TrustError::Revocations(RevocationError::Older {
+                version: new.version,
+                least: old.version,
+            }));
+        }
+        Ok(())
+    }
+
+    fn check(
+        roots: Option<&[u8]>,
+        delegation: Option<Vec<u8>>,
+        revocations: Option<&[u8]>,
+        keys: &Keys,
+        lab: bool,
+    ) -> Result<Self, TrustError> {
+        let Some(roots) = roots else {
+            return match (&delegation, &revocations) {
+                (None, None) => Ok(Self::default()),
+                _ => Err(TrustError::NoRoots),
+            };
+        };
+        let roots = RootSet::parse(roots).map_err(TrustError::Roots)?;
+        if roots.is_lab() && !lab {
+            return Err(TrustError::LabRoots);
+        }
+        let delegation = delegation
+            .map(|bytes| {
+                let delegation =
+                    verify_delegation(&bytes, &roots, &RingVerifier, 0).map_err(TrustError::Delegation)?;
+                let ours = delegation.usable().any(|appliance| {
+                    appliance.channel_key == keys.channel_public() && appliance.record_key == keys.record_public()
+                });
+                if ours { Ok((delegation, bytes)) } else { Err(TrustError::NotDelegated) }
+            })
+            .transpose()?;
+        let revocations = revocations
+            .map(|bytes| verify_revocations(bytes, &roots, &RingVerifier, 0).map_err(TrustError::Revocations))
+            .transpose()?;
+        Ok(Self {
+            roots: Some(roots),
+            delegation,
+            revocations,
+        })
+    }
+
+    /// Whether the list in force names an image.
+    pub fn is_revoked(&self, image: &[u8; 32]) -> bool {
+        self.revocations.as_ref().is_some_and(|list| list.contains(image))
+    }
+
+    /// Version of the delegation, 0 where there is none.
+    pub fn delegation_version(&self) -> u64 {
+        self.delegation.as_ref().map_or(0, |(delegation, _)| delegation.version)
+    }
+
+    /// What this appliance's delegation entry says about ports.
+    pub fn ports(&self, keys: &Keys) -> Option<(u16, u16)> {
+        let (delegation, _) = self.delegation.as_ref()?;
+        delegation
+            .usable()
+            .find(|appliance| appliance.channel_key == keys.channel_public())
+            .map(|appliance| (appliance.agent_port, appliance.http_port))
+    }
+}
+
+fn read(path: &Path) -> Result<Option<Vec<u8>>, TrustError> {
+    match read_given(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(TrustError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn read_given(path: &Path) -> Result<Vec<u8>, TrustError> {
+    let fail = |source| TrustError::File {
+        path: path.to_path_buf(),
+        source,
+    };
+    if fs::metadata(path).map_err(fail)?.len() > MAX_FILE {
+        return Err(fail(io::ErrorKind::FileTooLarge.into()));
+    }
+    fs::read(path).map_err(fail)
+}
