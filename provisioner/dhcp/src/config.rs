@@ -226,8 +226,10 @@ impl Default for RogueConfig {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Ports {
-    /// Server and relay, 67.
+    /// Where requests arrive, 67.
     pub server: u16,
+    /// Where relays hear answers, 67.
+    pub relay: u16,
     /// Client, 68.
     pub client: u16,
     /// PXE boot server, 4011.
@@ -236,7 +238,7 @@ pub struct Ports {
 
 impl Default for Ports {
     fn default() -> Self {
-        Self { server: 67, client: 68, pxe: 4011 }
+        Self { server: 67, relay: 67, client: 68, pxe: 4011 }
     }
 }
 

@@ -461,7 +461,7 @@ impl Server {
         let request = turn.request;
         let ports = self.config.ports;
         if !request.giaddr.is_unspecified() {
-            return Some(Destination::Unicast(SocketAddrV4::new(request.giaddr, ports.server)));
+            return Some(Destination::Unicast(SocketAddrV4::new(request.giaddr, ports.relay)));
         }
         if kind == MessageType::Nak {
             return Some(Destination::Broadcast);
