@@ -8,9 +8,10 @@ use core::ffi::{CStr, c_char, c_int, c_void};
 
 use hermit_abi::{
     AF_INET, CLOCK_MONOTONIC, CLOCK_REALTIME, EFD_CLOEXEC, EFD_NONBLOCK, EFD_SEMAPHORE, FIONBIO,
-    FUTEX_RELATIVE_TIMEOUT, IPPROTO_IP, IPPROTO_TCP, IPPROTO_UDP, POLLERR, POLLHUP, POLLIN, POLLNVAL, POLLOUT,
-    SHUT_RD, SHUT_RDWR, SHUT_WR, SO_RCVBUF, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET,
-    TCP_NODELAY, clockid_t, errno, in_addr, nfds_t, pollfd, sockaddr, sockaddr_in, socklen_t, timespec,
+    FUTEX_RELATIVE_TIMEOUT, IPPROTO_IP, IPPROTO_TCP, IPPROTO_UDP, POLLERR, POLLHUP, POLLIN, POLLNVAL,
+    POLLOUT, SHUT_RD, SHUT_RDWR, SHUT_WR, SO_RCVBUF, SOCK_CLOEXEC, SOCK_DGRAM, SOCK_NONBLOCK, SOCK_STREAM,
+    SOL_SOCKET, TCP_NODELAY, clockid_t, errno, in_addr, nfds_t, pollfd, sockaddr, sockaddr_in, socklen_t,
+    timespec,
 };
 
 use crate::kernel::{Address, Errno, SocketKind, with};

@@ -4,8 +4,8 @@ use alloc::ffi::CString;
 
 use hermit_abi::{
     AF_INET, CLOCK_MONOTONIC, EFD_NONBLOCK, POLLHUP, POLLIN, POLLNVAL, POLLOUT, SHUT_WR, SO_RCVBUF,
-    SOCK_DGRAM, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET, STDOUT_FILENO, in_addr, pollfd, sockaddr, sockaddr_in,
-    socklen_t, timespec,
+    SOCK_DGRAM, SOCK_NONBLOCK, SOCK_STREAM, SOL_SOCKET, STDOUT_FILENO, in_addr, pollfd, sockaddr,
+    sockaddr_in, socklen_t, timespec,
 };
 
 use crate::kernel::{Address, Errno, Ready};

@@ -125,7 +125,8 @@ impl Link {
                 match item {
                     Received::Opened => self.state = LinkState::Open,
                     Received::Message(plain) => {
-                        let message = decode_to_node(&plain).map_err(|error| format!("bad message: {error}"))?;
+                        let message =
+                            decode_to_node(&plain).map_err(|error| format!("bad message: {error}"))?;
                         self.received.push_back(message);
                     }
                 }

@@ -47,11 +47,7 @@ pub(crate) fn candidates(facts: &Facts) -> Vec<[u8; 4]> {
 }
 
 /// Verifies the file under the image's root set.
-pub(crate) fn judge(
-    bytes: &[u8],
-    root_set: &[u8],
-    least_version: u64,
-) -> Result<Delegation, String> {
+pub(crate) fn judge(bytes: &[u8], root_set: &[u8], least_version: u64) -> Result<Delegation, String> {
     let roots = RootSet::parse_padded(root_set).map_err(|error| format!("{error}"))?;
     verify_delegation(bytes, &roots, &DalekVerifier, least_version).map_err(|error| format!("{error}"))
 }

@@ -63,7 +63,12 @@ enum Setback {
 
 impl Fetcher {
     pub(crate) fn new(seed: u64) -> Self {
-        Self { queue: VecDeque::new(), current: None, backoff: Backoff::new(seed), buffer: vec![0; 16 * 1024] }
+        Self {
+            queue: VecDeque::new(),
+            current: None,
+            backoff: Backoff::new(seed),
+            buffer: vec![0; 16 * 1024],
+        }
     }
 
     /// Queues a blob. `false`: too many wait.

@@ -271,7 +271,9 @@ impl Agent {
             }
         }
         match self.fetcher.poll(now_ns, self.http) {
-            Some(Outcome::Ready(digest, bytes)) => self.events.push_back(AgentEvent::BlobReady(digest, bytes)),
+            Some(Outcome::Ready(digest, bytes)) => {
+                self.events.push_back(AgentEvent::BlobReady(digest, bytes))
+            }
             Some(Outcome::Failed(digest, reason)) => {
                 self.say(&format!("file {digest} was not had: {reason}"));
                 self.events.push_back(AgentEvent::BlobFailed(digest, reason));

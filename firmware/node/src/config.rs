@@ -50,10 +50,16 @@ impl fmt::Display for ConfigError {
                 write!(f, "virtual server {vs} has {mib} MiB, the least is {MIN_MEMORY_MIB}")
             }
             Self::BlobSize(vs, bytes) => {
-                write!(f, "virtual server {vs} boots from a file of {bytes} bytes, 1 to {MAX_BLOB} are possible")
+                write!(
+                    f,
+                    "virtual server {vs} boots from a file of {bytes} bytes, 1 to {MAX_BLOB} are possible"
+                )
             }
             Self::Interfaces(vs, count) => {
-                write!(f, "virtual server {vs} has {count} network interfaces, at most {MAX_MACS} are possible")
+                write!(
+                    f,
+                    "virtual server {vs} has {count} network interfaces, at most {MAX_MACS} are possible"
+                )
             }
             Self::Mac(vs, mac) => {
                 write!(f, "virtual server {vs} has the MAC {mac:02x?}, which is taken or no unicast address")

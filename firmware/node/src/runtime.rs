@@ -112,6 +112,12 @@ impl Runtime {
         self.kernel.stack().lease().copied()
     }
 
+    /// Nanoseconds since 1970, once the appliance has told the time.
+    pub fn unix_ns(&self) -> Option<u64> {
+        use weft_abi::Kernel as _;
+        self.kernel.realtime_ns()
+    }
+
     /// The state machine, to look at.
     pub fn node(&self) -> &Node {
         &self.node

@@ -166,7 +166,9 @@ impl Node {
         match event {
             Event::Config(config) => match self.configure(config) {
                 Ok(()) => {}
-                Err(error) => effects.push(Effect::Log(Level::Error, format!("configuration refused: {error}"))),
+                Err(error) => {
+                    effects.push(Effect::Log(Level::Error, format!("configuration refused: {error}")))
+                }
             },
             Event::BlobReady { digest, bytes } => self.blobs.arrived(digest, bytes),
             Event::BlobFailed { digest, reason } => self.blob_failed(now_ns, digest, &reason, effects),
@@ -216,7 +218,11 @@ impl Node {
 
     /// Memory promised to guests, MiB.
     pub fn guest_memory_mib(&self) -> u64 {
-        self.servers.iter().filter(|server| server.is_live()).map(|server| u64::from(server.running_mib)).sum()
+        self.servers
+            .iter()
+            .filter(|server| server.is_live())
+            .map(|server| u64::from(server.running_mib))
+            .sum()
     }
 
     /// Bytes of kernels and ram disks held.
@@ -311,9 +317,8 @@ impl Node {
             self.bring_up(now_ns, index, effects);
         }
         let servers = &self.servers;
-        let needed = |digest| {
-            servers.iter().any(|server| server.phase == Phase::Fetching && server.uses(digest))
-        };
+        let needed =
+            |digest| servers.iter().any(|server| server.phase == Phase::Fetching && server.uses(digest));
         for digest in self.blobs.sweep(needed) {
             effects.push(Effect::CancelBlob(digest));
         }

@@ -261,7 +261,8 @@ fn open(state: &mut State, message: &[u8]) -> Result<Received, ChannelError> {
             Ok(Received::Opened)
         }
         State::Open(mut transport) => {
-            let len = transport.read_message(message, &mut plain).map_err(|_| ChannelError::Authentication)?;
+            let len =
+                transport.read_message(message, &mut plain).map_err(|_| ChannelError::Authentication)?;
             plain.truncate(len);
             *state = State::Open(transport);
             Ok(Received::Message(plain))

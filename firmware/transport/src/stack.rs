@@ -11,9 +11,11 @@ use alloc::vec::Vec;
 use smoltcp::iface::{Config, Interface, PollIngressSingleResult, PollResult, SocketHandle, SocketSet};
 use smoltcp::socket::{dhcpv4, tcp, udp};
 use smoltcp::time::{Duration, Instant};
-use smoltcp::wire::{DhcpOption, EthernetAddress, HardwareAddress, IpAddress, IpCidr, IpEndpoint, Ipv4Address};
+use smoltcp::wire::{
+    DhcpOption, EthernetAddress, HardwareAddress, IpAddress, IpCidr, IpEndpoint, Ipv4Address,
+};
 
-use crate::bridge::{Bridge, BoxedNic};
+use crate::bridge::{BoxedNic, Bridge};
 
 /// Frames for the node's own stack handled in one poll.
 const INGRESS_BUDGET: usize = 64;
@@ -314,7 +316,9 @@ impl Stack {
             return socket.recv_slice(out).map_err(|_| SocketError::Reset);
         }
         match socket.state() {
-            tcp::State::SynSent | tcp::State::SynReceived | tcp::State::Listen => Err(SocketError::WouldBlock),
+            tcp::State::SynSent | tcp::State::SynReceived | tcp::State::Listen => {
+                Err(SocketError::WouldBlock)
+            }
             tcp::State::CloseWait | tcp::State::LastAck | tcp::State::Closing | tcp::State::TimeWait => Ok(0),
             tcp::State::Closed => Err(SocketError::Reset),
             tcp::State::Established | tcp::State::FinWait1 | tcp::State::FinWait2 => {
