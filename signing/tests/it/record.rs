@@ -1,8 +1,6 @@
 //! Records that a node must refuse, each for its own reason.
 
-mod common;
-
-use common::{CLUSTER, NODE, NONCE, delegation, envelope, holder, payload, record, sign_record};
+use crate::common::{CLUSTER, NODE, NONCE, delegation, envelope, holder, payload, record, sign_record};
 use proptest::prelude::*;
 use weft_format::record::{encode_unsigned, with_signature};
 use weft_format::{DalekVerifier, RecordError, RecordGate, key_id};

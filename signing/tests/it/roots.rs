@@ -1,8 +1,6 @@
 //! Root sets and the step from one to the next.
 
-mod common;
-
-use common::{holder, roots, roots_of};
+use crate::common::{holder, roots, roots_of};
 use weft_format::roots::{MAX_ROOT_SET, Rotation};
 use weft_format::{DalekVerifier, RootError, RootSet, SignatureError};
 use weft_signing::{RingVerifier, SigningError, document};

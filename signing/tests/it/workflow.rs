@@ -1,13 +1,11 @@
 //! The whole workflow by the command line's verbs, with files and passphrases.
 
-mod common;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::common::blank_image;
 use clap::Parser;
-use common::blank_image;
 use weft_signing::cli::{Report, SigningCommand};
 
 #[derive(Debug, Parser)]

@@ -1,8 +1,6 @@
 //! Delegations and revocation lists that must be refused, each for its own reason.
 
-mod common;
-
-use common::{NOW, delegation, holder, roots, roots_of, signed_delegation};
+use crate::common::{NOW, delegation, holder, roots, roots_of, signed_delegation};
 use proptest::prelude::*;
 use weft_format::delegation::{Appliance, Delegation, DelegationError, MAX_DELEGATION, SignedDelegation};
 use weft_format::revocation::{RevocationError, Revocations};

@@ -1,14 +1,12 @@
 //! Fixed keys, documents and images for the tests of this folder.
 
-#![expect(dead_code, reason = "each test program uses its own part")]
-#![expect(clippy::expect_used, reason = "a test that cannot build its input fails")]
-
 use weft_format::delegation::{Appliance, Delegation};
 use weft_format::{RootSet, pe};
 use weft_signing::image::{self, Release};
 use weft_signing::{Holder, document};
+use weft_types::{BlobDigest, VsId};
 use weft_types::{ClusterId, NodeId};
-use weft_wire::record::{Envelope, NodeConfig, Payload};
+use weft_wire::record::{BlobRef, Desired, Envelope, NodeConfig, Payload, Standing, Verdict, VsSpec};
 
 /// A moment within the validity of everything made here.
 pub(crate) const NOW: u64 = 1_800_000_000;
@@ -155,6 +153,36 @@ pub(crate) fn envelope(epoch: u64, counter: u64) -> Envelope {
 
 pub(crate) fn payload() -> Payload {
     Payload::Config(NodeConfig { name: "node-1".into(), servers: Vec::new() })
+}
+
+pub(crate) fn standing() -> Payload {
+    Payload::Standing(Standing {
+        unix_time_s: NOW,
+        manifest_digest: BlobDigest([3; 32]),
+        delegation_version: 4,
+        verdict: Verdict::Good,
+    })
+}
+
+pub(crate) fn two_servers() -> Payload {
+    let server = |number: u8, initrd| VsSpec {
+        id: VsId([number; 16]),
+        name: format!("vs-{number}"),
+        generation: 300,
+        instance: 2,
+        desired: Desired::Running,
+        vcpus: 2,
+        memory_mib: 512,
+        kernel: BlobRef { digest: BlobDigest([number; 32]), size: 8_000_000 },
+        initrd,
+        append: "quiet".into(),
+        macs: vec![[2, 0, 0, 0, 0, number]],
+    };
+    let initrd = BlobRef { digest: BlobDigest([9; 32]), size: 1 };
+    Payload::Config(NodeConfig {
+        name: "node-2".into(),
+        servers: vec![server(1, None), server(2, Some(initrd))],
+    })
 }
 
 /// Any bytes, signed as a record by a holder.

@@ -1,8 +1,6 @@
 //! Images and manifests that must be refused, each for its own reason.
 
-mod common;
-
-use common::{NOW, blank_image, holder, release, roots, roots_of, signed_image, with_certificates};
+use crate::common::{NOW, blank_image, holder, release, roots, roots_of, signed_image, with_certificates};
 use proptest::prelude::*;
 use weft_format::manifest::{BODY_SIZE, ManifestSection};
 use weft_format::signatures::{MAX_SIGNATURES, write_list};

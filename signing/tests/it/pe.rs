@@ -1,8 +1,6 @@
 //! PE files that must be refused, each for its own reason.
 
-mod common;
-
-use common::{blank_image, pe_file, with_certificates};
+use crate::common::{blank_image, pe_file, with_certificates};
 use proptest::prelude::*;
 use weft_format::pe::{self, PeError};
 use weft_format::sha256;
