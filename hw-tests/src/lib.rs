@@ -1,7 +1,9 @@
 //! Whole-node tests: power-on, boot, guests, faults. The tests are in `tests/`; this library holds what they share.
 //!
 //! - [`peers`]: other people's servers, unpacked beside the build and run inside a lab, never installed;
+//! - [`tidy`]: rules of dependency and of style;
 //! - [`permit`]: at most one test at a time has busy emulated nodes.
 
 pub mod peers;
 pub mod permit;
+pub mod tidy;

@@ -72,10 +72,20 @@ impl Peer {
 
 /// dnsmasq as a boot server: full DHCP on the lab's tap and the files of `root` by TFTP. `files` maps client
 /// architectures (option 93) to boot files.
-pub fn start_dnsmasq(lab: &mut Lab, root: &Path, files: &[(u16, &str)]) -> Result<(), Box<dyn std::error::Error>> {
+pub fn start_dnsmasq(
+    lab: &mut Lab,
+    root: &Path,
+    files: &[(u16, &str)],
+) -> Result<(), Box<dyn std::error::Error>> {
     let mut command = dnsmasq()?.command(lab);
     let user = std::env::var("USER").unwrap_or_else(|_| "root".to_owned());
-    command.args(["--keep-in-foreground", "--log-facility=-", "--log-dhcp", "--port=0", "--conf-file=/dev/null"]);
+    command.args([
+        "--keep-in-foreground",
+        "--log-facility=-",
+        "--log-dhcp",
+        "--port=0",
+        "--conf-file=/dev/null",
+    ]);
     command.arg(format!("--user={user}"));
     command.arg(format!("--interface={}", weft_lab::lab::TAP)).arg("--bind-interfaces");
     command.arg(format!("--dhcp-leasefile={}", lab.folder().join("dnsmasq.leases").display()));

@@ -57,9 +57,7 @@ impl Archive {
     fn entry(&mut self, path: &str, mode: u32, links: u32, device: (u32, u32), data: &[u8]) {
         let size = u32::try_from(data.len()).expect("a file in a ram disk is below 4 GiB");
         let name_size = u32::try_from(path.len() + 1).expect("paths are short");
-        let fields = [
-            self.next_inode, mode, 0, 0, links, 0, size, 0, 0, device.0, device.1, name_size, 0,
-        ];
+        let fields = [self.next_inode, mode, 0, 0, links, 0, size, 0, 0, device.0, device.1, name_size, 0];
         self.next_inode += 1;
         self.bytes.extend_from_slice(b"070701");
         for field in fields {

@@ -81,7 +81,8 @@ fn kernel_package(work: &Path) -> Result<String, Error> {
 
 fn ram_disk(busybox: &[u8], applets: &str, modules: &[modules::Module]) -> Vec<u8> {
     let mut archive = Archive::new();
-    for folder in ["bin", "dev", "etc", "modules", "proc", "root", "run", "sbin", "sys", "tmp", "usr", "var"] {
+    for folder in ["bin", "dev", "etc", "modules", "proc", "root", "run", "sbin", "sys", "tmp", "usr", "var"]
+    {
         archive.directory(folder, 0o755);
     }
     archive.char_device("dev/console", 0o600, 5, 1);

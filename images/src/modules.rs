@@ -125,7 +125,8 @@ mod tests {
         let kernel = folder.path().join("kernel/drivers");
         std::fs::create_dir_all(&kernel).expect("made");
         for (file, depends) in modules {
-            std::fs::write(kernel.join(file), format!("ELF\0license=GPL\0depends={depends}\0x")).expect("written");
+            std::fs::write(kernel.join(file), format!("ELF\0license=GPL\0depends={depends}\0x"))
+                .expect("written");
         }
         std::fs::write(folder.path().join("modules.builtin"), builtin).expect("written");
         folder

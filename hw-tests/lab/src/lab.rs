@@ -7,12 +7,12 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::Error;
 use crate::node::{Node, NodeSpec};
 use crate::process::{Process, command};
 use crate::state::{LabState, ProgramState};
 use crate::switch::{Faults, Stats};
 use crate::wire::{self, Reply, Request, WireConfig};
-use crate::Error;
 
 /// How long the parts of a lab live.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -195,10 +195,11 @@ impl Node {
 
     fn arguments(&self) -> Vec<String> {
         let spec = &self.spec;
-        let mut words: Vec<String> = ["-name", &spec.name, "-nodefaults", "-no-user-config", "-display", "none"]
-            .iter()
-            .map(|word| (*word).to_owned())
-            .collect();
+        let mut words: Vec<String> =
+            ["-name", &spec.name, "-nodefaults", "-no-user-config", "-display", "none"]
+                .iter()
+                .map(|word| (*word).to_owned())
+                .collect();
         let mut add = |flag: &str, value: String| words.extend([flag.to_owned(), value]);
         add("-accel", "tcg,thread=multi".to_owned());
         add("-cpu", spec.cpu.clone());

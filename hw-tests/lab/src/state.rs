@@ -87,7 +87,8 @@ impl LabState {
         }
         self.wire.end(Duration::from_secs(2));
         for path in [&self.sockets, &folder.join(FILE)] {
-            let removed = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+            let removed =
+                if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
             if let Err(error) = removed
                 && error.kind() != std::io::ErrorKind::NotFound
             {

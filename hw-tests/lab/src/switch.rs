@@ -137,7 +137,8 @@ impl Switch {
             self.stats.refused += 1;
             return;
         }
-        if !is_group(source) && (self.addresses.len() < MAX_ADDRESSES || self.addresses.contains_key(&source)) {
+        if !is_group(source) && (self.addresses.len() < MAX_ADDRESSES || self.addresses.contains_key(&source))
+        {
             self.addresses.insert(source, from);
         }
         let known = self.addresses.get(&to).copied().filter(|_| !is_group(to));
@@ -325,8 +326,14 @@ mod tests {
 
     #[test]
     fn the_same_seed_meets_the_same_faults() {
-        let faults =
-            Faults { loss: 200, duplicate: 100, corrupt: 100, reorder: 100, delay_min_us: 5, delay_max_us: 900 };
+        let faults = Faults {
+            loss: 200,
+            duplicate: 100,
+            corrupt: 100,
+            reorder: 100,
+            delay_min_us: 5,
+            delay_max_us: 900,
+        };
         let (frames, stats) = run(7, faults);
         assert_eq!((frames.clone(), stats), run(7, faults));
         assert_ne!(frames, run(8, faults).0);
@@ -345,7 +352,8 @@ mod tests {
     #[test]
     fn random_delay_alone_does_not_reorder() {
         let (frames, _) = run(3, Faults { delay_min_us: 1, delay_max_us: 5000, ..Faults::default() });
-        let bodies: Vec<u8> = frames.iter().filter(|(port, _)| *port == 1).map(|(_, frame)| frame[20]).collect();
+        let bodies: Vec<u8> =
+            frames.iter().filter(|(port, _)| *port == 1).map(|(_, frame)| frame[20]).collect();
         assert!(bodies.is_sorted());
         assert_eq!(bodies.len(), 200);
     }

@@ -204,10 +204,7 @@ impl Wire {
         if self.ports.values().any(|port| !port.pending.is_empty()) {
             timeout = timeout.min(RETRY_FULL);
         }
-        let mut fds = vec![
-            PollFd::new(&self.control, PollFlags::IN),
-            PollFd::new(&self.tap, PollFlags::IN),
-        ];
+        let mut fds = vec![PollFd::new(&self.control, PollFlags::IN), PollFd::new(&self.tap, PollFlags::IN)];
         fds.extend(self.ports.values().map(|port| PollFd::new(&port.socket, PollFlags::IN)));
         let timeout = Timespec { tv_sec: 0, tv_nsec: i64::from(timeout.subsec_nanos()) };
         match poll(&mut fds, Some(&timeout)) {
@@ -276,9 +273,9 @@ impl Wire {
             .set_nonblocking(false)
             .and_then(|()| stream.set_read_timeout(Some(Duration::from_millis(500))))
             .and_then(|()| BufReader::new((&stream).take(64 * 1024)).read_line(&mut line));
-        let parsed = ready.map_err(|e| e.to_string()).and_then(|_| {
-            serde_json::from_str::<Request>(&line).map_err(|e| e.to_string())
-        });
+        let parsed = ready
+            .map_err(|e| e.to_string())
+            .and_then(|_| serde_json::from_str::<Request>(&line).map_err(|e| e.to_string()));
         let stop = parsed == Ok(Request::Stop);
         let reply = parsed.and_then(|request| self.handle(request)).unwrap_or_else(Reply::Error);
         let text = serde_json::to_string(&reply).expect("replies are plain data");

@@ -1,0 +1,129 @@
+//! Tasks that are a few commands each.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::bail;
+use clap::Args;
+
+use crate::up;
+use crate::workspace::{build_page, command, root, run};
+
+/// A task that takes a name, or lists the names.
+#[derive(Debug, Args)]
+pub(crate) struct Named {
+    /// Which one; left out: list them
+    name: Option<String>,
+    /// Handed on
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    rest: Vec<String>,
+}
+
+/// `setup`.
+pub(crate) fn setup() -> anyhow::Result<ExitCode> {
+    run(&mut command(&["sh", "hw-tests/setup"]))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `fmt`.
+pub(crate) fn fmt() -> anyhow::Result<ExitCode> {
+    run(&mut command(&["cargo", "fmt", "--all"]))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `lint`: formatting, clippy, the page's types.
+pub(crate) fn lint() -> anyhow::Result<ExitCode> {
+    build_page()?;
+    run(&mut command(&["cargo", "fmt", "--all", "--check"]))?;
+    run(&mut command(&[
+        "cargo",
+        "clippy",
+        "--quiet",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+        "-W",
+        "clippy::too_many_lines",
+    ]))?;
+    run(command(&["npm", "run", "--silent", "lint"]).current_dir(crate::workspace::web()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `image`: builds and signs the node image with this machine's lab keys.
+pub(crate) fn image() -> anyhow::Result<ExitCode> {
+    let image = up::image::build()?;
+    println!("{}", image.file.display());
+    println!("digest {}", image.digest);
+    println!("size {} bytes", image.size);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `bench NAME`: a bench is an example of some crate that is called `bench-NAME`, built optimised.
+pub(crate) fn bench(named: &Named) -> anyhow::Result<ExitCode> {
+    example("bench", named)
+}
+
+/// `sim NAME`: the same with `sim-NAME`.
+pub(crate) fn sim(named: &Named) -> anyhow::Result<ExitCode> {
+    example("sim", named)
+}
+
+fn example(kind: &str, named: &Named) -> anyhow::Result<ExitCode> {
+    let examples = examples(kind)?;
+    let Some(name) = &named.name else {
+        for (name, package, _) in &examples {
+            println!("{name:12} {package}");
+        }
+        return Ok(ExitCode::SUCCESS);
+    };
+    let Some((_, package, _)) = examples.iter().find(|(other, ..)| other == name) else {
+        let names: Vec<&str> = examples.iter().map(|(name, ..)| name.as_str()).collect();
+        bail!("no {kind} is called {name}; there are: {}", names.join(", "));
+    };
+    let target = format!("{kind}-{name}");
+    let mut cargo =
+        command(&["cargo", "run", "--quiet", "--release", "--package", package, "--example", &target, "--"]);
+    run(cargo.args(&named.rest))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Examples called `KIND-NAME`, as name, package and source file.
+fn examples(kind: &str) -> anyhow::Result<Vec<(String, String, PathBuf)>> {
+    let text =
+        crate::workspace::output(&mut command(&["cargo", "metadata", "--no-deps", "--format-version=1"]))?;
+    let metadata: serde_json::Value = serde_json::from_str(&text)?;
+    let mut found = Vec::new();
+    for package in metadata["packages"].as_array().into_iter().flatten() {
+        for target in package["targets"].as_array().into_iter().flatten() {
+            let name = target["name"].as_str().unwrap_or_default();
+            let is_example = target["kind"][0].as_str() == Some("example");
+            if let Some(name) = name.strip_prefix(&format!("{kind}-")).filter(|_| is_example) {
+                let package = package["name"].as_str().unwrap_or_default().to_owned();
+                let source = PathBuf::from(target["src_path"].as_str().unwrap_or_default());
+                found.push((name.to_owned(), package, source));
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// `fuzz NAME`: runs a fuzz target over its corpus and random changes of it.
+pub(crate) fn fuzz(named: &Named) -> anyhow::Result<ExitCode> {
+    if !root().join("firmware/fuzz/Cargo.toml").is_file() {
+        return example("fuzz", named);
+    }
+    let mut cargo = command(&[
+        "cargo",
+        "run",
+        "--quiet",
+        "--release",
+        "--manifest-path",
+        "firmware/fuzz/Cargo.toml",
+        "--",
+    ]);
+    cargo.args(&named.name).args(&named.rest);
+    run(&mut cargo)?;
+    Ok(ExitCode::SUCCESS)
+}

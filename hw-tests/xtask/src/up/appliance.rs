@@ -1,0 +1,176 @@
+//! The appliance inside the lab, driven only through its own program: start, first log-in, publication, approval.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use serde_json::Value;
+use weft_format::delegation::{Appliance as Delegate, Delegation};
+use weft_lab::{Lab, lab};
+use weft_signing::document;
+
+use super::image::{SignedImage, now_s};
+use super::keys::{LabKeys, random_words, write};
+use crate::workspace::{output, program, run};
+
+/// Time for the appliance to answer after its start.
+const START: Duration = Duration::from_secs(60);
+/// Validity of the lab's delegation.
+const DELEGATION_S: u64 = 30 * 86_400;
+
+/// How the command line reaches the lab's appliance; kept in the lab's folder for `./just weft`.
+#[derive(Clone, Debug)]
+pub(crate) struct Access {
+    /// Address outside the namespace.
+    pub(crate) url: String,
+    certificate: PathBuf,
+    token: PathBuf,
+    /// Password of the administrator, set at the first log-in.
+    pub(crate) password: PathBuf,
+}
+
+impl Access {
+    /// Where things are for a lab in `folder`.
+    pub(crate) fn of(folder: &Path, api: SocketAddr) -> Self {
+        Self {
+            url: format!("https://{api}"),
+            certificate: data(folder).join("tls/certificate.pem"),
+            token: folder.join("token"),
+            password: folder.join("admin-password"),
+        }
+    }
+
+    /// The command line, pointed at the lab.
+    pub(crate) fn weft(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program("weft"));
+        command
+            .args(arguments)
+            .env("WEFT_URL", &self.url)
+            .env("WEFT_CA", &self.certificate)
+            .env("WEFT_TOKEN_FILE", &self.token);
+        command
+    }
+
+    /// Runs a verb and reads its JSON.
+    pub(crate) fn ask(&self, arguments: &[&str]) -> anyhow::Result<Value> {
+        let text = output(self.weft(arguments).args(["--output", "json"]))?;
+        serde_json::from_str(&text).with_context(|| format!("weft {} printed no JSON", arguments.join(" ")))
+    }
+}
+
+/// The appliance's data folder.
+pub(crate) fn data(folder: &Path) -> PathBuf {
+    folder.join("appliance")
+}
+
+/// Draws the appliance's keys, has its delegation signed, starts it inside the lab and waits until it answers.
+pub(crate) fn start(lab: &mut Lab, keys: &LabKeys) -> anyhow::Result<Access> {
+    let folder = lab.folder().to_path_buf();
+    let data = data(&folder);
+    let api = lab.api().context("the lab has a way to the API")?;
+    let delegation = delegate(&data, keys)?;
+    let mut command = lab.command_inside(&program("weft").to_string_lossy());
+    command.args(["appliance", "run", "--lab", "--interface", lab::TAP]).arg("--data").arg(&data);
+    command.arg("--roots").arg(keys.roots_file()).arg("--delegation").arg(delegation);
+    lab.start_inside("appliance", command)?;
+    let access = Access::of(&folder, api);
+    await_answer(lab, &data)?;
+    log_in(&access, &data)?;
+    Ok(access)
+}
+
+fn delegate(data: &Path, keys: &LabKeys) -> anyhow::Result<PathBuf> {
+    let mut init = Command::new(program("weft"));
+    init.args(["appliance", "init", "--output", "json", "--data"]).arg(data);
+    let text = output(&mut init)?;
+    let public: Value = serde_json::from_str(&text).context("weft appliance init printed no JSON")?;
+    let key = |name: &str| -> anyhow::Result<[u8; 32]> {
+        let hex = public[name].as_str().with_context(|| format!("weft appliance init names no {name}"))?;
+        unhex(hex).with_context(|| format!("{name} is no key"))
+    };
+    let delegation = Delegation {
+        version: now_s(),
+        root_version: keys.roots().version(),
+        not_before: now_s().saturating_sub(3600),
+        expiry: now_s().saturating_add(DELEGATION_S),
+        appliances: vec![Delegate {
+            name: "lab".to_owned(),
+            channel_key: key("channel_key")?,
+            record_key: key("record_key")?,
+            agent_port: 4470,
+            http_port: 80,
+            address: None,
+        }],
+        revoked: Vec::new(),
+    };
+    let mut bytes = document::delegation(&delegation)?;
+    for holder in keys.signers()? {
+        bytes = document::sign(&bytes, &holder, keys.roots())?;
+    }
+    let file = data.with_file_name("delegation.bin");
+    write(&file, &bytes)?;
+    Ok(file)
+}
+
+fn unhex(text: &str) -> Option<[u8; 32]> {
+    let mut key = [0; 32];
+    if text.len() != 2 * key.len() {
+        return None;
+    }
+    for (at, byte) in key.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok()?;
+    }
+    Some(key)
+}
+
+fn one_time_password(data: &Path) -> PathBuf {
+    data.join("admin-password")
+}
+
+/// The password file is there once the first start is through; the API is asked next.
+fn await_answer(lab: &mut Lab, data: &Path) -> anyhow::Result<()> {
+    let deadline = Instant::now() + START;
+    let log = lab.folder().join("appliance.log");
+    loop {
+        let ended = lab.program("appliance").and_then(weft_lab::process::Process::ended);
+        if let Some(status) = ended {
+            let words = std::fs::read_to_string(&log).unwrap_or_default();
+            bail!("the appliance ended ({status}):\n{}", words.trim());
+        }
+        if one_time_password(data).exists() && listens(lab) {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            bail!("the appliance does not answer after {} s; see {}", START.as_secs(), log.display());
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+fn listens(lab: &Lab) -> bool {
+    let Some(api) = lab.api() else { return false };
+    // The forwarder closes a connection at once while nobody listens inside; a TLS server waits for our words.
+    let Ok(stream) = std::net::TcpStream::connect_timeout(&api, Duration::from_secs(1)) else { return false };
+    let waited = stream.set_read_timeout(Some(Duration::from_millis(300))).and_then(|()| {
+        use std::io::Read;
+        (&stream).read(&mut [0; 1])
+    });
+    matches!(waited, Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut))
+}
+
+/// The first log-in: the one-time password dies, a password of this lab's own takes its place.
+fn log_in(access: &Access, data: &Path) -> anyhow::Result<()> {
+    write(&access.password, format!("{}\n", random_words()?).as_bytes())?;
+    let mut login = access.weft(&["login", "--user", "admin", "--password-file"]);
+    login.arg(one_time_password(data)).arg("--new-password-file").arg(&access.password);
+    run(login.stdout(Stdio::null()))
+}
+
+/// Hands the signed image over and lets nodes boot it.
+pub(crate) fn publish(access: &Access, image: &SignedImage) -> anyhow::Result<()> {
+    let mut publish = access.weft(&["image", "publish", "--activate"]);
+    publish.arg(&image.file).arg("--bios").arg(&image.bios);
+    run(publish.stdout(Stdio::null()))
+}

@@ -1,0 +1,277 @@
+//! `up`: set-up, build, sign, an appliance in a namespace, nodes over PXE, a guest. Also `status`, `down`, `weft`.
+//!
+//! - [`keys`], [`image`]: this machine's lab keys, and the image signed by them;
+//! - [`appliance`]: the appliance, driven through its own program;
+//! - [`nodes`]: boot stages and approval;
+//! - [`progress`]: what is said meanwhile.
+//!
+//! One lab a checkout, in `target/lab/up`. What was started is written down before anything can fail, so that
+//! `down` finds it.
+
+mod appliance;
+pub(crate) mod image;
+mod keys;
+mod nodes;
+mod progress;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::{Args, ValueEnum};
+use weft_images::guest;
+use weft_lab::state::LabState;
+use weft_lab::{Firmware, Lab, LabConfig, Lifetime, NicModel, Node, NodeSpec, Rom, lab};
+
+use appliance::Access;
+use keys::LabKeys;
+use progress::Progress;
+
+use crate::workspace::{build, build_page, run, status as run_status};
+
+/// Time for a node from power-on to ready, the firmware's own time included.
+const NODE_PATIENCE: Duration = Duration::from_secs(180);
+/// Seconds for the guest to reach its userland.
+const GUEST_PATIENCE_S: &str = "180";
+/// Name of the lab's virtual server.
+const SERVER: &str = "demo";
+
+/// How nodes boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Boot {
+    /// UEFI with Secure Boot and this lab's keys
+    Uefi,
+    /// BIOS through iPXE
+    Bios,
+}
+
+/// Network cards to choose from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Nic {
+    Virtio,
+    E1000,
+    E1000e,
+}
+
+/// Arguments of `up`.
+#[derive(Debug, Args)]
+pub(crate) struct UpArguments {
+    /// How nodes boot
+    #[arg(long, value_enum, default_value_t = Boot::Uefi)]
+    boot: Boot,
+    /// How many nodes
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
+    nodes: u8,
+    /// Their network card
+    #[arg(long, value_enum, default_value_t = Nic::Virtio)]
+    nic: Nic,
+    /// Their option ROM: by default none with UEFI (its own PXE), iPXE with BIOS
+    #[arg(long)]
+    ipxe_rom: bool,
+    /// Memory of a node, MiB
+    #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u32).range(256..=65_536))]
+    memory: u32,
+    /// Guest kernel (bzImage) instead of Debian's
+    #[arg(long, value_name = "PATH")]
+    guest: Option<PathBuf>,
+    /// Its initial ram disk
+    #[arg(long, value_name = "PATH", requires = "guest")]
+    initrd: Option<PathBuf>,
+    /// Added to the guest kernel's command line
+    #[arg(long, default_value = "quiet", allow_hyphen_values = true)]
+    append: String,
+    /// Stop once the nodes are ready
+    #[arg(long)]
+    no_guest: bool,
+}
+
+impl UpArguments {
+    fn spec(&self, index: u8, keys: &LabKeys) -> anyhow::Result<NodeSpec> {
+        let nic = match self.nic {
+            Nic::Virtio => NicModel::Virtio,
+            Nic::E1000 => NicModel::E1000,
+            Nic::E1000e => NicModel::E1000e,
+        };
+        let firmware = match self.boot {
+            Boot::Bios => Firmware::Bios,
+            Boot::Uefi => Firmware::SecureBoot { variables: keys.variable_store()? },
+        };
+        // OVMF drives only virtio by itself; BIOS machines boot by a ROM always.
+        let needs_rom = self.boot == Boot::Bios || self.nic != Nic::Virtio;
+        let rom = if self.ipxe_rom || needs_rom { Rom::Ipxe } else { Rom::None };
+        Ok(NodeSpec { firmware, nic, rom, memory_mib: self.memory, ..NodeSpec::new(index) })
+    }
+}
+
+fn folder() -> PathBuf {
+    lab::artifacts_root().join("up")
+}
+
+/// `up`.
+pub(crate) fn up(arguments: &UpArguments) -> anyhow::Result<ExitCode> {
+    if LabState::read(&folder())?.is_some() {
+        bail!("a lab of this checkout is up; see ./just status, end it with ./just down");
+    }
+    let progress = Progress::start();
+    progress.say("building the page, the appliance and the lab");
+    build_page()?;
+    build(&["weft", "weft-lab"])?;
+    progress.say("making the guest from Debian's packages");
+    let guest = files_of_guest(arguments)?;
+    progress.say("building and signing the node image");
+    let keys = LabKeys::open()?;
+    let image = image::build_with(&keys)?;
+    progress.say(&format!(
+        "image {} is {} bytes, signed by 2 of 3 holders",
+        short(&image.digest),
+        image.size
+    ));
+
+    clear(&folder())?;
+    let config = LabConfig { name: "up".to_owned(), lifetime: Lifetime::Detached, ..LabConfig::test("up") };
+    let mut lab = Lab::start(config)?;
+    lab.save(&[])?;
+    let access = appliance::start(&mut lab, &keys)?;
+    lab.save(&[])?;
+    progress.say(&format!("appliance answers at {}", access.url));
+    appliance::publish(&access, &image)?;
+    progress.say("image published");
+
+    let mut nodes = Vec::new();
+    for index in 1..=arguments.nodes {
+        let mut node = lab.node(arguments.spec(index, &keys)?)?;
+        node.power_on()?;
+        progress.say(&format!("{}  power on", node.spec().name));
+        nodes.push(node);
+        lab.save(&nodes.iter().collect::<Vec<&Node>>())?;
+    }
+    nodes::bring_up(&access, &nodes, NODE_PATIENCE, &progress)?;
+    if !arguments.no_guest {
+        start_guest(&access, arguments, &guest, &progress)?;
+    }
+    farewell(&access, arguments);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn short(digest: &str) -> &str {
+    digest.get(..12).unwrap_or(digest)
+}
+
+/// Empties the folder of the lab before.
+fn clear(folder: &Path) -> anyhow::Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("{}", folder.display()))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+fn files_of_guest(arguments: &UpArguments) -> anyhow::Result<(PathBuf, Option<PathBuf>)> {
+    match &arguments.guest {
+        Some(kernel) => Ok((kernel.clone(), arguments.initrd.clone())),
+        None => {
+            let guest = guest::build(&crate::workspace::root().join("target/guest"))?;
+            Ok((guest.kernel, Some(guest.initrd)))
+        }
+    }
+}
+
+fn start_guest(
+    access: &Access,
+    arguments: &UpArguments,
+    (kernel, initrd): &(PathBuf, Option<PathBuf>),
+    progress: &Progress,
+) -> anyhow::Result<()> {
+    let mut create = access.weft(&["vs", "create", SERVER, "--memory", "256M", "--start", "--wait"]);
+    create.arg("--append").arg(&arguments.append).arg("--kernel").arg(kernel);
+    if let Some(initrd) = initrd {
+        create.arg("--initrd").arg(initrd);
+    }
+    run(create.stdout(Stdio::null()))?;
+    progress.say(&format!("{SERVER}  runs"));
+    if arguments.guest.is_some() {
+        return Ok(());
+    }
+    let mut console = access.weft(&["vs", "console", SERVER, "--timeout", GUEST_PATIENCE_S, "--wait-for"]);
+    run(console.arg(format!("{}.*\\n", guest::USERLAND_UP)).stdin(Stdio::null()).stdout(Stdio::null()))?;
+    progress.say(&format!("{SERVER}  reached its userland; the shell is on its console"));
+    Ok(())
+}
+
+fn farewell(access: &Access, arguments: &UpArguments) {
+    println!();
+    println!("page      {}", access.url);
+    println!("user      admin, password in {}", access.password.display());
+    println!("try       ./just weft node list");
+    if arguments.no_guest {
+        println!("          ./just weft doctor");
+    } else {
+        println!("          ./just weft vs console {SERVER}");
+    }
+    println!("          ./just weft event list --follow");
+    println!("later     ./just status, ./just down");
+}
+
+fn running() -> anyhow::Result<LabState> {
+    LabState::read(&folder())?.context("no lab of this checkout is up; start one with ./just up")
+}
+
+fn access(state: &LabState) -> anyhow::Result<Access> {
+    Ok(Access::of(&folder(), state.api.context("this lab has no way to its API")?))
+}
+
+/// `weft`: the command line against the lab.
+pub(crate) fn weft(arguments: &[String]) -> anyhow::Result<ExitCode> {
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let mut command = match LabState::read(&folder())? {
+        Some(state) => access(&state)?.weft(&arguments),
+        // Verbs that need no appliance work without a lab; the others say what they miss.
+        None => {
+            let mut command = Command::new(crate::workspace::program("weft"));
+            command.args(&arguments);
+            command
+        }
+    };
+    if !crate::workspace::program("weft").exists() {
+        build_page()?;
+        build(&["weft"])?;
+    }
+    let code = run_status(&mut command)?.code().and_then(|code| u8::try_from(code).ok());
+    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+/// `status`.
+pub(crate) fn status() -> anyhow::Result<ExitCode> {
+    let state = running()?;
+    let row = |name: &str, alive: bool, pid: i32, log: &Path| {
+        println!("{name:12} {:8} {pid:<8} {}", if alive { "runs" } else { "ended" }, log.display());
+    };
+    println!("{:12} {:8} {:<8} LOG", "NAME", "STATE", "PID");
+    row("wire", state.wire.alive(), state.wire.pid, &folder().join("wire.log"));
+    for program in &state.programs {
+        row(&program.name, program.process.alive(), program.process.pid, &program.log);
+    }
+    for node in &state.nodes {
+        row(&node.name, node.process.alive(), node.process.pid, &node.serial);
+    }
+    let access = access(&state)?;
+    println!("\npage {}\n", access.url);
+    for arguments in [["node", "list"], ["vs", "list"]] {
+        run(&mut access.weft(&arguments))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `down`.
+pub(crate) fn down() -> anyhow::Result<ExitCode> {
+    match LabState::read(&folder())? {
+        None => println!("no lab of this checkout is up"),
+        Some(state) => {
+            state.take_down(&folder())?;
+            println!("the lab is down; its logs stay in {}", folder().display());
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

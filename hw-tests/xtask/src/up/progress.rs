@@ -1,0 +1,21 @@
+//! What `up` says while it works: one line for each thing that happened, with the time since the start.
+
+use std::time::Instant;
+
+/// A clock with a voice.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    started: Instant,
+}
+
+impl Progress {
+    /// Starts the clock.
+    pub(crate) fn start() -> Self {
+        Self { started: Instant::now() }
+    }
+
+    /// Says something on standard error.
+    pub(crate) fn say(&self, what: &str) {
+        eprintln!("[{:6.1} s] {what}", self.started.elapsed().as_secs_f32());
+    }
+}
