@@ -427,10 +427,7 @@ mod tests {
         assert_eq!(tables.unmap(&mut store, gpa).unwrap().hpa, Hpa(0x6000));
         assert_eq!(tables.generation(), 2);
         assert_eq!(tables.unmap(&mut store, gpa), Err(MapError::NotMapped { gpa }));
-        assert_eq!(
-            tables.protect(&mut store, gpa, Rights::ALL),
-            Err(MapError::NotMapped { gpa })
-        );
+        assert_eq!(tables.protect(&mut store, gpa, Rights::ALL), Err(MapError::NotMapped { gpa }));
     }
 
     #[test]

@@ -13,8 +13,8 @@ use core::fmt;
 use weft_platform::{GuestMemory, MemError};
 use weft_types::{Gpa, Gva, PAGE_SIZE};
 use weft_x86defs::bits::{
-    CR0_PG, CR0_WP, CR4_LA57, CR4_PAE, CR4_PSE, CR4_SMAP, CR4_SMEP, EFER_LMA, EFER_NXE, PF_FETCH,
-    PF_PRESENT, PF_RESERVED, PF_USER, PF_WRITE, PTE_ADDRESS, PTE_NX, PTE_P, PTE_PS, PTE_U, PTE_W,
+    CR0_PG, CR0_WP, CR4_LA57, CR4_PAE, CR4_PSE, CR4_SMAP, CR4_SMEP, EFER_LMA, EFER_NXE, PF_FETCH, PF_PRESENT,
+    PF_RESERVED, PF_USER, PF_WRITE, PTE_ADDRESS, PTE_NX, PTE_P, PTE_PS, PTE_U, PTE_W,
 };
 
 /// What decides how addresses are translated.

@@ -33,7 +33,13 @@ fn four_levels(leaf: u64) -> Memory {
     mem
 }
 
-fn walk(mem: &Memory, state: &WalkState, gva: Gva, access: WalkAccess, who: Privilege) -> Result<u64, WalkError> {
+fn walk(
+    mem: &Memory,
+    state: &WalkState,
+    gva: Gva,
+    access: WalkAccess,
+    who: Privilege,
+) -> Result<u64, WalkError> {
     translate(mem, state, gva, access, who).map(|t| t.gpa.0)
 }
 

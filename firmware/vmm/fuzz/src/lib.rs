@@ -4,7 +4,7 @@
 use std::cell::{Cell, RefCell};
 
 use weft_platform::{Access, Entropy, GuestMemory, MemError};
-use weft_types::{Gpa, PAGE_SIZE};
+use weft_types::Gpa;
 use weft_vmm::decode::{self, Mode, Operation};
 use weft_vmm::devices::ioapic::IoApic;
 use weft_vmm::devices::uart::Uart;
@@ -164,11 +164,8 @@ fn settle(slots: &mut Slots, memory: &Memory, slot: u8, offset: u64, value: u64)
     let mut signal = Signal::default();
     let mut write = true;
     for _ in 0..10_000 {
-        let result = if write {
-            slots.write(slot, offset, 4, value, memory)
-        } else {
-            slots.process(slot, memory)
-        };
+        let result =
+            if write { slots.write(slot, offset, 4, value, memory) } else { slots.process(slot, memory) };
         match result {
             Ok(found) => {
                 signal.fault = signal.fault.or(found.fault);
@@ -198,7 +195,9 @@ fn start(slots: &mut Slots, memory: &Memory, features: u8) {
             settle(slots, memory, slot, offset, value);
             memory.late.set(quiet);
         };
-        for (offset, value) in [(0x70, 0), (0x70, 3), (0x24, 0), (0x20, features), (0x24, 1), (0x20, 1), (0x70, 0xb)] {
+        for (offset, value) in
+            [(0x70, 0), (0x70, 3), (0x24, 0), (0x20, features), (0x24, 1), (0x20, 1), (0x70, 0xb)]
+        {
             write(offset, value);
         }
         for queue in 0..queues {
@@ -246,7 +245,9 @@ pub fn virtqueue(data: &[u8]) {
             }
             2 | 3 => {
                 let size = [64u16, 16, 256, 256][usize::from(slot)];
-                if let Some(next) = available.get_mut(usize::from(slot)).and_then(|queues| queues.get_mut(usize::from(queue))) {
+                if let Some(next) =
+                    available.get_mut(usize::from(slot)).and_then(|queues| queues.get_mut(usize::from(queue)))
+                {
                     memory.poke(base + 0x1004 + 2 * u64::from(*next % size), &[input.u8(), 0]);
                     *next = next.wrapping_add(1);
                     memory.poke(base + 0x1002, &next.to_le_bytes());

@@ -37,11 +37,8 @@ pub(super) fn build(nodes: &[Proximity], virtio_slots: u16) -> Vec<u8> {
         }
     }
     aml.extend(Scope::raw("\\_SB_".into(), devices));
-    Name::new(
-        "\\_S5_".into(),
-        &Package::new(vec![&layout::SLEEP_TYPE_OFF, &0u8, &0u8, &0u8]),
-    )
-    .to_aml_bytes(&mut aml);
+    Name::new("\\_S5_".into(), &Package::new(vec![&layout::SLEEP_TYPE_OFF, &0u8, &0u8, &0u8]))
+        .to_aml_bytes(&mut aml);
     let mut table = Table::new(b"DSDT", 2);
     table.bytes(&aml);
     table.finish()

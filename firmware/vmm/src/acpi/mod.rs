@@ -88,8 +88,8 @@ pub fn build(nodes: &[Proximity], virtio_slots: u16) -> Result<Vec<u8>, AcpiErro
     }
     let mut blob = vec![0; RSDP_BYTES];
     let dsdt = add(&mut blob, &dsdt::build(nodes, virtio_slots));
-    let tables = [fadt(dsdt), madt(cpus as u8), srat(nodes), slit(nodes.len())]
-        .map(|table| add(&mut blob, &table));
+    let tables =
+        [fadt(dsdt), madt(cpus as u8), srat(nodes), slit(nodes.len())].map(|table| add(&mut blob, &table));
     let mut xsdt = Table::new(b"XSDT", 1);
     for address in tables {
         xsdt.u64(address);

@@ -84,12 +84,8 @@ fn memory_of_two_nodes_is_split_around_the_device_hole() {
         .chunks_exact(40)
         .map(|entry| (u32_at(entry, 2), u64_at(entry, 8), u64_at(entry, 16)))
         .collect();
-    assert_eq!(
-        memory,
-        [(0, 0, 2 << 30), (1, 2 << 30, 1 << 30), (1, layout::HIGH_RAM, 1 << 30)]
-    );
-    let cpus: Vec<(u8, u8)> =
-        srat[48..48 + 64].chunks_exact(16).map(|entry| (entry[2], entry[3])).collect();
+    assert_eq!(memory, [(0, 0, 2 << 30), (1, 2 << 30, 1 << 30), (1, layout::HIGH_RAM, 1 << 30)]);
+    let cpus: Vec<(u8, u8)> = srat[48..48 + 64].chunks_exact(16).map(|entry| (entry[2], entry[3])).collect();
     assert_eq!(cpus, [(0, 0), (1, 1), (1, 2), (1, 3)]);
     assert_eq!(table(&blob, "SLIT")[44..], [10, 20, 20, 10]);
 }

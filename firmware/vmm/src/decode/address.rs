@@ -63,13 +63,9 @@ impl Address {
     ) -> u64 {
         let offset = self.effective(register, next_rip);
         match (mode, self.segment) {
-            (Mode::Bits64, Segment::Fs | Segment::Gs) => {
-                segment_base(self.segment).wrapping_add(offset)
-            }
+            (Mode::Bits64, Segment::Fs | Segment::Gs) => segment_base(self.segment).wrapping_add(offset),
             (Mode::Bits64, Segment::Es | Segment::Cs | Segment::Ss | Segment::Ds) => offset,
-            (Mode::Bits16 | Mode::Bits32, segment) => {
-                segment_base(segment).wrapping_add(offset) & mask(4)
-            }
+            (Mode::Bits16 | Mode::Bits32, segment) => segment_base(segment).wrapping_add(offset) & mask(4),
         }
     }
 }

@@ -266,7 +266,11 @@ struct Decoder<'a> {
 impl Decoder<'_> {
     fn one_byte(&mut self) -> Result<Operation, Undecodable> {
         if self.opcode == 0x90 && self.prefixes.repeat == Some(0xf3) && !self.prefixes.lock {
-            return if self.prefixes.rex_b() == 0 { Ok(Operation::Plain(Plain::Pause)) } else { Err(self.form()) };
+            return if self.prefixes.rex_b() == 0 {
+                Ok(Operation::Plain(Plain::Pause))
+            } else {
+                Err(self.form())
+            };
         }
         let exchange = matches!(self.opcode, 0x86 | 0x87);
         self.no_repeat()?;
@@ -330,8 +334,8 @@ impl Decoder<'_> {
     /// ModRM with a memory operand, and the register of `bytes` that it names.
     fn memory_and_register(&mut self, bytes: u8) -> Result<(Address, Register), Undecodable> {
         let modrm = self.cursor.u8()?;
-        let memory = address::read(&mut self.cursor, &self.prefixes, self.mode, modrm)?
-            .ok_or_else(|| self.form())?;
+        let memory =
+            address::read(&mut self.cursor, &self.prefixes, self.mode, modrm)?.ok_or_else(|| self.form())?;
         let encoding = (modrm >> 3 & 7) | self.prefixes.rex_r();
         Ok((memory, Register::new(encoding, bytes, self.prefixes.has_rex())))
     }

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::fake::Random;
-use iced_x86::{Code, CodeSize, Decoder as Other, DecoderOptions, Instruction, Mnemonic, OpKind, Register as Name};
+use iced_x86::{
+    Code, CodeSize, Decoder as Other, DecoderOptions, Instruction, Mnemonic, OpKind, Register as Name,
+};
 use std::format;
 use std::vec;
 use std::vec::Vec;
@@ -19,7 +21,10 @@ fn the_forms_that_linux_uses_for_registers_of_devices_are_decoded() {
         panic!("{insn:?}")
     };
     assert_eq!((insn.length, register), (3, full(0, 4)));
-    assert_eq!(memory.effective(|n| if n == 7 { 0xffff_ffff_ff5f_b000 } else { 0 }, 0), 0xffff_ffff_ff5f_b010);
+    assert_eq!(
+        memory.effective(|n| if n == 7 { 0xffff_ffff_ff5f_b000 } else { 0 }, 0),
+        0xffff_ffff_ff5f_b010
+    );
     // mov [rip+0x1234], r9d
     let insn = decode(&[0x44, 0x89, 0x0d, 0x34, 0x12, 0, 0], Mode::Bits64).unwrap();
     let Operation::Store { memory, bytes: 4, source } = insn.operation else { panic!("{insn:?}") };
@@ -127,7 +132,8 @@ fn check_address(memory: &Address, other: &Instruction, context: &str) {
         register => panic!("{register:?} {context}"),
     };
     // In 64-bit mode the four others are all the same, and only their names may differ.
-    let counts = |segment| other.code_size() != CodeSize::Code64 || matches!(segment, Segment::Fs | Segment::Gs);
+    let counts =
+        |segment| other.code_size() != CodeSize::Code64 || matches!(segment, Segment::Fs | Segment::Gs);
     if counts(memory.segment) || counts(segment) {
         assert_eq!(memory.segment, segment, "{context}");
     }
@@ -200,13 +206,21 @@ fn check_operation(operation: &Operation, other: &Instruction, context: &str) {
             assert_eq!(*register, named(other.op0_register()), "{context}");
             assert_eq!(usize::from(*number), other.op1_register().number(), "{context}");
             let control = matches!(operation, Operation::ReadControl { .. });
-            assert_eq!((other.op1_register().is_cr(), other.op1_register().is_dr()), (control, !control), "{context}");
+            assert_eq!(
+                (other.op1_register().is_cr(), other.op1_register().is_dr()),
+                (control, !control),
+                "{context}"
+            );
         }
         Operation::WriteControl { number, register } | Operation::WriteDebug { number, register } => {
             assert_eq!(*register, named(other.op1_register()), "{context}");
             assert_eq!(usize::from(*number), other.op0_register().number(), "{context}");
             let control = matches!(operation, Operation::WriteControl { .. });
-            assert_eq!((other.op0_register().is_cr(), other.op0_register().is_dr()), (control, !control), "{context}");
+            assert_eq!(
+                (other.op0_register().is_cr(), other.op0_register().is_dr()),
+                (control, !control),
+                "{context}"
+            );
         }
         Operation::InvalidatePage { memory } => {
             assert_eq!(other.mnemonic(), Mnemonic::Invlpg, "{context}");
@@ -220,10 +234,12 @@ fn check_operation(operation: &Operation, other: &Instruction, context: &str) {
 fn candidate(random: &mut Random) -> Vec<u8> {
     const PREFIXES: [u8; 12] = [0x66, 0x67, 0xf0, 0xf2, 0xf3, 0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x48];
     const OPCODES: [u8; 18] = [
-        0x88, 0x89, 0x8a, 0x8b, 0x86, 0x87, 0xa0, 0xa1, 0xa2, 0xa3, 0xc6, 0xc7, 0x63, 0xcf, 0xf4, 0x90, 0x0f, 0x0f,
+        0x88, 0x89, 0x8a, 0x8b, 0x86, 0x87, 0xa0, 0xa1, 0xa2, 0xa3, 0xc6, 0xc7, 0x63, 0xcf, 0xf4, 0x90, 0x0f,
+        0x0f,
     ];
     const SECOND: [u8; 18] = [
-        0x01, 0x01, 0x20, 0x21, 0x22, 0x23, 0xb6, 0xb7, 0xbe, 0xbf, 0x06, 0x08, 0x09, 0x30, 0x31, 0x32, 0x33, 0xa2,
+        0x01, 0x01, 0x20, 0x21, 0x22, 0x23, 0xb6, 0xb7, 0xbe, 0xbf, 0x06, 0x08, 0x09, 0x30, 0x31, 0x32, 0x33,
+        0xa2,
     ];
     let mut bytes = vec![];
     if random.below(8) > 0 {

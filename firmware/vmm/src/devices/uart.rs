@@ -204,15 +204,10 @@ impl Uart {
         if self.modem_control & MCR_LOOP == 0 {
             return MSR_CTS | MSR_DSR | MSR_CARRIER;
         }
-        [
-            (MCR_RTS, MSR_CTS),
-            (MCR_DTR, MSR_DSR),
-            (MCR_OUT1, MSR_RING),
-            (MCR_OUT2, MSR_CARRIER),
-        ]
-        .into_iter()
-        .filter(|(output, _)| self.modem_control & output != 0)
-        .fold(0, |status, (_, input)| status | input)
+        [(MCR_RTS, MSR_CTS), (MCR_DTR, MSR_DSR), (MCR_OUT1, MSR_RING), (MCR_OUT2, MSR_CARRIER)]
+            .into_iter()
+            .filter(|(output, _)| self.modem_control & output != 0)
+            .fold(0, |status, (_, input)| status | input)
     }
 
     /// Moves waiting input to the FIFO once the driver has emptied it. Loopback is cut off from the

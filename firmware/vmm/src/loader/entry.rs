@@ -6,8 +6,8 @@
 use weft_platform::{GuestMemory, MemError};
 use weft_types::{Gpa, PAGE_SIZE};
 use weft_x86defs::bits::{
-    CR0_ET, CR0_NE, CR0_PE, CR0_PG, CR0_WP, CR4_PAE, EFER_LMA, EFER_LME, PTE_A, PTE_D, PTE_P,
-    PTE_PS, PTE_W, RFLAGS_FIXED,
+    CR0_ET, CR0_NE, CR0_PE, CR0_PG, CR0_WP, CR4_PAE, EFER_LMA, EFER_LME, PTE_A, PTE_D, PTE_P, PTE_PS, PTE_W,
+    RFLAGS_FIXED,
 };
 use weft_x86defs::vmcb::Segment;
 

@@ -44,9 +44,8 @@ impl Source for &[u8] {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> bool {
-        let part = usize::try_from(offset)
-            .ok()
-            .and_then(|start| self.get(start..start.checked_add(out.len())?));
+        let part =
+            usize::try_from(offset).ok().and_then(|start| self.get(start..start.checked_add(out.len())?));
         part.inspect(|part| out.copy_from_slice(part)).is_some()
     }
 }

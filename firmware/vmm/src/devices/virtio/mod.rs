@@ -13,10 +13,8 @@
 //! - A guest that breaks a ring gets a device that needs a reset and an interrupt that says so; the
 //!   [`Fault`] is reported once.
 //!
-//! - [`queue`]: split virtqueues.
-//! - [`transport`]: registers.
-//! - [`console`], [`net`], [`rng`]: devices.
-//! - [`slots`]: the sixteen places of a machine.
+//! The parts: [`queue`] (split virtqueues), [`transport`] (registers), [`console`], [`net`] and [`rng`]
+//! (devices), [`slots`] (the sixteen places of a machine).
 //!
 //! Source: Virtual I/O Device (VIRTIO) version 1.2; section 4.2 for the transport.
 
@@ -67,7 +65,9 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ring { queue, fault } => write!(f, "queue {queue}: {fault}"),
-            Self::QueueSetup { queue } => write!(f, "queue {queue}: enabled with an impossible size or address"),
+            Self::QueueSetup { queue } => {
+                write!(f, "queue {queue}: enabled with an impossible size or address")
+            }
         }
     }
 }
@@ -77,7 +77,13 @@ pub trait MmioDevice {
     /// Reads `bytes` at `offset`.
     fn read(&mut self, offset: u64, bytes: u8) -> u64;
     /// Writes `bytes` at `offset`. After [`MemError::Need`] the same call is made again.
-    fn write(&mut self, offset: u64, bytes: u8, value: u64, mem: &dyn GuestMemory) -> Result<Signal, MemError>;
+    fn write(
+        &mut self,
+        offset: u64,
+        bytes: u8,
+        value: u64,
+        mem: &dyn GuestMemory,
+    ) -> Result<Signal, MemError>;
     /// Does what has become possible: input has arrived, or output was taken.
     fn process(&mut self, mem: &dyn GuestMemory) -> Result<Signal, MemError>;
 }

@@ -72,7 +72,9 @@ impl fmt::Display for RingFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unbacked { gpa } => write!(f, "{gpa:?} is no memory"),
-            Self::AvailableIndex { index, next } => write!(f, "available index {index} is too far from {next}"),
+            Self::AvailableIndex { index, next } => {
+                write!(f, "available index {index} is too far from {next}")
+            }
             Self::DescriptorIndex { index, size } => write!(f, "descriptor {index} of {size}"),
             Self::ChainLength => write!(f, "a chain of descriptors is longer than the queue"),
             Self::Indirect => write!(f, "an indirect table is not allowed here"),
@@ -297,7 +299,9 @@ impl Queue {
             return true;
         }
         let size = u64::from(self.size);
-        let fits = |base: u64, bytes: u64, align: u64| base.is_multiple_of(align) && base.checked_add(bytes).is_some();
+        let fits = |base: u64, bytes: u64, align: u64| {
+            base.is_multiple_of(align) && base.checked_add(bytes).is_some()
+        };
         let possible = self.size.is_power_of_two()
             && self.size <= self.max_size
             && fits(self.descriptors, size * DESCRIPTOR_BYTES, 16)

@@ -369,7 +369,9 @@ fn indirect_tables_of_impossible_shape_are_refused() {
 #[test]
 fn a_queue_of_impossible_size_or_place_is_not_enabled() {
     let mem = Memory::new(RAM);
-    for (size, register, value) in [(0, 0x80, 0), (3, 0x80, 0), (128, 0x80, 0), (64, 0x80, 8), (64, 0x94, u64::MAX)] {
+    for (size, register, value) in
+        [(0, 0x80, 0), (3, 0x80, 0), (128, 0x80, 0), (64, 0x80, 8), (64, 0x94, u64::MAX)]
+    {
         let mut device = Transport::new(Console::new());
         assert!(negotiate(&mut device, &mem, VERSION_1));
         write(&mut device, &mem, 0x38, size);

@@ -6,7 +6,7 @@
 //!    └──────────── status 0 ◀──────────── NEEDS_RESET (interrupt) ◀──── broken ring ─────────┘
 //! ```
 //!
-//! Queues are set up between FEATURES_OK and DRIVER_OK and are served only while running. Registers are
+//! Queues are set up once features are agreed on and are served only while running. Registers are
 //! 32 bits wide; other widths read as zero and write nothing, except in the configuration space.
 //!
 //! Source: VIRTIO 1.2, sections 2.1, 3.1 and 4.2.
@@ -173,7 +173,7 @@ impl<D: Device> Transport<D> {
         self.status & (STATUS_DRIVER_OK | STATUS_NEEDS_RESET | STATUS_FAILED) == STATUS_DRIVER_OK
     }
 
-    /// Features are agreed on and the driver has not started: the time to set up queues.
+    /// Features are agreed on: queues may be set up.
     fn setting_up(&self) -> bool {
         self.status & (STATUS_FEATURES_OK | STATUS_NEEDS_RESET | STATUS_FAILED) == STATUS_FEATURES_OK
     }
@@ -204,7 +204,9 @@ impl<D: Device> Transport<D> {
             Register::QueueReady => self.selected().map_or(0, |queue| u32::from(queue.is_ready())),
             Register::InterruptStatus => self.interrupt_status,
             Register::Status => self.status,
-            Register::Address(part, high) => self.selected().map_or(0, |queue| queue.half_address(part, high)),
+            Register::Address(part, high) => {
+                self.selected().map_or(0, |queue| queue.half_address(part, high))
+            }
             // There is no shared memory region: its length and base read as all ones.
             Register::SharedMemory => u32::MAX,
             Register::ConfigGeneration => self.config_generation,
@@ -219,7 +221,12 @@ impl<D: Device> Transport<D> {
         }
     }
 
-    fn write_register(&mut self, register: Register, value: u32, mem: &dyn GuestMemory) -> Result<Signal, MemError> {
+    fn write_register(
+        &mut self,
+        register: Register,
+        value: u32,
+        mem: &dyn GuestMemory,
+    ) -> Result<Signal, MemError> {
         match register {
             Register::DeviceFeaturesSelect => self.device_features_select = value,
             Register::DriverFeaturesSelect => self.driver_features_select = value,
@@ -284,9 +291,11 @@ impl<D: Device> Transport<D> {
             self.reset();
             return Ok(Signal::default());
         }
-        let mut new = value & (STATUS_ACKNOWLEDGE | STATUS_DRIVER | STATUS_DRIVER_OK | STATUS_FEATURES_OK | STATUS_FAILED);
+        let mut new = value
+            & (STATUS_ACKNOWLEDGE | STATUS_DRIVER | STATUS_DRIVER_OK | STATUS_FEATURES_OK | STATUS_FAILED);
         let asks_features = new & !self.status & STATUS_FEATURES_OK != 0;
-        let acceptable = self.driver_features & !self.features() == 0 && self.driver_features & FEATURE_VERSION_1 != 0;
+        let acceptable =
+            self.driver_features & !self.features() == 0 && self.driver_features & FEATURE_VERSION_1 != 0;
         if asks_features && !acceptable {
             new &= !STATUS_FEATURES_OK;
         }
@@ -348,7 +357,13 @@ impl<D: Device> MmioDevice for Transport<D> {
         }
     }
 
-    fn write(&mut self, offset: u64, bytes: u8, value: u64, mem: &dyn GuestMemory) -> Result<Signal, MemError> {
+    fn write(
+        &mut self,
+        offset: u64,
+        bytes: u8,
+        value: u64,
+        mem: &dyn GuestMemory,
+    ) -> Result<Signal, MemError> {
         if offset >= CONFIG || bytes != 4 {
             // No device has a configuration field that a driver writes.
             return Ok(Signal::default());
