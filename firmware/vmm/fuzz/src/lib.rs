@@ -141,7 +141,7 @@ pub fn bzimage(data: &[u8]) {
         ram_bytes: RAM,
         kernel: &data,
         initrd: Some(&data),
-        command_line: data.get(..data.len().min(16)).unwrap_or(&[]),
+        command_line: b"console=ttyS0",
         acpi: &[],
     };
     match MEMORY.with(|memory| loader::load(memory, &config)) {

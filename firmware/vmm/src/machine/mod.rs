@@ -1,5 +1,7 @@
 //! A virtual server on this node: its vCPUs and its devices, behind one lock of the caller's.
 //!
+//! - [`devices`]: console, virtio slots, frames.
+//!
 //! Interrupts find their vCPUs here: devices raise lines at the IOAPIC, the IOAPIC and the local APICs send
 //! messages, and a vCPU that has something new is noted in [`Machine::take_kicks`], so that the caller wakes
 //! the processor that runs it.
@@ -10,12 +12,16 @@ use crate::cpu::events::Entry;
 use crate::cpu::exits::{EXIT_CLASSES, ExitClass};
 use crate::cpu::lapic::{Action, Command, Delivery, Target};
 use crate::devices::ioapic::{DeliveryMode, IoApic, Message};
+use crate::devices::ring::OutputRing;
 use crate::devices::uart::Uart;
+use crate::devices::virtio::{Fault, Slots};
 use crate::layout;
 use alloc::vec::Vec;
 use weft_types::Gpa;
 use weft_x86defs::Gprs;
 use weft_x86defs::vmcb::Vmcb;
+
+pub mod devices;
 
 /// Most vCPUs of a guest.
 pub const MAX_VCPUS: usize = 32;
@@ -26,23 +32,53 @@ pub struct Machine {
     pub(crate) vcpus: Vec<Vcpu>,
     pub(crate) ioapic: IoApic,
     uart: Uart,
+    slots: Slots,
+    /// Slots with more to do, one bit each.
+    busy_slots: u16,
+    faults: Vec<(u8, Fault)>,
+    /// What all consoles printed, as one stream.
+    console: OutputRing,
+    uart_seen: u64,
+    virtio_seen: u64,
+    virtio_console_last: bool,
     kicks: u64,
     exits: [u64; EXIT_CLASSES],
     base_unix_ns: u64,
     ram_bytes: u64,
 }
 
+/// What a machine is made of.
+#[derive(Debug)]
+pub struct MachineConfig {
+    /// vCPUs, 1 to [`MAX_VCPUS`].
+    pub vcpus: usize,
+    /// Memory, bytes.
+    pub ram_bytes: u64,
+    /// Time since 1970 at guest time 0, nanoseconds.
+    pub base_unix_ns: u64,
+    /// Virtio devices in their places.
+    pub slots: Slots,
+}
+
 impl Machine {
-    /// A machine after power-on. `base_unix_ns` is the time since 1970 at guest time 0.
-    pub fn new(vcpus: usize, ram_bytes: u64, base_unix_ns: u64) -> Self {
+    /// A machine after power-on.
+    pub fn new(config: MachineConfig) -> Self {
+        let vcpus = config.vcpus.clamp(1, MAX_VCPUS) as u32;
         Self {
-            vcpus: (0..vcpus.clamp(1, MAX_VCPUS) as u32).map(Vcpu::new).collect(),
+            vcpus: (0..vcpus).map(Vcpu::new).collect(),
             ioapic: IoApic::new(),
             uart: Uart::new(),
+            slots: config.slots,
+            busy_slots: 0,
+            faults: Vec::new(),
+            console: OutputRing::new(devices::CONSOLE_BYTES),
+            uart_seen: 0,
+            virtio_seen: 0,
+            virtio_console_last: false,
             kicks: 0,
             exits: [0; EXIT_CLASSES],
-            base_unix_ns,
-            ram_bytes,
+            base_unix_ns: config.base_unix_ns,
+            ram_bytes: config.ram_bytes,
         }
     }
 
@@ -94,42 +130,6 @@ impl Machine {
     /// TSC_AUX that the processor must hold while the vCPU runs.
     pub fn tsc_aux(&self, index: usize) -> u32 {
         self.vcpus.get(index).map_or(0, Vcpu::tsc_aux)
-    }
-
-    /// Characters typed at the console; returns how many were taken.
-    pub fn console_input(&mut self, bytes: &[u8]) -> usize {
-        let taken = self.uart.input(bytes);
-        self.update_uart_line();
-        taken
-    }
-
-    /// Console output from position `from` on, at most `limit` bytes, and the position of its first byte.
-    pub fn console_output(&self, from: u64, limit: usize) -> (u64, Vec<u8>) {
-        self.uart.output().read_from(from, limit)
-    }
-
-    pub(crate) fn uart_read(&mut self, offset: u16) -> u8 {
-        let value = self.uart.read(offset);
-        self.update_uart_line();
-        value
-    }
-
-    pub(crate) fn uart_write(&mut self, offset: u16, value: u8) {
-        self.uart.write(offset, value);
-        self.update_uart_line();
-    }
-
-    fn update_uart_line(&mut self) {
-        let high = self.uart.interrupt();
-        self.with_ioapic(|ioapic, send| ioapic.set_line(layout::COM1_GSI, high, send));
-    }
-
-    pub(crate) fn virtio_read(&mut self, _slot: u8, _offset: u64, _bytes: u8) -> u64 {
-        0
-    }
-
-    pub(crate) fn virtio_write(&mut self, _slot: u8, _offset: u64, _bytes: u8, _value: u64, _mem: &dyn weft_platform::GuestMemory) -> Result<(), weft_platform::MemError> {
-        Ok(())
     }
 
     /// Runs `work` on the IOAPIC and delivers what it sends.

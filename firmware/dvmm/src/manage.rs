@@ -1,0 +1,259 @@
+//! Management on the first processor: the runtime (network, agent, node state machine) and what it wants
+//! of the guests. Called from the processor's loop; nothing here waits.
+
+use crate::entropy::NodeEntropy;
+use crate::guest::{End, Exchange, Guest, GuestConfig};
+use crate::{facts, nic, schedule};
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use spin::Mutex;
+use weft_hal::{cpu, frames, guest_ram, println, serial, svm, time};
+use weft_node::runtime::{Command, Parts, Runtime};
+use weft_node::{Event, Limits, StopCause};
+use weft_types::VsId;
+use weft_types::handoff::{FLAG_ENTROPY, Handoff};
+use weft_wire::agent::{Heartbeat, Level};
+use weft_wire::record::VsSpec;
+
+/// Memory that the monitor keeps for itself, MiB.
+const OWN_MIB: u64 = 24;
+/// Kernels and ram disks that are kept though nobody waits for them, bytes.
+const BLOB_CACHE: u64 = 0;
+/// How often the network is looked at when nothing happens, and while something does.
+const IDLE_POLL_NS: u64 = 2_000_000;
+const BUSY_POLL_NS: u64 = 200_000;
+/// How long after the last activity the network counts as busy.
+const BUSY_FOR_NS: u64 = 20_000_000;
+/// How often figures for the heartbeat are taken.
+const FIGURES_NS: u64 = 500_000_000;
+/// Console bytes moved at a time.
+const CONSOLE_CHUNK: usize = 4096;
+/// Console input that waits for a guest, bytes.
+const MAX_INPUT: usize = 16 * 1024;
+const MAX_FRAME: usize = 1522;
+
+struct Running {
+    guest: Arc<Guest>,
+    ports: u16,
+    console_seen: u64,
+    input: Vec<u8>,
+}
+
+struct Manager {
+    runtime: Runtime,
+    running: Vec<Running>,
+    can_run_guests: bool,
+    active_ns: u64,
+    figures_ns: u64,
+    busy_before: u64,
+    ended_exits: u64,
+}
+
+static MANAGER: Mutex<Option<Manager>> = Mutex::new(None);
+
+/// Finds the NICs and sets the runtime up.
+pub(crate) fn start(handoff: &Handoff, features: Option<svm::Features>, tsc_started: u64) {
+    let ports = nic::find();
+    let reports = ports.iter().map(|port| port.report.clone()).collect();
+    let boot_port = ports.iter().position(|port| port.nic.mac() == handoff.boot_mac).unwrap_or(0);
+    let Some(port) = ports.into_iter().nth(boot_port) else {
+        println!("weft: no NIC with a driver: this node cannot reach an appliance");
+        return;
+    };
+    let facts = facts::gather(handoff, reports, features, schedule::cpu_count(), tsc_started);
+    let seed: &[u8] = if handoff.flags & FLAG_ENTROPY != 0 { &handoff.entropy } else { &[] };
+    let free_mib = frames::counts().0 / 256;
+    let runtime = Runtime::new(Parts {
+        facts,
+        limits: Limits { guest_memory_mib: free_mib.saturating_sub(OWN_MIB), blob_cache_bytes: BLOB_CACHE },
+        nic: port.nic,
+        entropy: Box::new(NodeEntropy::new(seed)),
+        console: Box::new(|text: &[u8]| serial::print(format_args!("{}", String::from_utf8_lossy(text)))),
+        now_ns: time::now_ns(),
+    });
+    *MANAGER.lock() = Some(Manager {
+        runtime,
+        running: Vec::new(),
+        can_run_guests: features.is_some(),
+        active_ns: 0,
+        figures_ns: 0,
+        busy_before: 0,
+        ended_exits: 0,
+    });
+}
+
+/// Does what is to be done now; returns when it wants to be called again, nanoseconds of the node's clock.
+pub(crate) fn poll() -> u64 {
+    let now = time::now_ns();
+    MANAGER.lock().as_mut().map_or(now + IDLE_POLL_NS, |manager| manager.poll(now))
+}
+
+impl Manager {
+    fn poll(&mut self, now: u64) -> u64 {
+        let mut wanted = self.runtime.poll(now);
+        for command in self.runtime.take_commands() {
+            self.command(now, command);
+            wanted = now;
+        }
+        for index in 0..self.running.len() {
+            self.serve(now, index);
+        }
+        self.collect_ended(now);
+        if now >= self.figures_ns + FIGURES_NS {
+            self.figures(now);
+        }
+        if wanted <= now {
+            self.active_ns = now;
+        }
+        let pause = if now < self.active_ns + BUSY_FOR_NS { BUSY_POLL_NS } else { IDLE_POLL_NS };
+        wanted.min(now + pause)
+    }
+
+    fn command(&mut self, now: u64, command: Command) {
+        match command {
+            Command::StartVs { spec, kernel, initrd } => {
+                let (vs, instance) = (spec.id, spec.instance);
+                let event = match self.start(&spec, &kernel, initrd.as_deref().map(Vec::as_slice)) {
+                    Ok(()) => Event::VsStarted { vs, instance },
+                    Err(reason) => Event::VsStopped { vs, instance, cause: StopCause::Failed(reason) },
+                };
+                self.runtime.event(now, event);
+            }
+            Command::StopVs { vs, instance } => match self.find(vs).filter(|r| r.guest.instance == instance) {
+                Some(running) => running.guest.stop(End::Stopped),
+                None => self.runtime.event(now, Event::VsStopped { vs, instance, cause: StopCause::Stopped }),
+            },
+            Command::ConsoleInput { vs, bytes } => {
+                if let Some(running) = self.find(vs) {
+                    let room = MAX_INPUT.saturating_sub(running.input.len());
+                    running.input.extend(bytes.into_iter().take(room));
+                }
+            }
+            Command::Reboot => cpu::reset(),
+        }
+    }
+
+    fn find(&mut self, vs: VsId) -> Option<&mut Running> {
+        self.running.iter_mut().find(|running| running.guest.id == vs)
+    }
+
+    fn start(&mut self, spec: &VsSpec, kernel: &[u8], initrd: Option<&[u8]>) -> Result<(), String> {
+        if !self.can_run_guests {
+            return Err("this node's processor cannot run guests: see the node's log".into());
+        }
+        let config = GuestConfig {
+            id: spec.id,
+            instance: spec.instance,
+            memory_mib: spec.memory_mib,
+            macs: &spec.macs,
+            kernel,
+            initrd,
+            append: &spec.append,
+            unix_ns: self.runtime.unix_ns().unwrap_or(0),
+        };
+        let guest = Arc::new(Guest::load(&config, schedule::place(usize::from(spec.vcpus)))?);
+        schedule::add(guest.clone());
+        let ports = spec.macs.len() as u16;
+        self.running.push(Running { guest, ports, console_seen: 0, input: Vec::new() });
+        Ok(())
+    }
+
+    /// Moves console bytes and frames of one guest.
+    fn serve(&mut self, now: u64, index: usize) {
+        let Some(running) = self.running.get_mut(index) else { return };
+        if !running.input.is_empty() {
+            let taken = running.guest.console_input(&running.input);
+            running.input.drain(..taken.min(running.input.len()));
+        }
+        let vs = running.guest.id;
+        running.guest.exchange_frames(running.ports, &mut GuestPorts { runtime: &mut self.runtime, vs });
+        let mut machine = running.guest.machine.lock();
+        let (from, bytes) = machine.console_output(running.console_seen, CONSOLE_CHUNK);
+        let faults = machine.take_faults();
+        drop(machine);
+        if !bytes.is_empty() {
+            running.console_seen = from + bytes.len() as u64;
+            self.active_ns = now;
+            self.runtime.event(now, Event::ConsoleOutput { vs, bytes });
+        }
+        for (slot, fault) in faults {
+            let text = format!("virtio slot {slot} is stopped until its driver resets it: {fault}");
+            self.runtime.report(now, Level::Warn, "vs.device-fault", Some(vs), &text);
+        }
+    }
+
+    fn collect_ended(&mut self, now: u64) {
+        let mut index = 0;
+        while let Some(running) = self.running.get(index) {
+            let Some(end) = running.guest.ended() else {
+                index += 1;
+                continue;
+            };
+            let running = self.running.swap_remove(index);
+            schedule::remove(&running.guest);
+            let (vs, instance) = (running.guest.id, running.guest.instance);
+            self.ended_exits += running.guest.exits();
+            // The last words of a guest.
+            let mut machine = running.guest.machine.lock();
+            let (_, bytes) = machine.console_output(running.console_seen, CONSOLE_CHUNK);
+            drop(machine);
+            if !bytes.is_empty() {
+                self.runtime.event(now, Event::ConsoleOutput { vs, bytes });
+            }
+            drop(running);
+            let cause = match end {
+                End::PowerOff => StopCause::Off,
+                End::Reset => StopCause::Reset,
+                End::Stopped => StopCause::Stopped,
+                End::Failed(report) => StopCause::Failed(report),
+            };
+            self.runtime.event(now, Event::VsStopped { vs, instance, cause });
+        }
+    }
+
+    fn figures(&mut self, now: u64) {
+        let (free, total) = frames::counts();
+        let guests_kib = guest_ram::given_bytes() / 1024;
+        let mut exits = self.ended_exits;
+        for index in 0..self.running.len() {
+            let guest = &self.running[index].guest;
+            let (vs, count) = (guest.id, guest.exits());
+            exits += count;
+            self.runtime.event(now, Event::VsExits { vs, exits: count });
+        }
+        let busy = schedule::busy_ns();
+        let span = (now - self.figures_ns).max(1) * schedule::cpu_count() as u64;
+        let busy_permille = ((busy - self.busy_before) * 1000 / span).min(1000) as u16;
+        (self.figures_ns, self.busy_before) = (now, busy);
+        self.runtime.set_heartbeat(Heartbeat {
+            uptime_ms: now / 1_000_000,
+            monitor_kib: (total - free) * 4 - guests_kib.min((total - free) * 4),
+            guest_kib: guests_kib,
+            free_kib: free * 4,
+            exits,
+            busy_permille,
+        });
+    }
+}
+
+struct GuestPorts<'a> {
+    runtime: &'a mut Runtime,
+    vs: VsId,
+}
+
+impl Exchange for GuestPorts<'_> {
+    fn from_guest(&mut self, port: u16, frame: &[u8]) {
+        // A frame that is refused is counted by the bridge.
+        let _ = self.runtime.guest_tx(self.vs, port, frame);
+    }
+
+    fn to_guest(&mut self, port: u16) -> Option<Vec<u8>> {
+        let mut frame = alloc::vec![0; MAX_FRAME];
+        let length = self.runtime.guest_rx(self.vs, port, &mut frame)?;
+        frame.truncate(length);
+        Some(frame)
+    }
+}
