@@ -131,6 +131,8 @@ pub fn target_dir() -> PathBuf {
 pub struct Job<'a> {
     /// Folder of the workspace's `Cargo.toml`.
     pub workspace: &'a Path,
+    /// Folder that goes by `/weft` in the programs, wherever it is; holds the workspace.
+    pub root: &'a Path,
     /// Where cargo puts its work; the bare-metal programs get the folder `bare` in it.
     pub target_dir: &'a Path,
     /// Cargo profile; `node` for what ships.
@@ -153,7 +155,7 @@ fn flags(job: &Job<'_>, target: Target, toolchain: &Toolchain) -> OsString {
     };
     let (Toolchain::Rustup { sysroot, .. } | Toolchain::Debian { sysroot }) = toolchain;
     remap(&cargo_home(), "/cargo");
-    remap(job.workspace, "/weft");
+    remap(job.root, "/weft");
     remap(&sysroot.join("lib/rustlib/src/rust"), "/rust");
     for cfg in SOFT {
         flags.push("--cfg".into());

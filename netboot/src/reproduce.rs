@@ -76,8 +76,8 @@ fn io_error(path: &Path) -> impl FnOnce(io::Error) -> ReproduceError + '_ {
 /// The RFC 8032 test vectors' public keys: nobody can sign by accident, and they never change.
 fn fixed_roots() -> Result<Vec<u8>, ReproduceError> {
     let key = [
-        0xd7, 0x5a, 0x98, 0x01, 0x82, 0xb1, 0x0a, 0xb7, 0xd5, 0x4b, 0xfe, 0xd3, 0xc9, 0x64, 0x07, 0x3a,
-        0x0e, 0xe1, 0x72, 0xf3, 0xda, 0xa6, 0x23, 0x25, 0xaf, 0x02, 0x1a, 0x68, 0xf7, 0x07, 0x51, 0x1a,
+        0xd7, 0x5a, 0x98, 0x01, 0x82, 0xb1, 0x0a, 0xb7, 0xd5, 0x4b, 0xfe, 0xd3, 0xc9, 0x64, 0x07, 0x3a, 0x0e,
+        0xe1, 0x72, 0xf3, 0xda, 0xa6, 0x23, 0x25, 0xaf, 0x02, 0x1a, 0x68, 0xf7, 0x07, 0x51, 0x1a,
     ];
     Ok(weft_signing::document::root_set(&RootSet::new(1, 1, &[key], true)?))
 }
@@ -103,7 +103,7 @@ fn build_in(folder: &Path, source: &Path, files: &str, roots: &[u8]) -> Result<B
     let workspace = folder.join("source");
     copy_source(source, files, &workspace)?;
     let target_dir = folder.join("target");
-    let job = Job { workspace: &workspace, target_dir: &target_dir, profile: "node" };
+    let job = Job { workspace: &workspace, root: &workspace, target_dir: &target_dir, profile: "node" };
     let built = boot_files(&job, Monitor { workspace: &workspace, package: "weft-dvmm" }, roots)?;
     fs::remove_dir_all(folder).map_err(io_error(folder))?;
     Ok(built)

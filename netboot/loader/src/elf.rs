@@ -140,9 +140,7 @@ impl<'a> Dvmm<'a> {
         let mut dvmm =
             Self { file, segments: [Segment::default(); MAX_SEGMENTS], count: 0, entry, span_bytes: 0 };
         for index in 0..headers {
-            let at = table
-                .checked_add(u64::from(index) * PROGRAM_HEADER_SIZE)
-                .ok_or(ElfError::Truncated)?;
+            let at = table.checked_add(u64::from(index) * PROGRAM_HEADER_SIZE).ok_or(ElfError::Truncated)?;
             dvmm.header(array(file, at)?)?;
         }
         if dvmm.count == 0 {

@@ -94,9 +94,8 @@ impl RegionSet {
         let mut end = span.end.min(limit);
         loop {
             let start = end.checked_sub(size).filter(|start| *start >= span.start)?;
-            let clash = |other: &&Span| {
-                other.kind != RegionKind::Usable && other.start < end && other.end > start
-            };
+            let clash =
+                |other: &&Span| other.kind != RegionKind::Usable && other.start < end && other.end > start;
             match self.spans().iter().find(clash) {
                 // Each turn moves below one more entry, so that this ends.
                 Some(other) => end = other.start,

@@ -104,8 +104,7 @@ impl Image {
         if stub.len() > MAX_IMAGE {
             return Err(UefiError::TooLarge);
         }
-        let mut image =
-            Self { file: stub.to_vec(), coff: 0, sections: 0, next_address: 0, headers_size: 0 };
+        let mut image = Self { file: stub.to_vec(), coff: 0, sections: 0, next_address: 0, headers_size: 0 };
         let pe = image.usize_at(60)?;
         if stub.get(..2) != Some(b"MZ") || stub.get(pe..pe.saturating_add(4)) != Some(b"PE\0\0") {
             return Err(UefiError::Shape("no PE signature"));
@@ -118,7 +117,10 @@ impl Image {
             (image.u32_at(image.coff + 4)? == 0, "it carries a time stamp"),
             (usize::from(image.u16_at(image.coff + 16)?) == OPTIONAL_HEADER, "size of the optional header"),
             (image.u16_at(image.optional(optional::MAGIC))? == 0x20b, "not PE32+"),
-            (image.u32_at(image.optional(optional::SECTION_ALIGNMENT))? == SECTION_ALIGNMENT, "section alignment"),
+            (
+                image.u32_at(image.optional(optional::SECTION_ALIGNMENT))? == SECTION_ALIGNMENT,
+                "section alignment",
+            ),
             (image.u32_at(image.optional(optional::FILE_ALIGNMENT))? == FILE_ALIGNMENT, "file alignment"),
             (image.u16_at(image.optional(optional::SUBSYSTEM))? == 10, "not an EFI application"),
             (image.u32_at(image.optional(optional::DIRECTORY_COUNT))? == 16, "number of directories"),
@@ -173,7 +175,8 @@ impl Image {
         for (slot, byte) in header.iter_mut().zip(name.bytes().take(8)) {
             *slot = byte;
         }
-        let fields = [(8, size), (12, self.next_address), (16, padded), (20, position), (36, CHARACTERISTICS)];
+        let fields =
+            [(8, size), (12, self.next_address), (16, padded), (20, position), (36, CHARACTERISTICS)];
         for (offset, value) in fields {
             header[offset..offset + 4].copy_from_slice(&value.to_le_bytes());
         }

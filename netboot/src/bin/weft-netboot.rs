@@ -94,7 +94,8 @@ fn build_all(options: &Build) -> Outcome {
     let out = &options.out;
     fs::create_dir_all(out)?;
     let (workspace, target_dir) = (build::workspace(), build::target_dir());
-    let job = Job { workspace: &workspace, target_dir: &target_dir, profile: &options.profile };
+    let profile = &options.profile;
+    let job = Job { workspace: &workspace, root: &workspace, target_dir: &target_dir, profile };
     let home = options.monitor_workspace.as_deref().unwrap_or(&workspace);
     let holder = lab_holder(out)?;
     let roots = RootSet::new(1, 1, &[*holder.public_key()], true)?;

@@ -15,8 +15,8 @@ use uefi::{CStr16, Guid, Handle, cstr16, system};
 use weft_loader::handoff::set_cmdline;
 use weft_loader::netinfo::{dhcp_server, path_http_server, path_mac};
 use weft_loader::regions::{RegionSet, TooMany};
-use weft_x86defs::bits::CR4_LA57;
 use weft_types::handoff::{FLAG_SECURE_BOOT, FrameBuffer, Handoff, MAX_CMDLINE, RegionKind};
+use weft_x86defs::bits::CR4_LA57;
 
 /// Whether the processor walks five levels of page tables (CR4.LA57); ours have four, and the number
 /// cannot change without leaving long mode.

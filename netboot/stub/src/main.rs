@@ -39,9 +39,7 @@ use weft_loader::load::{ARENA_LIMIT, Inputs, Plan, load};
 use weft_loader::refuse::Refusal;
 use weft_loader::verify::{Verified, verify};
 use weft_types::PAGE_SIZE;
-use weft_types::handoff::{
-    BootPath, FLAG_ENTROPY, FLAG_FIRST_BOOT, FLAG_NODE_KEY, Handoff, RegionKind,
-};
+use weft_types::handoff::{BootPath, FLAG_ENTROPY, FLAG_FIRST_BOOT, FLAG_NODE_KEY, Handoff, RegionKind};
 
 use console::Console;
 use entropy::Pool;
