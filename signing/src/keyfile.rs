@@ -21,10 +21,10 @@ use crate::{Holder, SigningError, files, hex};
 
 /// PBKDF2 rounds of a new key file (OWASP Password Storage Cheat Sheet, 2023).
 pub const ROUNDS: u32 = 600_000;
-/// Fewest rounds that an existing file may name.
-const LEAST_ROUNDS: u32 = 100_000;
-/// Most rounds that an existing file may name: about a minute.
-const MOST_ROUNDS: u32 = 50_000_000;
+/// Fewest rounds that a file may name.
+pub const LEAST_ROUNDS: u32 = 100_000;
+/// Most rounds that a file may name: about a minute.
+pub const MOST_ROUNDS: u32 = 50_000_000;
 /// Largest key file, bytes.
 const MAX_FILE: u64 = 4096;
 const FORMAT: &str = "weft key v1";
@@ -53,7 +53,18 @@ pub struct PublicKey {
 
 /// Writes a new key file; refuses to write over one.
 pub fn create(path: &Path, holder: &Holder, passphrase: &Passphrase) -> Result<(), SigningError> {
-    files::write_secret(path, seal(holder, passphrase, ROUNDS)?.as_bytes())
+    create_with_rounds(path, holder, passphrase, ROUNDS)
+}
+
+/// The same with another cost, [`LEAST_ROUNDS`] to [`MOST_ROUNDS`].
+pub fn create_with_rounds(
+    path: &Path,
+    holder: &Holder,
+    passphrase: &Passphrase,
+    rounds: u32,
+) -> Result<(), SigningError> {
+    let rounds = rounds.clamp(LEAST_ROUNDS, MOST_ROUNDS);
+    files::write_secret(path, seal(holder, passphrase, rounds)?.as_bytes())
 }
 
 /// Writes an existing key again under another passphrase.

@@ -24,6 +24,10 @@ pub enum KeyCommand {
         /// Key file to write; must not exist
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
+        /// Rounds of PBKDF2 that a guess at the passphrase costs
+        #[arg(long, value_name = "N", default_value_t = keyfile::ROUNDS,
+              value_parser = clap::value_parser!(u32).range(i64::from(keyfile::LEAST_ROUNDS)..=i64::from(keyfile::MOST_ROUNDS)))]
+        rounds: u32,
         #[command(flatten)]
         passphrase: PassphraseArgs,
     },
@@ -53,7 +57,7 @@ impl KeyCommand {
     /// Does what was asked.
     pub fn execute(self) -> anyhow::Result<Report> {
         match self {
-            Self::New { name, out, passphrase } => new(&name, &out, &passphrase),
+            Self::New { name, out, rounds, passphrase } => new(&name, &out, rounds, &passphrase),
             Self::Show { public } => Ok(describe(&keyfile::read_public(&public)?)),
             Self::ChangePassphrase { key, passphrase, new_passphrase_file, new_passphrase_env } => {
                 let old = passphrase.source().read("Old passphrase: ")?;
@@ -70,11 +74,11 @@ impl KeyCommand {
     }
 }
 
-fn new(name: &str, out: &Path, passphrase: &PassphraseArgs) -> anyhow::Result<Report> {
+fn new(name: &str, out: &Path, rounds: u32, passphrase: &PassphraseArgs) -> anyhow::Result<Report> {
     let holder = Holder::generate(name)?;
     anyhow::ensure!(!out.exists(), "{} exists already", out.display());
     let passphrase = passphrase.source().read_new()?;
-    keyfile::create(out, &holder, &passphrase)?;
+    keyfile::create_with_rounds(out, &holder, &passphrase, rounds)?;
     let public = PublicKey { name: holder.name().to_owned(), key: *holder.public_key() };
     let beside = out.with_extension("pub");
     keyfile::write_public(&beside, &public)?;

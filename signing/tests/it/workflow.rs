@@ -57,7 +57,9 @@ impl Desk {
 
     fn keys(&self, names: &[&str]) {
         for name in names {
-            self.ok(&format!("key new --name {name} --out @{name}.key --passphrase-file @pass"));
+            self.ok(&format!(
+                "key new --rounds 100000 --name {name} --out @{name}.key --passphrase-file @pass"
+            ));
         }
     }
 }
