@@ -2,9 +2,11 @@
 //!
 //! - [`suite`]: `test`: every runner, and the sum of what they counted;
 //! - [`up`]: the lab as the main job shows it;
+//! - [`fuzz`]: fuzz targets, found beside the crates that they attack;
 //! - [`tasks`]: the rest, each a few commands;
 //! - [`workspace`]: folders and how programs are run.
 
+mod fuzz;
 mod suite;
 mod tasks;
 mod up;
@@ -66,7 +68,7 @@ fn main() -> ExitCode {
         Task::Test(arguments) => suite::test(&arguments),
         Task::Bench(named) => tasks::bench(&named),
         Task::Soak => suite::soak(),
-        Task::Fuzz(named) => tasks::fuzz(&named),
+        Task::Fuzz(named) => fuzz::fuzz(&named),
         Task::Sim(named) => tasks::sim(&named),
         Task::Fmt => tasks::fmt(),
         Task::Lint => tasks::lint(),

@@ -7,16 +7,16 @@ use anyhow::bail;
 use clap::Args;
 
 use crate::up;
-use crate::workspace::{build_page, command, root, run};
+use crate::workspace::{build_page, command, run};
 
 /// A task that takes a name, or lists the names.
 #[derive(Debug, Args)]
 pub(crate) struct Named {
     /// Which one; left out: list them
-    name: Option<String>,
+    pub(crate) name: Option<String>,
     /// Handed on
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    rest: Vec<String>,
+    pub(crate) rest: Vec<String>,
 }
 
 /// `setup`.
@@ -107,23 +107,4 @@ fn examples(kind: &str) -> anyhow::Result<Vec<(String, String, PathBuf)>> {
     }
     found.sort();
     Ok(found)
-}
-
-/// `fuzz NAME`: runs a fuzz target over its corpus and random changes of it.
-pub(crate) fn fuzz(named: &Named) -> anyhow::Result<ExitCode> {
-    if !root().join("firmware/fuzz/Cargo.toml").is_file() {
-        return example("fuzz", named);
-    }
-    let mut cargo = command(&[
-        "cargo",
-        "run",
-        "--quiet",
-        "--release",
-        "--manifest-path",
-        "firmware/fuzz/Cargo.toml",
-        "--",
-    ]);
-    cargo.args(&named.name).args(&named.rest);
-    run(&mut cargo)?;
-    Ok(ExitCode::SUCCESS)
 }
