@@ -4,7 +4,7 @@ use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 use weft_agent::Facts;
-use weft_hal::{boot, cpu, frames, svm, time};
+use weft_hal::{boot, cpu, frames, smbios, svm, time};
 use weft_types::handoff::{BootPath, FLAG_NODE_KEY, FLAG_SECURE_BOOT, Handoff, MANIFEST_SIZE};
 use weft_wire::agent::{BootKind, Inventory, NicReport, Stage};
 
@@ -15,7 +15,8 @@ fn micros(handoff: &Handoff, tsc: u64) -> u64 {
     time::ticks_to_ns(tsc.saturating_sub(handoff.tsc_entry)) / 1000
 }
 
-fn inventory(nics: Vec<NicReport>, features: Option<svm::Features>, cpus: usize) -> Inventory {
+fn inventory(handoff: &Handoff, nics: Vec<NicReport>, features: Option<svm::Features>, cpus: usize) -> Inventory {
+    let system = smbios::system(handoff.smbios);
     Inventory {
         cpu_model: cpu::brand(),
         cpus: cpus.try_into().unwrap_or(u16::MAX),
@@ -23,7 +24,8 @@ fn inventory(nics: Vec<NicReport>, features: Option<svm::Features>, cpus: usize)
         memory_kib: frames::counts().1 * 4,
         features: features.iter().flat_map(|f| f.names()).map(String::from).collect(),
         nics,
-        ..Inventory::default()
+        system: system.names,
+        uuid: system.uuid,
     }
 }
 
@@ -47,7 +49,7 @@ pub(crate) fn gather(
         floor: handoff.floor,
         boot_server: (handoff.boot_server != [0; 4]).then_some(handoff.boot_server),
         cmdline: String::from_utf8_lossy(cmdline).to_string(),
-        inventory: inventory(nics, features, cpus),
+        inventory: inventory(handoff, nics, features, cpus),
         stages: vec![
             (Stage::Entry, 0),
             (Stage::Verified, micros(handoff, handoff.tsc_verified)),

@@ -31,6 +31,7 @@ pub mod pci;
 pub mod phys;
 pub mod port;
 pub mod serial;
+pub mod smbios;
 pub mod smp;
 pub mod svm;
 pub mod time;

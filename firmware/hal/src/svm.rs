@@ -167,6 +167,8 @@ pub struct VcpuHardware {
     seen_generation: u64,
     flush: bool,
     tsc_aux: u32,
+    /// DR0–DR3, which the VMCB does not hold.
+    debug: [u64; 4],
 }
 
 impl VcpuHardware {
@@ -188,6 +190,7 @@ impl VcpuHardware {
             seen_generation: u64::MAX,
             flush: true,
             tsc_aux: 0,
+            debug: [0; 4],
         }
     }
 
@@ -218,6 +221,7 @@ impl VcpuHardware {
         let here = &LOADED[cpu::index()];
         if here.load(Ordering::Relaxed) == self.number {
             self.fpu.save();
+            self.debug = read_debug();
             here.store(0, Ordering::Relaxed);
         }
     }
@@ -230,6 +234,7 @@ impl VcpuHardware {
         if before != self.number {
             assert!(before == 0, "extended state of another vCPU would be lost");
             self.fpu.restore();
+            write_debug(self.debug);
             here.store(self.number, Ordering::Relaxed);
         }
     }
@@ -272,6 +277,22 @@ impl Drop for VcpuHardware {
             // Its state is not wanted any more, wherever it was loaded.
             let _ = loaded.compare_exchange(self.number, 0, Ordering::Relaxed, Ordering::Relaxed);
         }
+    }
+}
+
+fn read_debug() -> [u64; 4] {
+    let (a, b, c, d);
+    // SAFETY: reading debug registers has no effect; the monitor does not use them.
+    unsafe {
+        core::arch::asm!("mov {}, dr0", "mov {}, dr1", "mov {}, dr2", "mov {}, dr3", out(reg) a, out(reg) b, out(reg) c, out(reg) d, options(nomem, nostack));
+    }
+    [a, b, c, d]
+}
+
+fn write_debug([a, b, c, d]: [u64; 4]) {
+    // SAFETY: the host's DR7 enables none of them: they matter to the guest alone.
+    unsafe {
+        core::arch::asm!("mov dr0, {}", "mov dr1, {}", "mov dr2, {}", "mov dr3, {}", in(reg) a, in(reg) b, in(reg) c, in(reg) d, options(nomem, nostack));
     }
 }
 
