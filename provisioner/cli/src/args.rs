@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use clap_complete::engine::ArgValueCompleter;
+use weft_signing::cli::{DelegationCommand, ImageCommand, KeyCommand, RevocationCommand, RootCommand};
 
 use crate::complete;
 
@@ -21,7 +22,7 @@ Exit codes: 0 done, 1 failed, 2 wrong use, 3 not found, 4 refused, 5 not allowed
 
 /// Weft: a rack of servers as one machine.
 #[derive(Debug, Parser)]
-#[command(name = "weft", version, after_help = TOP_EXAMPLES, max_term_width = 100, propagate_version = true)]
+#[command(name = "weft", version, after_help = TOP_EXAMPLES, max_term_width = 100)]
 pub struct Cli {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -45,7 +46,15 @@ pub(crate) struct Global {
     #[arg(long, global = true, env = "WEFT_PROFILE", value_name = "NAME", help_heading = "Connection")]
     pub(crate) profile: Option<String>,
     /// Form of the answer on standard output
-    #[arg(short, long, global = true, value_enum, default_value_t, value_name = "FORM", help_heading = "Output")]
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "FORM",
+        help_heading = "Output"
+    )]
     pub(crate) output: Format,
     /// No progress on standard error
     #[arg(short, long, global = true, action = ArgAction::SetTrue, help_heading = "Output")]
@@ -84,6 +93,18 @@ pub(crate) enum Command {
     /// Node images: publish here, build and sign without an appliance
     #[command(subcommand, visible_alias = "images")]
     Image(Image),
+    /// Signing keys of holders (needs no appliance)
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Who may sign, and how many must (needs no appliance)
+    #[command(subcommand)]
+    Root(RootCommand),
+    /// Which appliances speak to nodes (needs no appliance)
+    #[command(subcommand)]
+    Delegation(DelegationCommand),
+    /// Images that must not run any more (needs no appliance)
+    #[command(subcommand)]
+    Revocation(RevocationCommand),
     /// The appliance's settings
     #[command(subcommand)]
     Config(Config),
@@ -93,7 +114,9 @@ pub(crate) enum Command {
     /// Check appliance, image, network and nodes; says where each node stopped and what to do
     Doctor,
     /// Print the completion script of a shell; it completes the names of live nodes and servers too
-    #[command(after_help = "Example:\n  weft completion bash > ~/.local/share/bash-completion/completions/weft")]
+    #[command(
+        after_help = "Example:\n  weft completion bash > ~/.local/share/bash-completion/completions/weft"
+    )]
     Completion {
         /// The shell
         shell: Shell,
@@ -271,7 +294,13 @@ pub(crate) struct VsCreate {
     #[arg(long, value_name = "FILE|DIGEST")]
     pub(crate) initrd: Option<String>,
     /// Added to the kernel's command line
-    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true, allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        default_value = "",
+        hide_default_value = true,
+        allow_hyphen_values = true
+    )]
     pub(crate) append: String,
     /// Start it at once
     #[arg(long)]
@@ -307,9 +336,18 @@ pub(crate) struct ImageDigest {
     pub(crate) digest: String,
 }
 
-/// `image`.
+/// `image`: verbs of the appliance and verbs that need none.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Image {
+    #[command(flatten)]
+    Published(Published),
+    #[command(flatten)]
+    Offline(ImageCommand),
+}
+
+/// `image` with an appliance.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Published {
     /// List published images
     #[command(visible_alias = "ls")]
     List,
@@ -317,6 +355,9 @@ pub(crate) enum Image {
     Publish {
         /// Image file
         file: PathBuf,
+        /// Its companion for nodes that boot by BIOS
+        #[arg(long, value_name = "FILE")]
+        bios: Option<PathBuf>,
         /// Let nodes boot it from now on
         #[arg(long)]
         activate: bool,
@@ -350,9 +391,12 @@ pub(crate) enum Config {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Event {
     /// List events, oldest first
-    #[command(visible_alias = "ls", after_help = "Examples:
+    #[command(
+        visible_alias = "ls",
+        after_help = "Examples:
   weft event list --limit 20
-  weft event list --follow -o json | jq 'select(.state == \"error\")'")]
+  weft event list --follow -o json | jq 'select(.state == \"error\")'"
+    )]
     List {
         /// Only those after this number
         #[arg(long, value_name = "SEQ")]
@@ -364,6 +408,15 @@ pub(crate) enum Event {
         #[arg(short, long)]
         follow: bool,
     },
+}
+
+impl Cli {
+    /// The argument tree with the names that people look for.
+    pub(crate) fn tree() -> clap::Command {
+        Self::command().mut_subcommand("image", |image| {
+            image.mut_subcommand("build-manifest", |build| build.visible_alias("build"))
+        })
+    }
 }
 
 /// `256M`, `2G`, `512` (MiB) as MiB.
@@ -382,11 +435,10 @@ fn memory_mib(text: &str) -> Result<u32, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_argument_tree_is_sound() {
-        Cli::command().debug_assert();
+        Cli::tree().debug_assert();
     }
 
     #[test]

@@ -62,7 +62,12 @@ impl Client {
     }
 
     /// A change whose answer is of no interest.
-    pub(crate) async fn change(&self, method: Method, path: &str, payload: Payload<'_>) -> Result<(), CliError> {
+    pub(crate) async fn change(
+        &self,
+        method: Method,
+        path: &str,
+        payload: Payload<'_>,
+    ) -> Result<(), CliError> {
         self.exchange(method, path, payload).await.map(|_| ())
     }
 
@@ -71,17 +76,26 @@ impl Client {
         let work = async {
             let response = self.send(method.clone(), path, payload).await?;
             let body = Limited::new(response.into_body(), ANSWER_MAX_BYTES).collect().await;
-            body.map(http_body_util::Collected::to_bytes)
-                .map_err(|error| CliError::Answer { what: format!("{method} {path}"), why: error.to_string() })
+            body.map(http_body_util::Collected::to_bytes).map_err(|error| CliError::Answer {
+                what: format!("{method} {path}"),
+                why: error.to_string(),
+            })
         };
         match tokio::time::timeout(limit, work).await {
             Ok(result) => result,
-            Err(_) => Err(CliError::TimedOut(format!("{method} {path} took longer than {} s", limit.as_secs()))),
+            Err(_) => {
+                Err(CliError::TimedOut(format!("{method} {path} took longer than {} s", limit.as_secs())))
+            }
         }
     }
 
     /// Sends a request; an answer that is no success is an error.
-    pub(crate) async fn send(&self, method: Method, path: &str, payload: Payload<'_>) -> Result<Response<Incoming>, CliError> {
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        payload: Payload<'_>,
+    ) -> Result<Response<Incoming>, CliError> {
         let mut request = Request::builder()
             .method(method.clone())
             .uri(path)
@@ -102,17 +116,21 @@ impl Client {
                 FileBody::open(file)?.boxed_unsync()
             }
         };
-        let request = request
-            .body(body)
-            .map_err(|error| CliError::usage(format!("the request cannot be made: {error}"), "check the token file"))?;
+        let request = request.body(body).map_err(|error| {
+            CliError::usage(format!("the request cannot be made: {error}"), "check the token file")
+        })?;
         let response = self.handshake(request).await?;
         if response.status().is_success() { Ok(response) } else { Err(problem(response).await) }
     }
 
-    async fn handshake(&self, request: Request<UnsyncBoxBody<Bytes, io::Error>>) -> Result<Response<Incoming>, CliError> {
+    async fn handshake(
+        &self,
+        request: Request<UnsyncBoxBody<Bytes, io::Error>>,
+    ) -> Result<Response<Incoming>, CliError> {
         let stream = TokioIo::new(self.endpoint.connect().await?);
         let broken = |error: hyper::Error| {
-            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+            let cause =
+                std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
             self.endpoint.unreachable(format!("{error}{cause}"))
         };
         let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await.map_err(broken)?;

@@ -41,7 +41,9 @@ fn candidates(current: &OsStr, path: &str, value: fn(&Named) -> String) -> Vec<C
     items
         .iter()
         .filter(|item| fits(item))
-        .map(|item| CompletionCandidate::new(value(item)).help(Some(format!("{} {}", item.name, item.state).into())))
+        .map(|item| {
+            CompletionCandidate::new(value(item)).help(Some(format!("{} {}", item.name, item.state).into()))
+        })
         .collect()
 }
 
@@ -56,5 +58,6 @@ fn live(path: &str) -> Option<Vec<Named>> {
     };
     let client = Client::new(&Settings::resolve(&global).ok()?).ok()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
-    runtime.block_on(async { tokio::time::timeout(Duration::from_secs(1), client.get(path)).await.ok()?.ok() })
+    runtime
+        .block_on(async { tokio::time::timeout(Duration::from_secs(1), client.get(path)).await.ok()?.ok() })
 }

@@ -54,9 +54,20 @@ impl Endpoint {
         if let Some(path) = url.strip_prefix("unix:") {
             let path = PathBuf::from(path.strip_prefix("//").unwrap_or(path));
             let tls = ca.map(|ca| with_tls(Some(ca), "localhost")).transpose()?;
-            return Ok(Self { place: Place::Unix(path), tls, url, authority: "localhost".into(), pinned: ca.is_some() });
+            return Ok(Self {
+                place: Place::Unix(path),
+                tls,
+                url,
+                authority: "localhost".into(),
+                pinned: ca.is_some(),
+            });
         }
-        let bad = |why: &str| CliError::usage(format!("{url} is not an address: {why}"), "for example --url https://10.20.0.1:8443");
+        let bad = |why: &str| {
+            CliError::usage(
+                format!("{url} is not an address: {why}"),
+                "for example --url https://10.20.0.1:8443",
+            )
+        };
         let uri: Uri = url.parse().map_err(|_| bad("it cannot be read"))?;
         let host = uri.host().ok_or_else(|| bad("the host is missing"))?;
         if uri.path().len() > 1 || uri.query().is_some() {
@@ -86,11 +97,13 @@ impl Endpoint {
     async fn connect_inner(&self) -> Result<Connection, CliError> {
         let stream: Box<dyn Stream> = match &self.place {
             Place::Tcp { host, port } => Box::new(
-                TcpStream::connect((host.as_str(), *port)).await.map_err(|error| self.unreachable(error.to_string()))?,
+                TcpStream::connect((host.as_str(), *port))
+                    .await
+                    .map_err(|error| self.unreachable(error.to_string()))?,
             ),
-            Place::Unix(path) => {
-                Box::new(UnixStream::connect(path).await.map_err(|error| self.unreachable(error.to_string()))?)
-            }
+            Place::Unix(path) => Box::new(
+                UnixStream::connect(path).await.map_err(|error| self.unreachable(error.to_string()))?,
+            ),
         };
         let Some((connector, name)) = &self.tls else { return Ok(Connection(stream)) };
         match connector.connect(name.clone(), stream).await {
@@ -119,8 +132,9 @@ impl Endpoint {
 }
 
 fn with_tls(ca: Option<&str>, host: &str) -> Result<(TlsConnector, ServerName<'static>), CliError> {
-    let name = ServerName::try_from(host.to_owned())
-        .map_err(|_| CliError::usage(format!("{host} is not a host name"), "for example --url https://10.20.0.1:8443"))?;
+    let name = ServerName::try_from(host.to_owned()).map_err(|_| {
+        CliError::usage(format!("{host} is not a host name"), "for example --url https://10.20.0.1:8443")
+    })?;
     Ok((TlsConnector::from(tls::config(ca)?), name))
 }
 
@@ -129,7 +143,11 @@ fn is_loopback(host: &str) -> bool {
 }
 
 impl AsyncRead for Connection {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_read(cx, buf)
     }
 }
@@ -156,9 +174,12 @@ mod tests {
 
     #[test]
     fn good_addresses_are_read() {
-        for (url, authority) in
-            [("https://10.0.0.1:8443/", "10.0.0.1:8443"), ("https://[::1]:8443", "[::1]:8443"), ("http://127.0.0.1:80", "127.0.0.1:80"), ("unix:/run/weft.sock", "localhost")]
-        {
+        for (url, authority) in [
+            ("https://10.0.0.1:8443/", "10.0.0.1:8443"),
+            ("https://[::1]:8443", "[::1]:8443"),
+            ("http://127.0.0.1:80", "127.0.0.1:80"),
+            ("unix:/run/weft.sock", "localhost"),
+        ] {
             assert_eq!(endpoint(url).map_err(|e| e.to_string()).expect("good").authority, authority);
         }
     }
@@ -171,7 +192,8 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_refused_with_advice() {
-        for url in ["", "10.0.0.1:8443", "ftp://x", "https://", "https://a/b", "https://a?x=1", "https://a b"] {
+        for url in ["", "10.0.0.1:8443", "ftp://x", "https://", "https://a/b", "https://a?x=1", "https://a b"]
+        {
             let Err(error) = endpoint(url) else { panic!("{url} accepted") };
             assert_eq!(error.exit_code(), 2, "{url}");
         }

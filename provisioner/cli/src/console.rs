@@ -50,7 +50,8 @@ pub(crate) async fn run(client: &Client, output: Output, args: &Console) -> Resu
 
 async fn attach(client: &Client, server: &str) -> Result<Socket, CliError> {
     let uri = format!("ws://{}/api/v1/vs/{}/console", client.endpoint.authority, segment(server));
-    let bad = |error: WsError| CliError::usage(format!("the console's address is wrong: {error}"), "check --url");
+    let bad =
+        |error: WsError| CliError::usage(format!("the console's address is wrong: {error}"), "check --url");
     let mut request = uri.into_client_request().map_err(bad)?;
     request.headers_mut().insert("x-weft-request", HeaderValue::from_static("1"));
     if let Some(token) = &client.token {
@@ -59,7 +60,9 @@ async fn attach(client: &Client, server: &str) -> Result<Socket, CliError> {
         request.headers_mut().insert("authorization", value);
     }
     let stream = client.endpoint.connect().await?;
-    let config = WebSocketConfig::default().max_message_size(Some(FRAME_MAX_BYTES)).max_frame_size(Some(FRAME_MAX_BYTES));
+    let config = WebSocketConfig::default()
+        .max_message_size(Some(FRAME_MAX_BYTES))
+        .max_frame_size(Some(FRAME_MAX_BYTES));
     match tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await {
         Ok((socket, _)) => Ok(socket),
         Err(WsError::Http(response)) => {
@@ -123,7 +126,8 @@ fn hear(message: Option<Result<Message, WsError>>) -> Heard {
 
 async fn interactive(client: &Client, output: Output, mut socket: Socket) -> Result<(), CliError> {
     output.note("attached; Ctrl-] leaves");
-    let mode = TerminalMode::change(|mode| mode.make_raw()).map_err(|source| CliError::Io { what: "the terminal".into(), source })?;
+    let mode = TerminalMode::change(|mode| mode.make_raw())
+        .map_err(|source| CliError::Io { what: "the terminal".into(), source })?;
     let mut keys = input();
     let end = loop {
         tokio::select! {

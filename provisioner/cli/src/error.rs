@@ -18,6 +18,8 @@ use weft_api::Problem;
 
 /// Exit code of wrong use.
 pub(crate) const USAGE: u8 = 2;
+/// Exit code of a refusal.
+pub(crate) const REFUSED: u8 = 4;
 
 /// Why a command did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -94,7 +96,7 @@ impl CliError {
             Self::Refused(problem) => match problem.status {
                 404 => 3,
                 401 | 403 => 5,
-                400..=499 => 4,
+                400..=499 => REFUSED,
                 _ => 1,
             },
             Self::Answer { .. } => 1,
@@ -116,7 +118,9 @@ impl CliError {
                 404 => "see what there is: weft node list, weft vs list, weft image list".into(),
                 _ => String::new(),
             },
-            Self::Answer { .. } => "compare versions: weft --version and the appliance's weft --version".into(),
+            Self::Answer { .. } => {
+                "compare versions: weft --version and the appliance's weft --version".into()
+            }
             Self::TimedOut(_) => "look where it stopped: weft doctor, weft event list".into(),
             Self::Io { .. } | Self::Findings(_) | Self::Offline { .. } => String::new(),
         }

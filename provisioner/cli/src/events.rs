@@ -66,9 +66,18 @@ impl Parser {
 
 /// A line for a person.
 pub(crate) fn line(event: &Event) -> String {
-    let about: Vec<&str> = [event.node.as_str(), event.vs.as_str()].into_iter().filter(|name| !name.is_empty()).collect();
+    let about: Vec<&str> =
+        [event.node.as_str(), event.vs.as_str()].into_iter().filter(|name| !name.is_empty()).collect();
     let about = if about.is_empty() { "-".to_owned() } else { about.join("/") };
-    format!("{:>6}  {}  {:<5}  {:<22}  {:<14}  {}", event.seq, when::short(&event.at), event.state, event.name, about, event.text)
+    format!(
+        "{:>6}  {}  {:<5}  {:<22}  {:<14}  {}",
+        event.seq,
+        when::short(&event.at),
+        event.state,
+        event.name,
+        about,
+        event.text
+    )
 }
 
 /// Prints events as they happen, after number `after`, until it is interrupted or refused.
@@ -113,7 +122,8 @@ mod tests {
 
     #[test]
     fn events_are_found_however_the_bytes_are_cut() {
-        let text = b": hello\n\nid: 1\ndata: {\"a\":\ndata: 1}\n\nid: 2\r\ndata:two\r\n\r\nevent: x\n\ndata: late";
+        let text =
+            b": hello\n\nid: 1\ndata: {\"a\":\ndata: 1}\n\nid: 2\r\ndata:two\r\n\r\nevent: x\n\ndata: late";
         let expected = ["{\"a\":\n1}", "two"];
         for size in 1..text.len() {
             let mut parser = Parser::default();

@@ -27,7 +27,7 @@ mod yaml;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, FromArgMatches};
+use clap::FromArgMatches;
 
 pub use args::Cli;
 pub use error::CliError;
@@ -35,8 +35,8 @@ pub use error::CliError;
 /// Runs the command line with the program's own arguments.
 #[must_use]
 pub fn main() -> ExitCode {
-    clap_complete::CompleteEnv::with_factory(Cli::command).bin("weft").complete();
-    let matches = match Cli::command().try_get_matches() {
+    clap_complete::CompleteEnv::with_factory(Cli::tree).bin("weft").complete();
+    let matches = match Cli::tree().try_get_matches() {
         Ok(matches) => matches,
         Err(error) => {
             // Help and version are answers, not errors: clap prints them to standard output.

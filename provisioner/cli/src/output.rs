@@ -27,7 +27,12 @@ pub(crate) struct Output {
 
 impl Output {
     /// A list: a table, or a bare array.
-    pub(crate) fn list<T: Serialize>(self, items: &[T], columns: &[Column<T>], empty: &str) -> Result<(), CliError> {
+    pub(crate) fn list<T: Serialize>(
+        self,
+        items: &[T],
+        columns: &[Column<T>],
+        empty: &str,
+    ) -> Result<(), CliError> {
         match self.format {
             Format::Table | Format::Wide if items.is_empty() => {
                 self.note(empty);
@@ -159,9 +164,11 @@ fn inline(tree: &Tree) -> String {
         Tree::Bool(value) => if *value { "yes" } else { "no" }.into(),
         Tree::List(items) if items.is_empty() => "-".into(),
         Tree::List(items) => items.iter().map(inline).collect::<Vec<_>>().join(", "),
-        Tree::Map(fields) => {
-            fields.iter().map(|(key, value)| format!("{key}={}", inline(value))).collect::<Vec<_>>().join("  ")
-        }
+        Tree::Map(fields) => fields
+            .iter()
+            .map(|(key, value)| format!("{}={}", key.replace('_', "-"), inline(value)))
+            .collect::<Vec<_>>()
+            .join("  "),
         Tree::Null | Tree::Number(_) => tree.scalar(),
     }
 }
@@ -185,7 +192,11 @@ mod tests {
         [
             Column { title: "NAME", wide: false, cell: |thing| thing.name.clone() },
             Column { title: "KIB", wide: true, cell: |thing| thing.size_kib.to_string() },
-            Column { title: "PARTS", wide: false, cell: |thing| thing.parts.iter().map(|part| part.id.clone()).collect() },
+            Column {
+                title: "PARTS",
+                wide: false,
+                cell: |thing| thing.parts.iter().map(|part| part.id.clone()).collect(),
+            },
         ]
     }
 
@@ -196,20 +207,35 @@ mod tests {
             Thing { name: "b".into(), size_kib: 70, parts: vec![Part { id: "x".into() }] },
         ];
         assert_eq!(table(&things, &columns(), false), "NAME         PARTS\na-long-name  -\nb            x\n");
-        assert_eq!(table(&things, &columns(), true), "NAME         KIB  PARTS\na-long-name  7    -\nb            70   x\n");
+        assert_eq!(
+            table(&things, &columns(), true),
+            "NAME         KIB  PARTS\na-long-name  7    -\nb            70   x\n"
+        );
     }
 
     #[test]
     fn control_characters_of_others_never_reach_the_terminal() {
-        let thing = Thing { name: "\u{1b}]0;x\u{7}\nroot".into(), size_kib: 0, parts: vec![Part { id: "\r".into() }] };
-        let text = table(std::slice::from_ref(&thing), &columns(), true) + &sheet(&Tree::of(&thing).expect("JSON"));
+        let thing = Thing {
+            name: "\u{1b}]0;x\u{7}\nroot".into(),
+            size_kib: 0,
+            parts: vec![Part { id: "\r".into() }],
+        };
+        let text =
+            table(std::slice::from_ref(&thing), &columns(), true) + &sheet(&Tree::of(&thing).expect("JSON"));
         assert!(text.chars().all(|c| !c.is_control() || c == '\n'), "{text:?}");
         assert_eq!(text.lines().count(), 5);
     }
 
     #[test]
     fn a_sheet_has_a_line_for_each_field_and_part() {
-        let thing = Thing { name: "a".into(), size_kib: 1, parts: vec![Part { id: "x".into() }, Part { id: "y".into() }] };
-        assert_eq!(sheet(&Tree::of(&thing).expect("JSON")), "name      a\nsize-kib  1\nparts     id=x\n          id=y\n");
+        let thing = Thing {
+            name: "a".into(),
+            size_kib: 1,
+            parts: vec![Part { id: "x".into() }, Part { id: "y".into() }],
+        };
+        assert_eq!(
+            sheet(&Tree::of(&thing).expect("JSON")),
+            "name      a\nsize-kib  1\nparts     id=x\n          id=y\n"
+        );
     }
 }

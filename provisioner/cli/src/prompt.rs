@@ -59,7 +59,12 @@ pub(crate) fn password(file: Option<&Path>, question: &str, option: &str) -> Res
             let _ = writeln!(io::stderr());
             text?
         }
-        None => return Err(CliError::usage(format!("there is no terminal to ask for the {question}"), format!("give {option} FILE"))),
+        None => {
+            return Err(CliError::usage(
+                format!("there is no terminal to ask for the {question}"),
+                format!("give {option} FILE"),
+            ));
+        }
     };
     let text = text.trim_end_matches(['\r', '\n']).to_owned();
     if text.is_empty() { Err(CliError::usage(format!("the {question} is empty"), "")) } else { Ok(text) }

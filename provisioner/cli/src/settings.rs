@@ -63,14 +63,19 @@ impl Settings {
     }
 
     fn merge(global: &Global, file: &File, dir: &Path) -> Result<Self, CliError> {
-        let name = global.profile.clone().or_else(|| (!file.default.is_empty()).then(|| file.default.clone()));
+        let name =
+            global.profile.clone().or_else(|| (!file.default.is_empty()).then(|| file.default.clone()));
         let profile = match &name {
             None => Profile::default(),
             Some(name) => file.profile.get(name).cloned().ok_or_else(|| {
                 let known = file.profile.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
                 CliError::usage(
                     format!("there is no profile {name} in {}", dir.join("config.toml").display()),
-                    if known.is_empty() { "make one: weft login --save NAME".into() } else { format!("known: {known}") },
+                    if known.is_empty() {
+                        "make one: weft login --save NAME".into()
+                    } else {
+                        format!("known: {known}")
+                    },
                 )
             })?,
         };
@@ -103,7 +108,9 @@ impl Settings {
     /// Removes the session's token.
     pub(crate) fn drop_token(&self) -> Result<(), CliError> {
         match fs::remove_file(&self.token_file) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(CliError::file(&self.token_file, error)),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(CliError::file(&self.token_file, error))
+            }
             _ => Ok(()),
         }
     }
@@ -114,9 +121,14 @@ impl Settings {
         let mut file = File::read(&path)?;
         let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let ca = self.ca.as_deref().map(|ca| {
-            if ca.starts_with("sha256:") { ca.to_owned() } else { absolute(Path::new(ca)).display().to_string() }
+            if ca.starts_with("sha256:") {
+                ca.to_owned()
+            } else {
+                absolute(Path::new(ca)).display().to_string()
+            }
         });
-        let profile = Profile { url: Some(self.url.clone()), ca, token_file: Some(absolute(&self.token_file)) };
+        let profile =
+            Profile { url: Some(self.url.clone()), ca, token_file: Some(absolute(&self.token_file)) };
         file.profile.insert(name.to_owned(), profile);
         file.default = name.to_owned();
         let text = toml::to_string(&file)
@@ -162,7 +174,8 @@ fn write_private(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
     name.push(format!(".{}", std::process::id()));
     let temporary = path.with_file_name(name);
     let write = || -> std::io::Result<()> {
-        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        let mut file =
+            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
         file.set_permissions(fs::Permissions::from_mode(0o600))?;
         file.write_all(bytes)?;
         file.sync_all()?;

@@ -8,8 +8,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -95,7 +95,10 @@ type PinnedFile = (Vec<[u8; 32]>, Option<Arc<WebPkiServerVerifier>>);
 fn read_pinned(path: &Path, provider: &Arc<CryptoProvider>) -> Result<PinnedFile, CliError> {
     let text = crate::settings::read_bounded(path).map_err(|error| CliError::file(path, error))?;
     let bad = |why: String| {
-        CliError::usage(format!("{} holds no certificate: {why}", path.display()), "--ca takes a PEM file or sha256:HEX")
+        CliError::usage(
+            format!("{} holds no certificate: {why}", path.display()),
+            "--ca takes a PEM file or sha256:HEX",
+        )
     };
     let mut leaves = Vec::new();
     let mut roots = RootCertStore::empty();
@@ -108,7 +111,8 @@ fn read_pinned(path: &Path, provider: &Arc<CryptoProvider>) -> Result<PinnedFile
     if leaves.is_empty() {
         return Err(bad("no PEM block in it".into()));
     }
-    let chain = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build().ok();
+    let chain =
+        WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build().ok();
     Ok((leaves, chain))
 }
 
@@ -126,7 +130,9 @@ impl ServerCertVerifier for Pinned {
             return Ok(ServerCertVerified::assertion());
         }
         match &self.chain {
-            Some(chain) => chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now),
+            Some(chain) => {
+                chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+            }
             None => Err(rustls::Error::General(format!("it offers the certificate sha256:{}", hex(&seen)))),
         }
     }

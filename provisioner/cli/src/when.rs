@@ -5,7 +5,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Seconds since 1970 of an RFC 3339 time in UTC; `None` for anything else. Fractions are dropped.
 pub(crate) fn parse(text: &str) -> Option<i64> {
     let bytes = text.as_bytes();
-    let number = |from: usize, to: usize| -> Option<i64> { text.get(from..to)?.parse::<u32>().ok().map(i64::from) };
+    let number =
+        |from: usize, to: usize| -> Option<i64> { text.get(from..to)?.parse::<u32>().ok().map(i64::from) };
     let marks = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':')];
     if marks.iter().any(|&(at, mark)| bytes.get(at) != Some(&mark)) || !text.ends_with('Z') {
         return None;
@@ -30,7 +31,9 @@ fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
 
 /// Seconds since 1970 now.
 pub(crate) fn now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }
 
 /// How long ago, `12s`, `3m`, `5h`, `2d`; the text itself where it is not a time, `-` where it is empty.
@@ -72,7 +75,14 @@ mod tests {
 
     #[test]
     fn what_is_not_a_time_is_none() {
-        for text in ["", "yesterday", "2026-13-01T00:00:00Z", "2026-01-01T00:00:00+01:00", "2026-01-01 00:00:00Z", "２０２６-01-01T00:00:00Z"] {
+        for text in [
+            "",
+            "yesterday",
+            "2026-13-01T00:00:00Z",
+            "2026-01-01T00:00:00+01:00",
+            "2026-01-01 00:00:00Z",
+            "２０２６-01-01T00:00:00Z",
+        ] {
             assert_eq!(parse(text), None, "{text}");
         }
     }

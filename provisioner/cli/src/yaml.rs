@@ -137,7 +137,8 @@ fn fields_of(fields: &[(String, Tree)], depth: usize, out: &mut String) {
 fn quoted(text: &str) -> String {
     let plain = text.starts_with(|c: char| c.is_ascii_alphabetic())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/'))
-        && !["null", "true", "false", "yes", "no", "on", "off", "y", "n"].contains(&text.to_ascii_lowercase().as_str());
+        && !["null", "true", "false", "yes", "no", "on", "off", "y", "n"]
+            .contains(&text.to_ascii_lowercase().as_str());
     if plain { text.to_owned() } else { serde_json::Value::from(text).to_string() }
 }
 
@@ -148,18 +149,32 @@ mod tests {
     #[test]
     fn nested_values_keep_their_order_and_shape() {
         let tree: Tree = serde_json::from_str(
-            r#"[{"name":"node-1","state":"ready","stages":[{"stage":"dhcp","ms":0}],"nics":[],"tags":["a","no"],"deep":{"x":{"y":1}}}]"#,
+            r#"[{"name":"node-1","state":"ready","stages":[{"stage":"dhcp","ms":0}],"nics":[],"tags":["a","no"],"deep":{"x":{"z":1}}}]"#,
         )
         .expect("JSON");
         assert_eq!(
             tree.to_yaml(),
-            "- name: node-1\n  state: ready\n  stages:\n    - stage: dhcp\n      ms: 0\n  nics: []\n  tags:\n    - a\n    - \"no\"\n  deep:\n    x:\n      y: 1\n"
+            "- name: node-1\n  state: ready\n  stages:\n    - stage: dhcp\n      ms: 0\n  nics: []\n  tags:\n    - a\n    - \"no\"\n  deep:\n    x:\n      z: 1\n"
         );
     }
 
     #[test]
     fn text_that_could_be_misread_is_quoted() {
-        for text in ["", "123", "0x10", "1e3", "~", "null", "Yes", "a: b", "- a", "#x", "a\nb", "02:00:00:00:00:01", "\u{1b}[2J"] {
+        for text in [
+            "",
+            "123",
+            "0x10",
+            "1e3",
+            "~",
+            "null",
+            "Yes",
+            "a: b",
+            "- a",
+            "#x",
+            "a\nb",
+            "02:00:00:00:00:01",
+            "\u{1b}[2J",
+        ] {
             let line = quoted(text);
             assert!(line.starts_with('"') && line.ends_with('"'), "{text:?} as {line}");
             assert_eq!(serde_json::from_str::<String>(&line).expect("JSON"), text);

@@ -4,7 +4,7 @@ use hyper::Method;
 use weft_api::Image;
 
 use super::Context;
-use crate::args::Image as Verb;
+use crate::args::Published as Verb;
 use crate::client::{Payload, segment};
 use crate::error::CliError;
 use crate::output::Column;
@@ -29,13 +29,25 @@ pub(super) async fn run(context: &Context, verb: &Verb) -> Result<(), CliError> 
     match verb {
         Verb::List => {
             let images: Vec<Image> = client.get("/api/v1/images").await?;
-            output.list(&images, &columns(), "no image is published; sign one and: weft image publish FILE --activate")
+            output.list(
+                &images,
+                &columns(),
+                "no image is published; sign one and: weft image publish FILE --activate",
+            )
         }
-        Verb::Publish { file, activate } => {
+        Verb::Publish { file, bios, activate } => {
             output.progress(&format!("uploading {}", file.display()));
             let image: Image = client.answer(Method::POST, "/api/v1/images", Payload::File(file)).await?;
+            if let Some(bios) = bios {
+                let path = format!("/api/v1/images/{}/bios", segment(&image.digest));
+                client.change(Method::PUT, &path, Payload::File(bios)).await?;
+            }
             output.note(&format!("{} is published", image.name));
-            if *activate { change(context, &image.digest, "activate").await } else { output.list(&[image], &columns(), "") }
+            if *activate {
+                change(context, &image.digest, "activate").await
+            } else {
+                output.list(&[image], &columns(), "")
+            }
         }
         Verb::Activate(digest) => {
             let digest = resolve(context, &digest.digest).await?;
@@ -61,8 +73,10 @@ async fn change(context: &Context, digest: &str, verb: &str) -> Result<(), CliEr
 async fn resolve(context: &Context, text: &str) -> Result<String, CliError> {
     let images: Vec<Image> = context.client.get("/api/v1/images").await?;
     let wanted = text.to_ascii_lowercase();
-    let fits: Vec<&Image> =
-        images.iter().filter(|image| image.name == text || (!wanted.is_empty() && image.digest.starts_with(&wanted))).collect();
+    let fits: Vec<&Image> = images
+        .iter()
+        .filter(|image| image.name == text || (!wanted.is_empty() && image.digest.starts_with(&wanted)))
+        .collect();
     match fits.as_slice() {
         [image] => Ok(image.digest.clone()),
         [] => Err(CliError::Refused(weft_api::Problem {

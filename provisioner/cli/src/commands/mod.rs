@@ -10,9 +10,11 @@ use std::io;
 use hyper::Method;
 use weft_api::{ApplianceConfig, Event, Finding, Node};
 
-use crate::args::{Cli, Command, Config, Event as EventVerb};
+use weft_signing::cli::{Form, SigningCommand};
+
+use crate::args::{Cli, Command, Config, Event as EventVerb, Format, Image};
 use crate::client::{Client, Payload, segment};
-use crate::error::CliError;
+use crate::error::{CliError, REFUSED, USAGE};
 use crate::events;
 use crate::output::{Column, Output};
 use crate::settings::Settings;
@@ -26,30 +28,51 @@ pub(crate) struct Context {
 
 /// Runs one command.
 pub(crate) async fn run(cli: Cli) -> Result<(), CliError> {
-    let output = Output { format: cli.global.output, quiet: cli.global.quiet };
-    let context = || -> Result<Context, CliError> {
-        Ok(Context { client: Client::new(&Settings::resolve(&cli.global)?)?, output })
-    };
-    match &cli.command {
-        Command::Completion { shell } => completion(*shell),
-        Command::Login(verb) => session::login(&Settings::resolve(&cli.global)?, output, verb).await,
-        Command::Logout => session::logout(&Settings::resolve(&cli.global)?, output).await,
-        Command::Passwd(verb) => session::passwd(&context()?, verb).await,
-        Command::Node(verb) => node::run(&context()?, verb).await,
-        Command::Vs(verb) => vs::run(&context()?, verb).await,
-        Command::Image(verb) => image::run(&context()?, verb).await,
-        Command::Config(verb) => config(&context()?, verb).await,
-        Command::Event(verb) => event(&context()?, verb).await,
+    let Cli { global, command } = cli;
+    let output = Output { format: global.output, quiet: global.quiet };
+    let settings = || Settings::resolve(&global);
+    let context =
+        || -> Result<Context, CliError> { Ok(Context { client: Client::new(&settings()?)?, output }) };
+    match command {
+        Command::Completion { shell } => completion(shell),
+        Command::Login(verb) => session::login(&settings()?, output, &verb).await,
+        Command::Logout => session::logout(&settings()?, output).await,
+        Command::Passwd(verb) => session::passwd(&context()?, &verb).await,
+        Command::Node(verb) => node::run(&context()?, &verb).await,
+        Command::Vs(verb) => vs::run(&context()?, &verb).await,
+        Command::Image(Image::Published(verb)) => image::run(&context()?, &verb).await,
+        Command::Config(verb) => config(&context()?, &verb).await,
+        Command::Event(verb) => event(&context()?, &verb).await,
         Command::Doctor => doctor(&context()?).await,
+        Command::Image(Image::Offline(verb)) => offline(SigningCommand::Image(verb), output),
+        Command::Key(verb) => offline(SigningCommand::Key(verb), output),
+        Command::Root(verb) => offline(SigningCommand::Root(verb), output),
+        Command::Delegation(verb) => offline(SigningCommand::Delegation(verb), output),
+        Command::Revocation(verb) => offline(SigningCommand::Revocation(verb), output),
     }
+}
+
+/// Keys, documents and images on this machine, without an appliance.
+fn offline(command: SigningCommand, output: Output) -> Result<(), CliError> {
+    let form = match output.format {
+        Format::Table | Format::Wide => Form::Table,
+        Format::Json => Form::Json,
+        Format::Yaml => Form::Yaml,
+    };
+    let report = command.execute().map_err(|error| {
+        // A file that cannot be read is wrong use; anything else is a refusal.
+        let file = error.chain().any(|cause| cause.is::<io::Error>());
+        CliError::Offline { text: format!("{error:#}"), code: if file { USAGE } else { REFUSED } }
+    })?;
+    crate::output::print(&report.render(form))
 }
 
 fn completion(shell: clap_complete::Shell) -> Result<(), CliError> {
     let name = shell.to_string();
     let shells = clap_complete::env::Shells::builtins();
-    let writer = shells
-        .completer(&name)
-        .ok_or_else(|| CliError::usage(format!("no completion for {name}"), "known: bash, elvish, fish, powershell, zsh"))?;
+    let writer = shells.completer(&name).ok_or_else(|| {
+        CliError::usage(format!("no completion for {name}"), "known: bash, elvish, fish, powershell, zsh")
+    })?;
     writer
         .write_registration("COMPLETE", "weft", "weft", "weft", &mut io::stdout().lock())
         .map_err(|source| CliError::Io { what: "standard output".into(), source })

@@ -14,7 +14,11 @@ fn columns() -> [Column<Node>; 14] {
     [
         Column { title: "NAME", wide: false, cell: |node| node.name.clone() },
         Column { title: "STATE", wide: false, cell: |node| node.state.clone() },
-        Column { title: "STAGE", wide: false, cell: |node| node.stages.last().map(|stage| stage.stage.clone()).unwrap_or_default() },
+        Column {
+            title: "STAGE",
+            wide: false,
+            cell: |node| node.stages.last().map(|stage| stage.stage.clone()).unwrap_or_default(),
+        },
         Column { title: "BOOT", wide: false, cell: boot },
         Column { title: "CPUS", wide: false, cell: |node| count(u64::from(node.cpus)) },
         Column { title: "MEMORY", wide: false, cell: |node| memory(node.memory_kib) },
@@ -52,7 +56,11 @@ fn boot(node: &Node) -> String {
 fn log_columns() -> [Column<LogEntry>; 4] {
     [
         Column { title: "AT", wide: false, cell: |entry| when::short(&entry.at) },
-        Column { title: "UPTIME", wide: false, cell: |entry| format!("{}.{:03}", entry.uptime_ms / 1000, entry.uptime_ms % 1000) },
+        Column {
+            title: "UPTIME",
+            wide: false,
+            cell: |entry| format!("{}.{:03}", entry.uptime_ms / 1000, entry.uptime_ms % 1000),
+        },
         Column { title: "LEVEL", wide: false, cell: |entry| entry.level.clone() },
         Column { title: "TEXT", wide: false, cell: |entry| entry.text.clone() },
     ]
@@ -79,7 +87,8 @@ pub(super) async fn run(context: &Context, verb: &Verb) -> Result<(), CliError> 
             Ok(())
         }
         Verb::Log { name, lines } => {
-            let entries: Vec<LogEntry> = client.get(&format!("{}/log?lines={lines}", path(&name.node))).await?;
+            let entries: Vec<LogEntry> =
+                client.get(&format!("{}/log?lines={lines}", path(&name.node))).await?;
             output.list(&entries, &log_columns(), "the node has sent no log line yet")
         }
         Verb::Reboot { name, yes } => {
@@ -101,7 +110,9 @@ async fn approve(context: &Context, name: &str, fingerprint: Option<&str>) -> Re
         None => {
             return Err(CliError::usage(
                 "the fingerprint is missing",
-                format!("read it on the node's own console, then: weft node approve {name} --fingerprint FINGERPRINT"),
+                format!(
+                    "read it on the node's own console, then: weft node approve {name} --fingerprint FINGERPRINT"
+                ),
             ));
         }
     };

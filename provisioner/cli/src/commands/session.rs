@@ -26,7 +26,10 @@ pub(super) async fn login(settings: &Settings, output: Output, verb: &Login) -> 
     let body = serde_json::json!({ "user": verb.user, "password": password });
     let session: Session = client.answer(Method::POST, "/api/v1/login", Payload::Json(body)).await?;
     if session.token.is_empty() || session.token.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        return Err(CliError::Answer { what: "POST /api/v1/login".into(), why: "the token is not a word".into() });
+        return Err(CliError::Answer {
+            what: "POST /api/v1/login".into(),
+            why: "the token is not a word".into(),
+        });
     }
     settings.keep_token(&session.token)?;
     client.token = Some(session.token);

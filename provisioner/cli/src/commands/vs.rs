@@ -105,7 +105,8 @@ async fn blob(context: &Context, what: Option<&str>) -> Result<String, CliError>
         return Ok(what.to_ascii_lowercase());
     }
     context.output.progress(&format!("uploading {what}"));
-    let blob: Blob = context.client.answer(Method::PUT, "/api/v1/blobs", Payload::File(Path::new(what))).await?;
+    let blob: Blob =
+        context.client.answer(Method::PUT, "/api/v1/blobs", Payload::File(Path::new(what))).await?;
     if is_digest(&blob.digest) {
         Ok(blob.digest)
     } else {

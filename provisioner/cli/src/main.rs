@@ -1,0 +1,5 @@
+//! The command line without the appliance.
+
+fn main() -> std::process::ExitCode {
+    weft_cli::main()
+}

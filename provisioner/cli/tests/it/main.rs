@@ -1,0 +1,13 @@
+//! The command line as a process, against a test double of the appliance's interface.
+
+mod completion;
+mod console;
+mod double;
+mod events;
+mod output;
+mod refusals;
+mod run;
+mod session;
+mod terminal;
+mod tls;
+mod vs;
