@@ -4,7 +4,7 @@
 #[expect(unreachable_pub, reason = "the same file is a library for the fuzzer")]
 mod targets;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// SplitMix64.
 struct Random(u64);
@@ -19,8 +19,12 @@ impl Random {
     }
 }
 
-fn run(name: &str, target: fn(&[u8]), rounds: u64, longest: u64) {
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(name);
+fn corpus(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(name)
+}
+
+fn run<T>(name: &str, target: fn(&[u8]) -> T, rounds: u64, longest: u64) {
+    let corpus = corpus(name);
     let mut replayed = 0;
     for entry in std::fs::read_dir(&corpus).unwrap() {
         let input = std::fs::read(entry.unwrap().path()).unwrap();
@@ -50,11 +54,13 @@ fn the_decoder_takes_any_bytes() {
 
 #[test]
 fn the_loader_takes_any_image() {
+    assert!(targets::bzimage(&std::fs::read(corpus("bzimage/good")).unwrap()), "the good one loads");
     run("bzimage", targets::bzimage, 2000, 2048);
 }
 
 #[test]
 fn the_queues_take_any_rings() {
+    assert_eq!(targets::virtqueue(&std::fs::read(corpus("virtqueue/print")).unwrap()), 40);
     run("virtqueue", targets::virtqueue, 2000, 2000);
 }
 

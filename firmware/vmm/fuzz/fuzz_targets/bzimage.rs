@@ -1,2 +1,5 @@
 #![no_main]
-libfuzzer_sys::fuzz_target!(|data: &[u8]| weft_vmm_fuzz::bzimage(data));
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    weft_vmm_fuzz::bzimage(data);
+});

@@ -2,9 +2,10 @@
 //! bounded time, whatever they are. A panic is a finding.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 
 use weft_platform::{Access, Entropy, GuestMemory, MemError};
-use weft_types::Gpa;
+use weft_types::{Gpa, PAGE_SIZE};
 use weft_vmm::decode::{self, Mode, Operation};
 use weft_vmm::devices::ioapic::IoApic;
 use weft_vmm::devices::uart::Uart;
@@ -47,16 +48,20 @@ impl Input<'_> {
     }
 }
 
-/// Memory from address zero. With `late`, every third access is refused first.
+/// Memory from address zero. With `late`, a page is held only after it was asked for.
 struct Memory {
     bytes: RefCell<Vec<u8>>,
     late: Cell<bool>,
-    count: Cell<u32>,
+    held: RefCell<BTreeSet<u64>>,
 }
 
 impl Memory {
     fn new(size: usize) -> Self {
-        Self { bytes: RefCell::new(vec![0; size]), late: Cell::new(false), count: Cell::new(0) }
+        Self {
+            bytes: RefCell::new(vec![0; size]),
+            late: Cell::new(false),
+            held: RefCell::new(BTreeSet::new()),
+        }
     }
 
     fn check(&self, gpa: Gpa, len: usize, access: Access) -> Result<usize, MemError> {
@@ -64,9 +69,10 @@ impl Memory {
         if end > self.bytes.borrow().len() as u64 {
             return Err(MemError::Unbacked { gpa });
         }
-        self.count.set(self.count.get().wrapping_add(1));
-        if self.late.get() && self.count.get().is_multiple_of(61) {
-            return Err(MemError::Need { gpa: gpa.page(), access });
+        for page in gpa.0 / PAGE_SIZE..end.div_ceil(PAGE_SIZE) {
+            if self.late.get() && !self.held.borrow().contains(&page) {
+                return Err(MemError::Need { gpa: Gpa(page * PAGE_SIZE), access });
+            }
         }
         Ok(gpa.0 as usize)
     }
@@ -133,8 +139,8 @@ pub fn decoder(data: &[u8]) {
     memory.linear(mode, |encoding| u64::MAX >> (encoding & 15), u64::MAX, |_| u64::MAX);
 }
 
-/// Any bytes as a kernel: loading ends in an error or inside the memory.
-pub fn bzimage(data: &[u8]) {
+/// Any bytes as a kernel: loading ends in an error or inside the memory. Returns whether it loaded.
+pub fn bzimage(data: &[u8]) -> bool {
     const RAM: u64 = 64 << 20;
     thread_local!(static MEMORY: Memory = Memory::new(RAM as usize));
     let config = LoadConfig {
@@ -146,8 +152,11 @@ pub fn bzimage(data: &[u8]) {
     };
     match MEMORY.with(|memory| loader::load(memory, &config)) {
         Err(LoadError::Memory(error)) => panic!("outside memory: {error:?}"),
-        Ok(state) => assert!(state.rip < RAM),
-        Err(_) => {}
+        Ok(state) => {
+            assert!(state.rip < RAM);
+            true
+        }
+        Err(_) => false,
     }
 }
 
@@ -161,6 +170,7 @@ fn slots() -> Slots {
 
 /// Runs a device's call until it needs no page any more, and until it has nothing more to do.
 fn settle(slots: &mut Slots, memory: &Memory, slot: u8, offset: u64, value: u64) -> Signal {
+    memory.held.borrow_mut().clear();
     let mut signal = Signal::default();
     let mut write = true;
     for _ in 0..10_000 {
@@ -174,7 +184,9 @@ fn settle(slots: &mut Slots, memory: &Memory, slot: u8, offset: u64, value: u64)
                 }
                 write = false;
             }
-            Err(MemError::Need { .. }) => {}
+            Err(MemError::Need { gpa, .. }) => {
+                memory.held.borrow_mut().insert(gpa.0 / PAGE_SIZE);
+            }
             Err(error @ MemError::Unbacked { .. }) => panic!("{error:?} is no reason to wait"),
         }
     }
@@ -218,8 +230,8 @@ fn start(slots: &mut Slots, memory: &Memory, features: u8) {
 }
 
 /// Descriptors, ring entries, notifications and input in any order: a broken ring is a fault, told
-/// once, and never a panic or a loop.
-pub fn virtqueue(data: &[u8]) {
+/// once, and never a panic or a loop. Returns the bytes that the guest printed.
+pub fn virtqueue(data: &[u8]) -> u64 {
     let mut input = Input(data);
     let memory = Memory::new(MEMORY);
     let mut slots = slots();
@@ -270,6 +282,7 @@ pub fn virtqueue(data: &[u8]) {
             }
         }
     }
+    slots.console().map_or(0, |(_, console)| console.device().output().end())
 }
 
 fn feed(slots: &mut Slots, amount: u8) {
