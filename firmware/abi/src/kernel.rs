@@ -171,6 +171,12 @@ pub fn enter<R>(kernel: &mut (dyn Kernel + '_), above: impl FnOnce() -> R) -> R 
     above()
 }
 
+/// Keeps every kernel out while the guard lives.
+#[cfg(test)]
+pub(crate) fn nobody_entered() -> spin::MutexGuard<'static, ()> {
+    ENTERED.lock()
+}
+
 /// Runs `call` on the lent kernel. `NO_CALL` where none is lent, `BUSY` from within a call.
 pub(crate) fn with<R>(call: impl FnOnce(&mut dyn Kernel) -> Result<R, Errno>) -> Result<R, Errno> {
     let slot = SLOT.try_lock().ok_or(Errno::BUSY)?;

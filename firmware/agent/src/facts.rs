@@ -36,10 +36,10 @@ pub struct Facts {
     pub clock_zero_us: u64,
 }
 
-/// The manifest, as far as it is one.
+/// The manifest, as far as it is one, and the digest of its whole section.
 pub(crate) fn manifest(section: &[u8]) -> Option<(Manifest, BlobDigest)> {
-    let section = ManifestSection::parse(section).ok()?;
-    Some((section.manifest, BlobDigest(weft_format::sha256(section.body))))
+    let parsed = ManifestSection::parse(section).ok()?;
+    Some((parsed.manifest, BlobDigest(weft_format::sha256(section))))
 }
 
 impl Facts {

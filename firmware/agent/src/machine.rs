@@ -31,6 +31,9 @@ const GREETING_NS: u64 = 6_000 * MS;
 /// A server that does not give the delegation in this time is left: the first time, and when one is held.
 const FIRST_FETCH_NS: u64 = 20_000 * MS;
 const REFETCH_NS: u64 = 2_000 * MS;
+/// A connection that lives so long was a success: the next wait is short. One that is greeted and closed
+/// at once is not.
+const SETTLED_NS: u64 = 5_000 * MS;
 /// Messages that wait for the channel. Beyond it the oldest log lines and heartbeats go first.
 const MAX_OUTGOING: usize = 256;
 
@@ -104,6 +107,8 @@ struct Connecting {
 
 struct Online {
     link: Link,
+    /// From then on the connection counts as a success.
+    settled_at_ns: u64,
     heartbeat_at_ns: u64,
     dead_at_ns: u64,
 }
@@ -120,6 +125,8 @@ pub struct Agent {
     /// Server that gave the delegation.
     home: Option<[u8; 4]>,
     judge: Judge,
+    /// A good standing was said on this connection.
+    approved: bool,
     http: Option<Address>,
     fetcher: Fetcher,
     backoff: Backoff,
@@ -157,6 +164,7 @@ impl Agent {
             delegation: None,
             home: None,
             judge,
+            approved: false,
             http: None,
             fetcher: Fetcher::new(u64::from_ne_bytes(random())),
             backoff: Backoff::new(u64::from_ne_bytes(random())),
@@ -443,9 +451,9 @@ impl Agent {
     }
 
     fn welcomed(&mut self, now_ns: u64, connecting: Connecting, welcome: &Welcome) -> State {
-        self.backoff.reset();
         self.http = Some(connecting.target.http);
         self.judge.new_connection();
+        self.approved = false;
         self.outgoing.retain(|message| {
             matches!(message, ToServer::Log(_) | ToServer::Event(_) | ToServer::RecordResult(_))
         });
@@ -457,6 +465,7 @@ impl Agent {
         self.events.push_back(AgentEvent::Connected);
         State::Online(Box::new(Online {
             link: connecting.link,
+            settled_at_ns: now_ns.saturating_add(SETTLED_NS),
             heartbeat_at_ns: now_ns,
             dead_at_ns: now_ns.saturating_add(DEAD_AFTER_MS * MS),
         }))
@@ -484,6 +493,9 @@ impl Agent {
         if now_ns >= online.dead_at_ns {
             return Err(format!("nothing heard for {DEAD_AFTER_MS} ms"));
         }
+        if now_ns >= online.settled_at_ns {
+            self.backoff.reset();
+        }
         if now_ns >= online.heartbeat_at_ns {
             online.heartbeat_at_ns = now_ns.saturating_add(HEARTBEAT_MS * MS);
             self.heartbeat.uptime_ms = now_ns / MS;
@@ -498,7 +510,13 @@ impl Agent {
 
     fn on_message(&mut self, message: ToNode) -> Result<(), String> {
         match message {
-            ToNode::Welcome(_) => Err("it greeted twice".into()),
+            // The appliance changed its mind about us, and says why.
+            ToNode::Welcome(welcome) => {
+                if welcome.quarantined {
+                    self.say(&format!("quarantined: {}", welcome.reason));
+                }
+                Ok(())
+            }
             ToNode::Record(bytes) => {
                 self.on_record(&bytes);
                 Ok(())
@@ -520,7 +538,9 @@ impl Agent {
         let (record, judged) = self.judge.judge(bytes, delegation);
         match judged {
             Ok(Accepted::Good(unix_s)) => {
-                self.say("stage approved");
+                if !core::mem::replace(&mut self.approved, true) {
+                    self.say("stage approved");
+                }
                 self.events.push_back(AgentEvent::Time(unix_s));
                 self.record_result(record, Ok(()));
             }

@@ -73,7 +73,7 @@ impl Judge {
         }
         match standing.verdict {
             Verdict::Good => {}
-            Verdict::Quarantined => return Err("this node waits for approval".into()),
+            Verdict::Quarantined => return Err("this node or its image waits for approval".into()),
             Verdict::Revoked => return Err("the image that this node runs was revoked".into()),
             Verdict::Expired => return Err("the manifest of this node's image has expired".into()),
         }

@@ -378,3 +378,7 @@ impl Device for Bridge {
         capabilities
     }
 }
+
+#[cfg(test)]
+#[path = "bridge_tests.rs"]
+mod tests;

@@ -118,7 +118,7 @@ pub struct BootReport {
     pub path: BootKind,
     /// Secure Boot was on. With UEFI and a kept key this makes a *trusted boot*.
     pub secure_boot: bool,
-    /// SHA-256 of the manifest's signed bytes (the first 256 of its section), zeros where there is none.
+    /// SHA-256 of the whole manifest section, zeros where there is no manifest.
     pub manifest_digest: BlobDigest,
     /// Image digest that the manifest names.
     pub image_digest: BlobDigest,
