@@ -92,7 +92,7 @@ const fn manifest_code(error: &ManifestError) -> &'static str {
         | ManifestError::BuildId
         | ManifestError::Generation { .. }
         | ManifestError::Validity => "bad-manifest",
-        ManifestError::RootVersion { .. } => "other-root-set",
+        ManifestError::RootVersion { .. } | ManifestError::OtherRoots => "other-root-set",
         ManifestError::Signatures(error) => match error {
             SignatureError::Unsigned => "unsigned",
             SignatureError::TooFew { .. } => "too-few-signatures",
