@@ -183,6 +183,7 @@ fn settle(slots: &mut Slots, memory: &Memory, slot: u8, offset: u64, value: u64)
                     return signal;
                 }
                 write = false;
+                drain(slots);
             }
             Err(MemError::Need { gpa, .. }) => {
                 memory.held.borrow_mut().insert(gpa.0 / PAGE_SIZE);
@@ -291,6 +292,12 @@ fn feed(slots: &mut Slots, amount: u8) {
     }
     if let Some((_, net)) = slots.net() {
         net.device_mut().deliver(&[amount; 64]);
+    }
+    drain(slots);
+}
+
+fn drain(slots: &mut Slots) {
+    if let Some((_, net)) = slots.net() {
         while net.device_mut().take().is_some() {}
     }
 }

@@ -38,7 +38,7 @@ pub use transport::Transport;
 pub struct Signal {
     /// Raise the device's interrupt (an edge).
     pub interrupt: bool,
-    /// There is more to do: call `process` again soon.
+    /// There is more to do, at once or when output was taken: call `process` again soon.
     pub more: bool,
     /// The guest broke the device's rules; for the report.
     pub fault: Option<Fault>,

@@ -117,7 +117,8 @@ impl Net {
     fn transmit(&mut self, queue: &mut Queue, mem: &dyn GuestMemory) -> Result<bool, QueueError> {
         for _ in 0..queue.size() {
             if self.outgoing.len() >= QUEUED_FRAMES {
-                return Ok(false);
+                // What stays in the ring comes without another notice, once frames were taken.
+                break;
             }
             let Some(chain) = queue.peek(mem)? else { break };
             let limit = HEADER_BYTES + self.frame_bytes();

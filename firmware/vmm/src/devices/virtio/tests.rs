@@ -201,14 +201,12 @@ fn what_is_no_frame_is_counted_and_given_back() {
 fn frames_that_nobody_takes_stay_in_the_ring_and_those_for_a_deaf_guest_are_dropped() {
     let mem = Memory::new(RAM);
     let (mut device, mut rings) = net(&mem, 0);
-    for _ in 0..2 {
+    for more in [false, true] {
         for _ in 0..QUEUED_FRAMES {
             rings[1].add(&mem, &[(DATA, 72, false)]);
         }
-        kick(&mut device, &mem, &rings[1]);
-        if rings[1].used(&mem).is_empty() {
-            break;
-        }
+        assert_eq!(kick(&mut device, &mem, &rings[1]).more, more);
+        assert_eq!(rings[1].used(&mem).len(), if more { 0 } else { QUEUED_FRAMES });
     }
     assert_eq!(device.device().counters().sent, QUEUED_FRAMES as u64);
     for _ in 0..QUEUED_FRAMES {
