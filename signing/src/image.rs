@@ -4,7 +4,9 @@
 //! [`sign`] by one holder after the other, then Authenticode ([`ready_for_authenticode`] says whether it
 //! may), then publish. Each step works on the file's bytes and refuses what comes out of order.
 
-use weft_format::manifest::{BODY_SIZE, BuildId, MANIFEST_SIZE, Manifest, ManifestSection, check_file};
+use weft_format::manifest::{
+    BODY_SIZE, BuildId, MANIFEST_SIZE, Manifest, ManifestSection, check_file, check_pinned,
+};
 use weft_format::signatures::{MAX_SIGNATURES, write_list};
 use weft_format::{ManifestError, RootSet, pe, verify_image};
 
@@ -34,6 +36,7 @@ pub fn place_manifest(file: &mut [u8], release: &Release, roots: &RootSet) -> Re
     if pe::has_certificates(file)? {
         return Err(SigningError::Authenticode);
     }
+    check_pinned(file, roots)?;
     match ManifestSection::parse(section(file)?) {
         Err(ManifestError::Absent) => {}
         Ok(_) => return Err(SigningError::HasManifest),
@@ -77,6 +80,7 @@ pub fn sign(file: &mut [u8], holder: &Holder, roots: &RootSet) -> Result<Manifes
             theirs: manifest.root_version,
         }));
     }
+    check_pinned(file, roots)?;
     check_file(file, &manifest)?;
     if pe::payload_digest(file)? != manifest.payload_digest {
         return Err(SigningError::Manifest(ManifestError::PayloadDigest));

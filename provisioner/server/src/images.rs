@@ -37,7 +37,7 @@ fn refused(error: &ManifestError) -> Error {
             ("image-unsigned", "have enough root holders sign it: weft image sign, weft image verify")
         }
         ManifestError::BelowFloor { .. } => ("image-too-old", "publish a later generation"),
-        ManifestError::RootVersion { .. } => ("image-other-roots", "sign it with the root set in force here"),
+        ManifestError::RootVersion { .. } | ManifestError::OtherRoots => ("image-other-roots", "sign it with the root set in force here"),
         ManifestError::PayloadDigest | ManifestError::ImageDigest | ManifestError::ImageSize { .. } => {
             ("image-changed", "the file is not the one that was signed; copy it again")
         }

@@ -79,6 +79,9 @@ pub enum ManifestError {
         /// Version that the manifest names.
         theirs: u64,
     },
+    /// The image pins another root set than the one it is judged by.
+    #[error("the image pins another root set")]
+    OtherRoots,
     /// The signatures do not do.
     #[error("image refused: {0}")]
     Signatures(SignatureError),
@@ -315,19 +318,29 @@ pub fn verify_manifest(
     Ok(manifest)
 }
 
-/// What a holder of the whole file asks: all that a boot entry asks, and is the file the signed one?
-/// Works before and after Authenticode.
+/// What a holder of the whole file asks: all that a boot entry asks, does the image pin `roots`, and is the
+/// file the signed one? Works before and after Authenticode.
 pub fn verify_image(
     file: &[u8],
     roots: &RootSet,
     verifier: &impl Verifier,
     floor: u64,
 ) -> Result<Manifest, ManifestError> {
+    check_pinned(file, roots)?;
     let section = pe::section_data(file, pe::MANIFEST_SECTION).map_err(ManifestError::Image)?;
     let payload = pe::payload_digest(file).map_err(ManifestError::Image)?;
     let manifest = verify_manifest(section, roots, verifier, floor, &payload)?;
     check_file(file, &manifest)?;
     Ok(manifest)
+}
+
+/// Whether the image pins `roots`, so that its boot entry will judge by the same set.
+pub fn check_pinned(file: &[u8], roots: &RootSet) -> Result<(), ManifestError> {
+    let pinned = pe::section_data(file, pe::ROOTS_SECTION).map_err(ManifestError::Image)?;
+    match RootSet::parse_padded(pinned) {
+        Ok(set) if set == *roots => Ok(()),
+        Ok(_) | Err(_) => Err(ManifestError::OtherRoots),
+    }
 }
 
 /// Whether `file` is the image that `manifest` names.

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 pub const MANIFEST_SECTION: &str = ".weftman";
 /// Section that holds the root set, zero-padded.
 pub const ROOTS_SECTION: &str = ".roots";
-/// Section that holds the DVMM's ELF file.
+/// Section that holds the DVMM.
 pub const PAYLOAD_SECTION: &str = ".dvmm";
 
 /// Most sections of an image.

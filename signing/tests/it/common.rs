@@ -66,9 +66,13 @@ pub(crate) fn pe_file(sections: &[(&str, &[u8])]) -> Vec<u8> {
 
 /// An image as the build leaves it: its manifest section is empty.
 pub(crate) fn blank_image(payload: &[u8]) -> Vec<u8> {
+    blank_image_pinning(&document::root_set(&roots()), payload)
+}
+
+pub(crate) fn blank_image_pinning(roots: &[u8], payload: &[u8]) -> Vec<u8> {
     pe_file(&[
         (".text", b"stub"),
-        (pe::ROOTS_SECTION, &document::root_set(&roots())),
+        (pe::ROOTS_SECTION, roots),
         (pe::MANIFEST_SECTION, &[0; 4096]),
         (pe::PAYLOAD_SECTION, payload),
     ])

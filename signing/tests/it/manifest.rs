@@ -141,10 +141,23 @@ fn an_expired_manifest_and_one_not_yet_valid_are_told_apart() {
 #[test]
 fn a_manifest_for_another_root_set_version_is_refused() {
     let file = signed_image(PAYLOAD, &[1, 2]);
+    let section = image::section(&file).expect("section");
+    let next = roots_of(2, 2, &[1, 2, 3]);
     assert_eq!(
-        verify_image(&file, &roots_of(2, 2, &[1, 2, 3]), &RingVerifier, 0),
+        verify_manifest(section, &next, &DalekVerifier, 0, &sha256(PAYLOAD)),
         Err(ManifestError::RootVersion { ours: 2, theirs: 1 })
     );
+}
+
+#[test]
+fn an_image_that_pins_other_roots_is_neither_signed_nor_published() {
+    let other = roots_of(1, 1, &[1, 2, 3]);
+    let mut file = signed_image(PAYLOAD, &[1, 2]);
+    assert_eq!(verify_image(&file, &other, &RingVerifier, 0), Err(ManifestError::OtherRoots));
+    let signed = image::sign(&mut file, &holder(3), &other);
+    assert!(matches!(signed, Err(SigningError::Manifest(ManifestError::OtherRoots))));
+    let placed = image::place_manifest(&mut blank_image(PAYLOAD), &release(), &other);
+    assert!(matches!(placed, Err(SigningError::Manifest(ManifestError::OtherRoots))));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::common::blank_image;
+use crate::common::blank_image_pinning;
 use clap::Parser;
 use weft_signing::cli::{Report, SigningCommand};
 
@@ -73,7 +73,8 @@ fn an_image_goes_from_build_to_verified_by_separate_holders() {
     let desk = Desk::new();
     desk.keys(&["alice", "bob", "carol"]);
     desk.ok("root new --threshold 2 --holder @alice.pub --holder @bob.pub --holder @carol.pub --out @roots");
-    fs::write(desk.path("weft.efi"), blank_image(b"payload")).expect("write");
+    let roots = fs::read(desk.path("roots")).expect("read");
+    fs::write(desk.path("weft.efi"), blank_image_pinning(&roots, b"payload")).expect("write");
     desk.refused("image verify @weft.efi --roots @roots", "unsigned");
     let release =
         "--build-id b1 --generation 3 --least-generation 2 --not-before 2020-01-01 --expires 2030-01-01";
