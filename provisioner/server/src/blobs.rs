@@ -32,6 +32,11 @@ impl Core {
         self.settings.data.join("blobs")
     }
 
+    /// Whether a blob is there.
+    pub fn has_blob(&self, digest: &str) -> bool {
+        self.world().blobs.contains_key(digest)
+    }
+
     /// Makes the folder and removes what broken uploads left.
     pub(crate) fn tidy_blobs(&self) -> io::Result<()> {
         let folder = self.blob_folder();

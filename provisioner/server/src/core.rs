@@ -186,6 +186,7 @@ impl Core {
         let mut waiting = Vec::with_capacity(EVENT_BATCH);
         let mut written = 0u64;
         loop {
+            // What is in line goes first: stopping loses no event.
             tokio::select! {
                 biased;
                 n = queue.recv_many(&mut waiting, EVENT_BATCH) => if n == 0 { return },

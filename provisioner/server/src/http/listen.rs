@@ -9,7 +9,7 @@ use axum::Router;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
@@ -44,15 +44,7 @@ pub async fn serve_tls(
         engines,
         stop: stop.clone(),
     });
-    let accept = async || -> io::Result<_> {
-        let (stream, peer) = listener.accept().await?;
-        Ok((stream, Peer(Some(peer.ip()))))
-    };
-    let open = move |stream: tokio::net::TcpStream| {
-        let acceptor = acceptor.clone();
-        async move { acceptor.accept(stream).await }
-    };
-    serve(router, accept, open, stop).await;
+    serve(router, TlsDoor { listener, acceptor }, stop).await;
     Ok(())
 }
 
@@ -69,27 +61,62 @@ pub async fn serve_local(
         engines,
         stop: stop.clone(),
     });
-    let accept = async || -> io::Result<_> {
-        let (stream, _) = listener.accept().await?;
-        Ok((stream, Peer(None)))
-    };
-    serve(router, accept, async |stream| Ok(stream), stop).await;
+    serve(router, listener, stop).await;
 }
 
-async fn serve<C, S>(
-    router: Router,
-    accept: impl AsyncFn() -> io::Result<(C, Peer)>,
-    open: impl AsyncOpen<C, S>,
-    mut stop: watch::Receiver<bool>,
-) where
-    C: Send + 'static,
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+/// Where connections come in.
+trait Door {
+    /// A connection that is not yet a stream.
+    type Raw: Send + 'static;
+    /// What requests come over.
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    /// The next connection.
+    fn accept(&self) -> impl Future<Output = io::Result<(Self::Raw, Peer)>> + Send;
+
+    /// A handshake, or nothing.
+    fn open(&self, raw: Self::Raw) -> impl Future<Output = io::Result<Self::Stream>> + Send + 'static;
+}
+
+struct TlsDoor {
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+}
+
+impl Door for TlsDoor {
+    type Raw = TcpStream;
+    type Stream = tokio_rustls::server::TlsStream<TcpStream>;
+
+    async fn accept(&self) -> io::Result<(TcpStream, Peer)> {
+        let (stream, peer) = self.listener.accept().await?;
+        Ok((stream, Peer(Some(peer.ip()))))
+    }
+
+    fn open(&self, raw: TcpStream) -> impl Future<Output = io::Result<Self::Stream>> + Send + 'static {
+        self.acceptor.accept(raw)
+    }
+}
+
+impl Door for UnixListener {
+    type Raw = UnixStream;
+    type Stream = UnixStream;
+
+    async fn accept(&self) -> io::Result<(UnixStream, Peer)> {
+        let (stream, _) = UnixListener::accept(self).await?;
+        Ok((stream, Peer(None)))
+    }
+
+    fn open(&self, raw: UnixStream) -> impl Future<Output = io::Result<UnixStream>> + Send + 'static {
+        std::future::ready(Ok(raw))
+    }
+}
+
+async fn serve(router: Router, door: impl Door, mut stop: watch::Receiver<bool>) {
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut tasks = JoinSet::new();
     loop {
         let accepted = tokio::select! {
-            accepted = accept() => accepted,
+            accepted = door.accept() => accepted,
             () = crate::util::stopped(&mut stop) => break,
             Some(_) = tasks.join_next() => continue,
         };
@@ -103,7 +130,7 @@ async fn serve<C, S>(
         };
         let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else { continue };
         let (router, stop) = (router.clone(), stop.clone());
-        let opening = open.open(stream);
+        let opening = door.open(stream);
         tasks.spawn(async move {
             let _permit = permit;
             match tokio::time::timeout(PATIENCE, opening).await {
@@ -114,21 +141,6 @@ async fn serve<C, S>(
         });
     }
     let _ = tokio::time::timeout(FAREWELL, async { while tasks.join_next().await.is_some() {} }).await;
-}
-
-/// Makes a stream of a connection: a handshake, or nothing.
-trait AsyncOpen<C, S> {
-    fn open(&self, connection: C) -> impl Future<Output = io::Result<S>> + Send + 'static;
-}
-
-impl<C, S, F, Fut> AsyncOpen<C, S> for F
-where
-    F: Fn(C) -> Fut,
-    Fut: Future<Output = io::Result<S>> + Send + 'static,
-{
-    fn open(&self, connection: C) -> impl Future<Output = io::Result<S>> + Send + 'static {
-        self(connection)
-    }
 }
 
 async fn connection<S>(router: Router, stream: S, peer: Peer, mut stop: watch::Receiver<bool>)

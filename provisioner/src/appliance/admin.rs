@@ -1,0 +1,126 @@
+//! `reset-admin`: over a socket that only the appliance's own user and root can open, or on the data
+//! folder itself where no appliance runs.
+
+use std::io;
+use std::io::{Read, Write};
+use std::net::Ipv4Addr;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::watch;
+use weft_server::chain;
+use weft_server::core::{Core, Settings};
+
+use super::Failure;
+
+const REQUEST: &[u8] = b"reset-admin\n";
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Path of the socket.
+pub(crate) fn socket(data: &Path) -> PathBuf {
+    data.join("admin.sock")
+}
+
+/// Binds a Unix socket for the owner alone, in place of one that a dead appliance left.
+pub(crate) fn bind(path: &Path) -> io::Result<UnixListener> {
+    match std::fs::remove_file(path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Serves the socket until `stop`.
+pub(crate) async fn serve(core: Arc<Core>, listener: UnixListener, mut stop: watch::Receiver<bool>) {
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stop.changed() => return,
+        };
+        let Ok((stream, _)) = accepted else {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        // One at a time: nobody needs two.
+        if tokio::time::timeout(PATIENCE, answer(&core, stream)).await.is_err() {
+            tracing::debug!("an admin request took too long");
+        }
+    }
+}
+
+async fn answer(core: &Core, mut stream: UnixStream) {
+    let own = rustix::process::geteuid().as_raw();
+    let allowed = stream.peer_cred().is_ok_and(|peer| peer.uid() == 0 || peer.uid() == own);
+    let mut request = [0; REQUEST.len()];
+    let asked = stream.read_exact(&mut request).await.is_ok() && request == REQUEST;
+    let reply = if !allowed || !asked {
+        "error: not allowed\n".to_string()
+    } else {
+        match core.reset_admin("local administrator").await {
+            Ok(path) => format!("{}\n", path.display()),
+            Err(error) => format!("error: {}\n", chain(&error)),
+        }
+    };
+    let _ = stream.write_all(reply.as_bytes()).await;
+}
+
+/// The command.
+pub(crate) fn reset(data: &Path) -> Result<(), Failure> {
+    let path = match ask(data) {
+        Ok(path) => path,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+            offline(data)?
+        }
+        Err(error) => {
+            return Err(Failure::of(&error, "run it as the appliance's own user, or as root"));
+        }
+    };
+    println!("{path}");
+    eprintln!("the file holds a one-time password for admin; it dies at its first use");
+    Ok(())
+}
+
+fn ask(data: &Path) -> io::Result<String> {
+    let mut stream = StdUnixStream::connect(socket(data))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(REQUEST)?;
+    let mut reply = String::new();
+    stream.take(4096).read_to_string(&mut reply)?;
+    match reply.trim_end().strip_prefix("error: ") {
+        Some(why) => Err(io::Error::other(why.to_string())),
+        None => Ok(reply.trim_end().to_string()),
+    }
+}
+
+/// No appliance runs: the store is opened here.
+fn offline(data: &Path) -> Result<String, Failure> {
+    if !data.join("store").exists() {
+        return Err(Failure::new(
+            format!("{} holds no appliance", data.display()),
+            "name its data folder: --data DIR",
+        ));
+    }
+    let settings = Settings {
+        data: data.to_path_buf(),
+        lab: true,
+        interface: String::new(),
+        address: Ipv4Addr::UNSPECIFIED,
+        dhcp_mode: "off".to_string(),
+        http_port: 0,
+    };
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::of(&error, ""))?;
+    runtime.block_on(async {
+        let (core, _events) = Core::open(settings).await.map_err(|error| Failure::of(&error, ""))?;
+        let path = core.reset_admin("local administrator").await.map_err(|error| Failure::of(&error, ""))?;
+        core.close().await.map_err(|error| Failure::of(&error, ""))?;
+        Ok(path.display().to_string())
+    })
+}

@@ -1,0 +1,108 @@
+//! What booting machines fetch, for the TFTP and HTTP engines: the active image's files, and blobs.
+//!
+//! TFTP serves the small, public files that a boot needs; blobs go by HTTP alone. Nothing here is secret.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use weft_boothttp::Blob;
+use weft_server::core::Core;
+
+use super::{hex, observer};
+
+/// Boot files and blobs.
+pub(crate) struct Content {
+    core: Arc<Core>,
+    blobs: PathBuf,
+    /// Memory files of the boot files, made once for each content.
+    made: Mutex<Vec<(weft_tftp::Bytes, Blob)>>,
+}
+
+/// Boot files offered at once, with room for those that a transfer still reads.
+const MADE: usize = 16;
+
+impl Content {
+    pub(crate) fn new(core: Arc<Core>) -> Self {
+        let blobs = core.blob_folder();
+        Self {
+            core,
+            blobs,
+            made: Mutex::new(Vec::new()),
+        }
+    }
+
+    fn memory(&self, bytes: weft_tftp::Bytes) -> Option<Blob> {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        // The same content is the same memory: no need to look at the bytes.
+        let same = |known: &weft_tftp::Bytes| known.as_ptr() == bytes.as_ptr() && known.len() == bytes.len();
+        if let Some((_, blob)) = made.iter().find(|(known, _)| same(known)) {
+            return Some(blob.clone());
+        }
+        let digest = ring::digest::digest(&ring::digest::SHA256, &bytes);
+        let blob = Blob::memory(&bytes, &hex(digest.as_ref())).ok()?;
+        if made.len() >= MADE {
+            made.remove(0);
+        }
+        made.push((bytes, blob.clone()));
+        Some(blob)
+    }
+
+    fn blob(&self, digest: &str) -> Option<Blob> {
+        let good = digest.len() == 64 && digest.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        if !good || !self.core.has_blob(digest) {
+            return None;
+        }
+        Blob::file(&self.blobs.join(digest), digest).ok()
+    }
+}
+
+impl weft_tftp::Content for Content {
+    fn open(&self, _: SocketAddr, name: &str) -> Option<weft_tftp::Bytes> {
+        self.core.boot_file(name)
+    }
+
+    fn event(&self, event: &weft_tftp::TransferEvent) {
+        let IpAddr::V4(address) = event.peer.ip() else { return };
+        let problem = match &event.kind {
+            weft_tftp::EventKind::Started { .. } => {
+                observer::know(&self.core, address);
+                self.core.saw_fetch(address);
+                return;
+            }
+            weft_tftp::EventKind::Completed { .. } => return,
+            weft_tftp::EventKind::Failed { reason, acked_bytes } => {
+                format!("the TFTP transfer of {} ended after {acked_bytes} bytes: {reason:?}", event.name)
+            }
+            weft_tftp::EventKind::NotFound => format!("asked TFTP for {}, which is not there", event.name),
+            weft_tftp::EventKind::Refused => format!("TFTP refused {}: too many transfers at once", event.name),
+        };
+        observer::know(&self.core, address);
+        self.core.saw_problem(Some(address), None, &problem);
+    }
+}
+
+impl weft_boothttp::Content for Content {
+    fn open(&self, _: SocketAddr, path: &str) -> Option<Blob> {
+        match path.strip_prefix("blob/") {
+            Some(digest) => self.blob(digest),
+            None => self.core.boot_file(path).and_then(|bytes| self.memory(bytes)),
+        }
+    }
+
+    fn event(&self, event: &weft_boothttp::AnswerEvent) {
+        let IpAddr::V4(address) = event.peer.ip() else { return };
+        match event.status {
+            200 | 206 => {
+                observer::know(&self.core, address);
+                self.core.saw_fetch(address);
+            }
+            404 => self.core.saw_problem(
+                Some(address),
+                None,
+                &format!("asked HTTP for {}, which is not there", event.path),
+            ),
+            _ => {}
+        }
+    }
+}

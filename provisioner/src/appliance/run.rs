@@ -1,0 +1,244 @@
+//! `weft appliance run`: everything in one process, and a clean end.
+//!
+//! ```text
+//! data folder ─▶ core ─▶ sockets (all of them, before anything is served) ─▶ serve ─▶ SIGTERM ─▶
+//!   sessions told ─▶ requests finished ─▶ engines stopped ─▶ store closed
+//! ```
+
+use std::io::Write;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use weft_server::chain;
+use weft_server::core::{Core, EventQueue, Settings};
+use weft_server::http::{Certificate, serve_local, serve_tls};
+
+use super::engines::{Engines, advice, listen_on};
+use super::interface::{self, Place};
+use super::{DhcpMode, Failure, RunArguments, admin, notify};
+
+/// How often the trust files are looked at.
+const TRUST_EVERY: Duration = Duration::from_secs(3);
+/// How long the end may take.
+const FAREWELL: Duration = Duration::from_secs(20);
+
+pub(crate) fn run(arguments: RunArguments) -> Result<(), Failure> {
+    // One voter has no remote leader: hiqlite's client for those would complain each second.
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_default_env()
+                .unwrap_or_else(|_| "info,hiqlite=error,hiqlite::client::stream=off,openraft=error,hiqlite_wal=error".into()),
+        )
+        .with_writer(std::io::stderr)
+        .init();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::of(&error, ""))?;
+    runtime.block_on(appliance(arguments))
+}
+
+/// The data folder must take a file: better to say so now than at the first lease.
+fn check_writable(data: &Path) -> Result<(), Failure> {
+    let next = "choose another folder with --data, or make this one writable for this user";
+    std::fs::create_dir_all(data)
+        .map_err(|error| Failure::new(format!("cannot make {}: {error}", data.display()), next))?;
+    let probe = data.join(".probe");
+    std::fs::File::create(&probe)
+        .and_then(|mut file| file.write_all(b"probe").and_then(|()| file.sync_all()))
+        .and_then(|()| std::fs::remove_file(&probe))
+        .map_err(|error| Failure::new(format!("cannot write to {}: {error}", data.display()), next))
+}
+
+fn settings(arguments: &RunArguments, place: &Place, http_port: u16) -> Settings {
+    Settings {
+        data: arguments.data.data.clone(),
+        lab: arguments.lab,
+        interface: place.interface.clone(),
+        address: place.address,
+        dhcp_mode: match arguments.dhcp {
+            DhcpMode::Full => "full",
+            DhcpMode::Proxy => "proxy",
+            DhcpMode::Off => "off",
+        }
+        .to_string(),
+        http_port,
+    }
+}
+
+/// Ports: as asked, else as delegated, else the usual ones.
+fn ports(arguments: &RunArguments) -> Result<(u16, u16), Failure> {
+    let data = &arguments.data.data;
+    let keys = weft_server::keys::Keys::open(data).map_err(|error| Failure::of(&error, ""))?;
+    let trust = weft_server::trust::Trust::open(data, &keys, arguments.lab)
+        .map_err(|error| Failure::of(&error, "see: weft appliance init"))?;
+    let (agent, http) = trust.ports(&keys).unwrap_or((weft_wire::ports::AGENT, weft_wire::ports::HTTP));
+    for (asked, delegated, what) in [(arguments.agent_port, agent, "agent"), (arguments.http_port, http, "HTTP")] {
+        if trust.delegation.is_some() && asked.is_some_and(|asked| asked != delegated) {
+            tracing::warn!("nodes will dial {what} port {delegated}, as the delegation says, and not the one asked for");
+        }
+    }
+    Ok((arguments.agent_port.unwrap_or(agent), arguments.http_port.unwrap_or(http)))
+}
+
+struct Sockets {
+    agent: TcpListener,
+    api: Vec<TcpListener>,
+    api_local: tokio::net::UnixListener,
+    admin: tokio::net::UnixListener,
+}
+
+async fn sockets(arguments: &RunArguments, place: &Place, agent_port: u16) -> Result<Sockets, Failure> {
+    let refused = |what: String, error: &std::io::Error| Failure::new(format!("cannot listen {what}: {error}"), advice(error, "another appliance?"));
+    let agent = listen_on(place, agent_port)
+        .and_then(TcpListener::from_std)
+        .map_err(|error| refused(format!("for agents on {}:{agent_port}", place.address), &error))?;
+    let mut api = Vec::new();
+    for address in &arguments.api_listen {
+        let listener = TcpListener::bind(address)
+            .await
+            .map_err(|error| refused(format!("for the interface on {address}"), &error))?;
+        api.push(listener);
+    }
+    let data = &arguments.data.data;
+    let local = arguments.api_socket.clone().unwrap_or_else(|| data.join("api.sock"));
+    let unix = |path: &Path| admin::bind(path).map_err(|error| refused(format!("on {}", path.display()), &error));
+    Ok(Sockets {
+        agent,
+        api,
+        api_local: unix(&local)?,
+        admin: unix(&admin::socket(data))?,
+    })
+}
+
+async fn appliance(arguments: RunArguments) -> Result<(), Failure> {
+    let place = interface::find(&arguments.interface, arguments.address)?;
+    check_writable(&arguments.data.data)?;
+    let (agent_port, http_port) = ports(&arguments)?;
+    let (core, events) = Core::open(settings(&arguments, &place, http_port))
+        .await
+        .map_err(|error| Failure::of(&error, "see the data folder"))?;
+    let served = serve(&arguments, &place, agent_port, http_port, &core, events).await;
+    let closed = core.close().await.map_err(|error| Failure::of(&error, ""));
+    served.and(closed)
+}
+
+async fn serve(
+    arguments: &RunArguments,
+    place: &Place,
+    agent_port: u16,
+    http_port: u16,
+    core: &Arc<Core>,
+    events: EventQueue,
+) -> Result<(), Failure> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(|error| Failure::of(&error, ""))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| Failure::of(&error, ""))?;
+    if let Some(kernel) = &arguments.guest_kernel {
+        core.set_default_guest(kernel, arguments.guest_initrd.as_deref())
+            .await
+            .map_err(|error| Failure::of(&error, "see --guest-kernel and --guest-initrd"))?;
+    }
+    let data = &arguments.data.data;
+    let mut addresses: Vec<IpAddr> = vec![IpAddr::from([127, 0, 0, 1]), IpAddr::V4(place.address)];
+    addresses.extend(arguments.api_listen.iter().map(SocketAddr::ip).filter(|ip| !ip.is_unspecified()));
+    addresses.extend(&arguments.cert_address);
+    addresses.sort();
+    addresses.dedup();
+    let certificate = Certificate::open(data, &addresses).map_err(|error| Failure::of(&error, ""))?;
+    let sockets = sockets(arguments, place, agent_port).await?;
+    let engines = Arc::new(Engines::start(core, arguments, place, http_port, data)?);
+    let password = core.first_admin().await.map_err(|error| Failure::of(&error, ""))?;
+
+    let (stop, stopped) = watch::channel(false);
+    let (stop_events, events_stopped) = watch::channel(false);
+    let writing = tokio::spawn(Arc::clone(core).run_events(events, events_stopped));
+    let mut tasks = JoinSet::new();
+    let metrics: Arc<dyn Fn() -> String + Send + Sync> = {
+        let engines = Arc::clone(&engines);
+        Arc::new(move || engines.metrics())
+    };
+    let certificate = Arc::new(certificate);
+    let mut shown = Vec::new();
+    for listener in sockets.api {
+        shown.push(listener.local_addr().map(|at| at.to_string()).unwrap_or_default());
+        let (core, metrics, stopped, certificate) =
+            (Arc::clone(core), Arc::clone(&metrics), stopped.clone(), Arc::clone(&certificate));
+        tasks.spawn(async move {
+            if let Err(error) = serve_tls(core, metrics, listener, &certificate, stopped).await {
+                tracing::error!(error = chain(&error), "the interface does not run");
+            }
+        });
+    }
+    tasks.spawn(serve_local(Arc::clone(core), metrics, sockets.api_local, stopped.clone()));
+    tasks.spawn(admin::serve(Arc::clone(core), sockets.admin, stopped.clone()));
+    let agent_at = sockets.agent.local_addr().map(|at| at.to_string()).unwrap_or_default();
+    tasks.spawn(weft_server::agent::serve(Arc::clone(core), sockets.agent, stopped.clone()));
+    tasks.spawn(watch_trust(Arc::clone(core), data.clone(), stopped));
+
+    println!("Weft appliance on {} ({}): {}, agents {agent_at}", place.interface, place.address, engines.describe());
+    for at in &shown {
+        println!("interface and page: https://{at}");
+    }
+    println!("certificate: {} ({})", certificate.fingerprint(), certificate.path.display());
+    match password {
+        Some(path) => println!("first log-in: admin, one-time password in {}", path.display()),
+        None if core.password_file().exists() => {
+            println!("first log-in: admin, one-time password in {}", core.password_file().display());
+        }
+        None => {}
+    }
+    println!("ready");
+    let _ = std::io::stdout().flush();
+    core.tell("appliance.started", "info", &format!("serving {}", place.interface));
+    notify::tell("READY=1");
+
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    notify::tell("STOPPING=1");
+    core.tell("appliance.stopped", "info", "asked to stop");
+    let _ = stop.send(true);
+    let ended = tokio::time::timeout(FAREWELL, async { while tasks.join_next().await.is_some() {} }).await;
+    if ended.is_err() {
+        tracing::warn!("some connections did not end in time");
+        tasks.abort_all();
+    }
+    // The engines' threads are joined; leases that wait are written.
+    let _ = tokio::task::spawn_blocking(move || drop(engines)).await;
+    let _ = stop_events.send(true);
+    let _ = tokio::time::timeout(FAREWELL, writing).await;
+    Ok(())
+}
+
+/// Takes trust files that `weft appliance init` put in place.
+async fn watch_trust(core: Arc<Core>, data: std::path::PathBuf, mut stop: watch::Receiver<bool>) {
+    let stamp = |data: &Path| -> Vec<Option<SystemTime>> {
+        ["roots.bin", "delegation.bin", "revocations.bin"]
+            .iter()
+            .map(|name| std::fs::metadata(data.join("trust").join(name)).and_then(|meta| meta.modified()).ok())
+            .collect()
+    };
+    let mut known = stamp(&data);
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(TRUST_EVERY) => {}
+            _ = stop.changed() => return,
+        }
+        let now = stamp(&data);
+        if now == known {
+            continue;
+        }
+        known = now;
+        match core.reload_trust() {
+            Ok(()) => core.tell("trust.changed", "info", "root set, delegation and revocation list were read anew"),
+            Err(error) => core.tell("trust.refused", "error", &format!("the new trust files were refused: {}", chain(&error))),
+        }
+    }
+}
