@@ -1,3 +1,4 @@
+//! Fuzz target: any bytes as an instruction.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {

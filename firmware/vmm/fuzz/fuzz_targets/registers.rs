@@ -1,3 +1,4 @@
+//! Fuzz target: any accesses to device registers.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {

@@ -1,3 +1,4 @@
+//! Fuzz target: any rings behind the virtio devices.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
