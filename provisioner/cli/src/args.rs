@@ -83,6 +83,7 @@ pub(crate) enum Command {
     /// End the session and remove its token
     Logout,
     /// Change one's own password
+    #[command(visible_alias = "password")]
     Passwd(Passwd),
     /// Machines that run the monitor
     #[command(subcommand, visible_alias = "nodes")]
@@ -398,11 +399,11 @@ pub(crate) enum Event {
   weft event list --follow -o json | jq 'select(.state == \"error\")'"
     )]
     List {
-        /// Only those after this number
+        /// Only those after this number; left out: the last ones
         #[arg(long, value_name = "SEQ")]
         after: Option<u64>,
         /// How many at most
-        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000))]
         limit: u32,
         /// Stay, and print new ones as they happen
         #[arg(short, long)]

@@ -48,7 +48,7 @@ export function App() {
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       const { problem } = error;
-      if (problem.code === "password-change-required") setSession({ state: "change", old: "" });
+      if (problem.code === "must-change-password") setSession({ state: "change", old: "" });
       else setSession({ state: "out", problem: problem.status === 401 ? null : problem });
     }
   }, []);
@@ -56,7 +56,7 @@ export function App() {
   useEffect(() => void enter(), [enter]);
 
   const refused = useCallback((problem: Problem) => {
-    setSession(problem.code === "password-change-required" ? { state: "change", old: "" } : { state: "out", problem });
+    setSession(problem.code === "must-change-password" ? { state: "change", old: "" } : { state: "out", problem });
   }, []);
 
   const leave = useCallback(async () => {

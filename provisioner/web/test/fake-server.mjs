@@ -111,7 +111,7 @@ export function startFake({ port = 0, empty = false, speed = 1 } = {}) {
   async function route(request, response, url) {
     const [, , , noun, name, verb] = url.pathname.split("/").map(decodeURIComponent);
     const key = `${request.method} ${noun}${name === undefined ? "" : "/*"}${verb === undefined ? "" : `/${verb}`}`;
-    if (request.method !== "GET" && request.headers["x-weft-request"] !== "1") return problem(response, 403, "csrf", "The request did not come from this page.");
+    if (request.method !== "GET" && request.headers["x-weft-request"] !== "1") return problem(response, 403, "foreign-page", "The request did not come from this page.");
     if (key === "POST login") {
       const { user, password } = JSON.parse(await body(request));
       if (user !== "admin" || password !== state.password) return problem(response, 401, "wrong-password", "User or password is wrong.", "Try again.");
@@ -131,7 +131,7 @@ export function startFake({ port = 0, empty = false, speed = 1 } = {}) {
       state.sessions.delete(cookie(request));
       return json(response, 204);
     }
-    if (state.mustChange) return problem(response, 403, "password-change-required", "Change the first password.");
+    if (state.mustChange) return problem(response, 403, "must-change-password", "Change the first password.");
     const node = state.nodes.find((one) => one.name === name);
     const vs = state.vs.find((one) => one.name === name);
     if (noun === "nodes" && name !== undefined && !node) return problem(response, 404, "node-not-found", `There is no node ${name}.`);

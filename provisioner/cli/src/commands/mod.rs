@@ -115,11 +115,16 @@ fn event_columns() -> [Column<Event>; 7] {
 
 async fn event(context: &Context, verb: &EventVerb) -> Result<(), CliError> {
     let EventVerb::List { after, limit, follow } = verb;
+    let from = after.map(|seq| format!("after={seq}&")).unwrap_or_default();
+    let items: Vec<Event> = context.client.get(&format!("/api/v1/events?{from}limit={limit}")).await?;
     if *follow {
-        return events::follow(&context.client, context.output, after.unwrap_or(0)).await;
+        let mut last = after.unwrap_or(0);
+        for event in &items {
+            context.output.item(event, &events::line(event))?;
+            last = last.max(event.seq);
+        }
+        return events::follow(&context.client, context.output, last).await;
     }
-    let after = after.map(|seq| format!("after={seq}&")).unwrap_or_default();
-    let items: Vec<Event> = context.client.get(&format!("/api/v1/events?{after}limit={limit}")).await?;
     context.output.list(&items, &event_columns(), "nothing happened yet")
 }
 

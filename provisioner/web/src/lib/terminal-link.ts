@@ -23,6 +23,8 @@ export interface LinkEvents {
 }
 
 const OPEN = 1;
+/** A long paste goes in pieces: the appliance refuses frames above 64 KiB. */
+const PIECE = 16 * 1024;
 
 export class TerminalLink {
   #socket: Socket | null = null;
@@ -43,7 +45,8 @@ export class TerminalLink {
   /** What was typed; dropped while there is no connection, as a pulled cable would. Says whether it was sent. */
   send(text: string): boolean {
     if (this.#socket?.readyState !== OPEN) return false;
-    this.#socket.send(this.#encoder.encode(text));
+    const bytes = this.#encoder.encode(text);
+    for (let at = 0; at < bytes.length; at += PIECE) this.#socket.send(bytes.slice(at, at + PIECE));
     return true;
   }
 

@@ -54,7 +54,7 @@ export function StoreProvider({ children, onRefused }: { children: ReactNode; on
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       setProblem(error.problem);
-      if (error.problem.status === 401 || error.problem.code === "password-change-required") refused.current(error.problem);
+      if (error.problem.status === 401 || error.problem.code === "must-change-password") refused.current(error.problem);
     }
     setNow(Date.now());
   }, [samples]);

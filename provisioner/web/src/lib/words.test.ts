@@ -1,0 +1,66 @@
+import { describe, expect, it } from "vitest";
+import type { Node, VsCreate } from "../api/types";
+import { command, createCommand, quote } from "./cli";
+import { href, parseRoute } from "./route";
+import { tone } from "./tone";
+import { freeName, lastGroupMatches, validate } from "./validate";
+
+const vs: VsCreate = { name: "web", node: "", vcpus: 1, memory_mib: 256, kernel: "", initrd: "", append: "" };
+
+describe("the equivalent command", () => {
+  it("quotes what a shell would take apart", () => {
+    expect(quote("node-1")).toBe("node-1");
+    expect(quote("a b")).toBe("'a b'");
+    expect(quote("it's; rm -r")).toBe(`'it'\\''s; rm -r'`);
+    expect(command("vs", "console", "$(x)")).toBe("weft vs console '$(x)'");
+  });
+  it("has all that the form has", () => {
+    expect(createCommand({ ...vs, node: "node-1", append: "quiet x=1" }, true, { kernel: "vmlinuz 6" })).toBe(
+      "weft vs create web --node node-1 --vcpus 1 --memory 256M --kernel 'vmlinuz 6' --append 'quiet x=1' --start",
+    );
+    expect(createCommand({ ...vs, name: "" }, false)).toContain("create NAME");
+  });
+});
+
+describe("the create form", () => {
+  const node = { name: "node-1", memory_kib: 1_048_576, monitor_kib: 32_768, guest_kib: 0 } as Node;
+  it("accepts the defaults", () => {
+    expect(validate(vs, [], [node])).toEqual({});
+  });
+  it("says what is wrong with each field", () => {
+    const errors = validate({ ...vs, name: "a b", vcpus: 33, memory_mib: 63, node: "moon" }, [], [node]);
+    expect(Object.keys(errors).sort()).toEqual(["memory_mib", "name", "node", "vcpus"]);
+    expect(validate({ ...vs, vcpus: Number.NaN, memory_mib: Number.NaN }, [], []).vcpus).toBeDefined();
+    expect(validate(vs, ["web"], []).name).toContain("this name");
+    expect(validate({ ...vs, name: "x".repeat(64) }, [], []).name).toBeDefined();
+  });
+  it("knows what fits on a node", () => {
+    expect(validate({ ...vs, node: "node-1", memory_mib: 1024 }, [], [node]).memory_mib).toBe("node-1 has 992 MiB free.");
+  });
+  it("proposes a free name", () => {
+    expect(freeName(["vs-1", "vs-3"])).toBe("vs-2");
+  });
+});
+
+it("approval wants the last group of the fingerprint, typed", () => {
+  expect(lastGroupMatches("3f2a-91c0-77de-0b14", " 0B14 ")).toBe(true);
+  for (const typed of ["", "3f2a", "0b1", "3f2a-91c0-77de-0b14"]) expect(lastGroupMatches("3f2a-91c0-77de-0b14", typed)).toBe(false);
+  expect(lastGroupMatches("", "")).toBe(false);
+});
+
+describe("routes", () => {
+  it("go to an address and back", () => {
+    for (const route of [{ page: "nodes" }, { page: "node", name: "a/b c" }, { page: "server", name: "ü" }, { page: "console", name: "web" }, { page: "doctor" }] as const) {
+      expect(parseRoute(href(route))).toEqual(route);
+    }
+  });
+  it("fall back to the nodes", () => {
+    for (const fragment of ["", "#", "#/", "#/nonsense", "#/%E0%A4%A"]) expect(parseRoute(fragment)).toEqual({ page: "nodes" });
+  });
+});
+
+it("each state that the interface names has a tone of its own kind", () => {
+  expect(["ready", "running", "active", "ok"].map(tone)).toEqual(["ok", "ok", "ok", "ok"]);
+  expect(["lost", "conflict", "failed", "revoked", "error", "fail"].every((state) => tone(state) === "bad")).toBe(true);
+  expect(tone("later-invention")).toBe("idle");
+});
