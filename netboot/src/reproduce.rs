@@ -96,13 +96,15 @@ fn copy_source(workspace: &Path, files: &str, to: &Path) -> Result<(), Reproduce
     Ok(())
 }
 
-fn build_in(folder: &Path, source: &Path, files: &str, roots: &[u8]) -> Result<BootFiles, ReproduceError> {
+fn prepare(folder: &Path, source: &Path, files: &str) -> Result<(), ReproduceError> {
     if folder.exists() {
         fs::remove_dir_all(folder).map_err(io_error(folder))?;
     }
-    let workspace = folder.join("source");
-    copy_source(source, files, &workspace)?;
-    let target_dir = folder.join("target");
+    copy_source(source, files, &folder.join("source"))
+}
+
+fn build_in(folder: &Path, roots: &[u8]) -> Result<BootFiles, ReproduceError> {
+    let (workspace, target_dir) = (folder.join("source"), folder.join("target"));
     let job = Job { workspace: &workspace, root: &workspace, target_dir: &target_dir, profile: "node" };
     let built = boot_files(&job, Monitor { workspace: &workspace, package: "weft-dvmm" }, roots)?;
     fs::remove_dir_all(folder).map_err(io_error(folder))?;
@@ -115,8 +117,12 @@ pub fn reproduce(workspace: &Path, scratch: &Path) -> Result<Verdict, ReproduceE
     let rest = ["--cached", "--others", "--exclude-standard"].map(AsRef::as_ref);
     let files = run("git", "git", list.into_iter().chain(rest))?;
     let roots = fixed_roots()?;
-    let one = build_in(&scratch.join("reproduce-one"), workspace, &files, &roots)?;
-    let two = build_in(&scratch.join("deeper/and/elsewhere/reproduce"), workspace, &files, &roots)?;
+    let folders = [scratch.join("reproduce-one"), scratch.join("deeper/and/elsewhere/reproduce-two")];
+    // Both copies first: somebody may be editing the source meanwhile.
+    for folder in &folders {
+        prepare(folder, workspace, &files)?;
+    }
+    let (one, two) = (build_in(&folders[0], &roots)?, build_in(&folders[1], &roots)?);
     Ok(Verdict {
         digests: [one.digest()?, two.digest()?],
         bios_same: one.bios == two.bios,

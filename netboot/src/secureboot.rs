@@ -110,3 +110,18 @@ pub fn enroll(template: &Path, keys: &Keys, out: &Path, tools: &Path) -> Result<
     run(program, "virt-firmware", args)?;
     Ok(())
 }
+
+/// Writes to `out` a copy of the variable store `store` whose next boot fetches `uri` by HTTP boot.
+pub fn set_boot_uri(store: &Path, uri: &str, out: &Path, tools: &Path) -> Result<(), SecureBootError> {
+    let program = virt_fw_vars(tools)?;
+    let args: [&std::ffi::OsStr; 6] = [
+        "--input".as_ref(),
+        store.as_os_str(),
+        "--set-boot-uri".as_ref(),
+        uri.as_ref(),
+        "--output".as_ref(),
+        out.as_os_str(),
+    ];
+    run(program, "virt-firmware", args)?;
+    Ok(())
+}

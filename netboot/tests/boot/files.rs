@@ -1,9 +1,11 @@
 //! Boot files for the tests: built once, signed by a root of two of three that lives in memory.
 
+use std::io::{self, BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{SystemTime, UNIX_EPOCH};
-use std::{env, fs};
+use std::{env, fs, thread};
 
 use weft_format::RootSet;
 use weft_netboot::authenticode;
@@ -97,4 +99,39 @@ pub(crate) fn flip(bytes: &[u8], name: &str) -> Vec<u8> {
     let mut changed = bytes.to_vec();
     changed[range.start + range.len() / 2] ^= 1;
     changed
+}
+
+/// Serves `body` for any path over HTTP on a port of the loopback, as long as the test program runs.
+pub(crate) fn serve(body: Vec<u8>) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            // A client that goes away is not this server's concern.
+            let _ = answer(stream, &body);
+        }
+    });
+    port
+}
+
+fn answer(mut stream: TcpStream, body: &[u8]) -> io::Result<()> {
+    let mut request = BufReader::new(stream.try_clone()?);
+    loop {
+        let mut first = String::new();
+        if request.read_line(&mut first)? == 0 {
+            return Ok(());
+        }
+        let mut line = String::new();
+        while request.read_line(&mut line)? > 2 {
+            line.clear();
+        }
+        write!(
+            stream,
+            "HTTP/1.1 200 OK\r\nContent-Type: application/efi\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        )?;
+        if first.starts_with("GET ") {
+            stream.write_all(body)?;
+        }
+    }
 }

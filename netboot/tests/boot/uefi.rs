@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use crate::files::{authenticode, flip, folder, image, offer, owner, shared};
+use weft_netboot::secureboot;
+
+use crate::files::{authenticode, flip, folder, image, offer, owner, serve, shared};
 use crate::machine::{Machine, VARIABLES, field, require, variables};
 
 /// OVMF's own PXE: no option ROM.
@@ -71,6 +73,24 @@ fn ipxe_rom_starts_the_image_with_secure_boot_off() {
     assert_eq!(field(&output, "server"), "[10, 0, 2, 2]");
     assert_eq!(field(&output, "mac"), "[52, 54, 00, 12, 34, 56]");
     assert_eq!(field(&output, "root-set").split(' ').next(), Some("128"));
+}
+
+#[test]
+fn http_boot_starts_the_image_under_secure_boot() {
+    let folder = folder();
+    let owner = owner(folder.path());
+    let port = serve(authenticode(&owner, &image(1, 1, 2)));
+    let vars = folder.path().join("http.fd");
+    let uri = format!("http://10.0.2.2:{port}/weft.efi");
+    let tools = weft_netboot::build::target_dir().join("tools");
+    secureboot::set_boot_uri(&owner.store, &uri, &vars, &tools).expect("a boot entry");
+    let nothing = offer(folder.path(), b"not an image");
+    let machine = Machine::uefi(&vars).network(&nothing, "weft.efi", OWN_PXE);
+    let output = machine.run(&[END, REFUSED]);
+    assert_contains(&output, "Start HTTP Boot");
+    assert_eq!(field(&output, "flags"), "15");
+    assert_eq!(field(&output, "server"), "[10, 0, 2, 2]");
+    assert_eq!(field(&output, "mac"), "[52, 54, 00, 12, 34, 56]");
 }
 
 #[test]
