@@ -53,7 +53,8 @@ impl Blob {
     /// No memory or descriptor, or a bad tag.
     pub fn memory(content: &[u8], tag: &str) -> Result<Self, BlobError> {
         let tag = checked(tag)?;
-        let descriptor = memfd_create("weft-blob", MemfdFlags::CLOEXEC).map_err(|e| BlobError::Open(e.into()))?;
+        let descriptor =
+            memfd_create("weft-blob", MemfdFlags::CLOEXEC).map_err(|e| BlobError::Open(e.into()))?;
         let mut file = File::from(descriptor);
         file.write_all(content).map_err(BlobError::Open)?;
         Ok(Self { source: Source::File(Arc::new(file)), size: content.len() as u64, tag })

@@ -144,26 +144,35 @@ impl Connection {
         self.shared.content.event(&event);
     }
 
-    async fn send(&self, head: &[u8], blob: &Blob, start: u64, len: u64, sent: &mut u64) -> Result<(), Broken> {
+    async fn send(
+        &self,
+        head: &[u8],
+        blob: &Blob,
+        start: u64,
+        len: u64,
+        sent: &mut u64,
+    ) -> Result<(), Broken> {
         self.write_all(head).await?;
         let began = Instant::now();
         let mut turn = 0u64;
         let mut offset = start;
         while *sent < len {
             let left = len.saturating_sub(*sent).min(TURN);
-            let step = self.shared_io(|| match blob.source() {
-                Source::Bytes(bytes) => {
-                    let from = usize::try_from(offset).unwrap_or(usize::MAX);
-                    let to = from.saturating_add(usize::try_from(left).unwrap_or(usize::MAX)).min(bytes.len());
-                    self.stream.try_write(bytes.get(from..to).unwrap_or_default())
-                }
-                Source::File(file) => self.stream.try_io(Interest::WRITABLE, || {
-                    let mut at = offset;
-                    let count = usize::try_from(left).unwrap_or(usize::MAX);
-                    Ok(rustix::fs::sendfile(&self.stream, file, Some(&mut at), count)?)
-                }),
-            })
-            .await?;
+            let step = self
+                .shared_io(|| match blob.source() {
+                    Source::Bytes(bytes) => {
+                        let from = usize::try_from(offset).unwrap_or(usize::MAX);
+                        let to =
+                            from.saturating_add(usize::try_from(left).unwrap_or(usize::MAX)).min(bytes.len());
+                        self.stream.try_write(bytes.get(from..to).unwrap_or_default())
+                    }
+                    Source::File(file) => self.stream.try_io(Interest::WRITABLE, || {
+                        let mut at = offset;
+                        let count = usize::try_from(left).unwrap_or(usize::MAX);
+                        Ok(rustix::fs::sendfile(&self.stream, file, Some(&mut at), count)?)
+                    }),
+                })
+                .await?;
             if step == 0 {
                 return Err(Broken::Short);
             }
@@ -285,7 +294,11 @@ fn header(answer: &Answer, head: &Head, blob: &Blob) -> String {
     if let Some(range) = &answer.range {
         text.push_str(&format!("Content-Range: {range}\r\n"));
     }
-    text.push_str(if head.keep_alive { "Connection: keep-alive\r\n\r\n" } else { "Connection: close\r\n\r\n" });
+    text.push_str(if head.keep_alive {
+        "Connection: keep-alive\r\n\r\n"
+    } else {
+        "Connection: close\r\n\r\n"
+    });
     text
 }
 

@@ -87,7 +87,17 @@ fn ranges_are_bounded_and_lists_ignored() {
     }
     assert_eq!(part("bytes=-1", 0), Part::Unsatisfiable);
     assert_eq!(part("bytes=0-", 0), Part::Unsatisfiable);
-    for ignored in ["bytes=5-2", "bytes=", "bytes=-", "bytes=a-b", "lines=1-2", "bytes 0-1", "", "bytes=0-1,2-3", "bytes=--1"] {
+    for ignored in [
+        "bytes=5-2",
+        "bytes=",
+        "bytes=-",
+        "bytes=a-b",
+        "lines=1-2",
+        "bytes 0-1",
+        "",
+        "bytes=0-1,2-3",
+        "bytes=--1",
+    ] {
         assert_eq!(part(ignored, 10), Part::Whole, "{ignored}");
     }
     // The way to make a server work for nothing: hundreds of overlapping ranges.

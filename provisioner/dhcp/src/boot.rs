@@ -43,7 +43,11 @@ pub fn decide(request: &Request, config: &BootConfig, server: Ipv4Addr) -> Boot 
         stage @ (ClientStage::Pxe | ClientStage::HttpBoot) => {
             // A client may name several; the first that there is something for.
             let http = stage == ClientStage::HttpBoot;
-            request.archs.iter().find_map(|code| firmware(*code, http, config, server)).unwrap_or(Boot::Unsupported)
+            request
+                .archs
+                .iter()
+                .find_map(|code| firmware(*code, http, config, server))
+                .unwrap_or(Boot::Unsupported)
         }
     }
 }
@@ -85,7 +89,8 @@ fn firmware(code: u16, http: bool, config: &BootConfig, server: Ipv4Addr) -> Opt
     if !http || name.contains("://") {
         return Some(if http { Boot::Url(name.clone()) } else { named(name) });
     }
-    let base = if config.http_base.is_empty() { format!("http://{server}") } else { config.http_base.clone() };
+    let base =
+        if config.http_base.is_empty() { format!("http://{server}") } else { config.http_base.clone() };
     Some(Boot::Url(format!("{}/{}", base.trim_end_matches('/'), name.trim_start_matches('/'))))
 }
 

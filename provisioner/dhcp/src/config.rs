@@ -325,7 +325,11 @@ impl DhcpConfig {
         }
         for (i, subnet) in self.subnets.iter().enumerate() {
             let (first, last) = (subnet.first, subnet.last);
-            if subnet.net.prefix > 32 || !subnet.net.contains(first) || !subnet.net.contains(last) || first > last {
+            if subnet.net.prefix > 32
+                || !subnet.net.contains(first)
+                || !subnet.net.contains(last)
+                || first > last
+            {
                 return Err(ConfigError::Pool { first, last });
             }
             if last.to_bits().saturating_sub(first.to_bits()) >= 1 << 20 {
@@ -344,7 +348,11 @@ impl DhcpConfig {
         let mut addresses = std::collections::HashSet::new();
         for one in &self.reservations {
             let inside = self.subnets.iter().any(|subnet| subnet.net.contains(one.address));
-            if !inside || !macs.insert(one.mac) || !addresses.insert(one.address) || one.address == self.server {
+            if !inside
+                || !macs.insert(one.mac)
+                || !addresses.insert(one.address)
+                || one.address == self.server
+            {
                 return Err(ConfigError::Reservation(one.address));
             }
         }

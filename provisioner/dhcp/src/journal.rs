@@ -200,10 +200,8 @@ impl Log {
     fn reserve(&mut self, needed: u64) -> Result<(), StoreError> {
         for target in [needed.saturating_add(PIECE), needed] {
             let len = usize::try_from(target.saturating_sub(self.reserved)).unwrap_or(usize::MAX);
-            let grown = self
-                .file
-                .write_all_at(&vec![0; len], self.reserved)
-                .and_then(|()| self.file.sync_all());
+            let grown =
+                self.file.write_all_at(&vec![0; len], self.reserved).and_then(|()| self.file.sync_all());
             match grown {
                 Ok(()) => {
                     self.reserved = target;

@@ -32,7 +32,9 @@ mod reply;
 pub mod rogue;
 mod server;
 
-pub use config::{BootConfig, ConfigError, DhcpConfig, Limits, Mode, Net, Ports, Reservation, RogueConfig, Subnet};
+pub use config::{
+    BootConfig, ConfigError, DhcpConfig, Limits, Mode, Net, Ports, Reservation, RogueConfig, Subnet,
+};
 pub use engine::{Engine, Snapshot, StartError};
 pub use event::{ClientInfo, ClientStage, DhcpEvent, Observer};
 pub use hw::HwAddr;

@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use dhcproto::v4::borrowed;
 pub use dhcproto::v4::MessageType;
+use dhcproto::v4::borrowed;
 use dhcproto::v4::{Opcode, OptionCode};
 
 use crate::event::{ClientInfo, ClientStage};
@@ -330,7 +330,8 @@ impl Options {
         let mut found = None;
         while let Some((sub, after)) = rest.split_first() {
             let (len, after) = after.split_first().ok_or(PacketError::Truncated(code))?;
-            let (value, after) = after.split_at_checked(usize::from(*len)).ok_or(PacketError::Truncated(code))?;
+            let (value, after) =
+                after.split_at_checked(usize::from(*len)).ok_or(PacketError::Truncated(code))?;
             if *sub == 5 {
                 let value: [u8; 4] = value.try_into().map_err(|_| PacketError::BadOption(code))?;
                 found = Some(Ipv4Addr::from(value));

@@ -167,7 +167,9 @@ impl Pool {
                 return;
             }
             match self.entries.get(&address).copied() {
-                Some(entry) if entry.known && entry.state != State::Declined => self.set_free(address, entry, until),
+                Some(entry) if entry.known && entry.state != State::Declined => {
+                    self.set_free(address, entry, until)
+                }
                 _ => self.forget(address),
             }
         }

@@ -94,7 +94,8 @@ impl Server {
     /// Settings that cannot work.
     pub fn new(config: DhcpConfig, leases: &[Lease], now_ms: u64) -> Result<Self, ConfigError> {
         config.validate()?;
-        let reserved: HashMap<HwAddr, Ipv4Addr> = config.reservations.iter().map(|r| (r.mac, r.address)).collect();
+        let reserved: HashMap<HwAddr, Ipv4Addr> =
+            config.reservations.iter().map(|r| (r.mac, r.address)).collect();
         let mut pools: Vec<Pool> = config
             .subnets
             .iter()
@@ -106,7 +107,9 @@ impl Server {
         for lease in leases {
             let until = lease.expires_s.saturating_mul(1000);
             let foreign = reserved.iter().any(|(hw, a)| *a == lease.address && *hw != lease.hw);
-            let Some(pool) = pools.iter_mut().find(|pool| pool.subnet.net.contains(lease.address)) else { continue };
+            let Some(pool) = pools.iter_mut().find(|pool| pool.subnet.net.contains(lease.address)) else {
+                continue;
+            };
             if foreign || reserved.get(&lease.hw).is_some_and(|address| *address != lease.address) {
                 continue;
             }
@@ -205,19 +208,30 @@ impl Server {
         if request.hops > 16 {
             return self.drop("hops");
         }
-        if !request.giaddr.is_unspecified() && !self.config.relays.iter().any(|net| net.contains(request.giaddr)) {
+        if !request.giaddr.is_unspecified()
+            && !self.config.relays.iter().any(|net| net.contains(request.giaddr))
+        {
             // A relay that nobody listed: its address would be where our replies go.
             return self.drop("unknown relay");
         }
         let boot = boot::decide(request, &self.config.boot, self.config.server);
         if boot == Boot::Unsupported {
-            self.complain(now_ms, "unsupported", DhcpEvent::Unsupported { client: request.client() }, effects);
+            self.complain(
+                now_ms,
+                "unsupported",
+                DhcpEvent::Unsupported { client: request.client() },
+                effects,
+            );
         }
         let mut turn = Turn { now_ms, request, meta, boot, effects };
         match (self.config.mode, request.kind) {
-            (Mode::Proxy, MessageType::Discover | MessageType::Request | MessageType::Inform) => self.proxy(&mut turn),
+            (Mode::Proxy, MessageType::Discover | MessageType::Request | MessageType::Inform) => {
+                self.proxy(&mut turn)
+            }
             (Mode::Proxy, _) => {}
-            (Mode::Full, MessageType::Request | MessageType::Inform) if meta.pxe_port => self.proxy(&mut turn),
+            (Mode::Full, MessageType::Request | MessageType::Inform) if meta.pxe_port => {
+                self.proxy(&mut turn)
+            }
             (Mode::Full, _) if meta.pxe_port => self.drop("wrong port"),
             (Mode::Full, MessageType::Discover) => self.discover(&mut turn),
             (Mode::Full, MessageType::Request) => self.full_request(&mut turn),
@@ -267,7 +281,11 @@ impl Server {
                 let lease_s = self.lease_time(index, request.hw);
                 self.reply(turn, MessageType::Offer, address, Some(index), Some(lease_s));
                 let boot_file = turn.boot.name().map(str::to_owned);
-                turn.effects.push(Effect::Event(DhcpEvent::Offered { client: request.client(), address, boot_file }));
+                turn.effects.push(Effect::Event(DhcpEvent::Offered {
+                    client: request.client(),
+                    address,
+                    boot_file,
+                }));
             }
             Err(why) => {
                 self.drop(match why {
@@ -298,7 +316,9 @@ impl Server {
             }
             (Some(_), Some(address)) => self.grant(turn, index, address, true),
             (Some(_), None) => self.drop("no requested address"),
-            (None, Some(address)) if request.ciaddr.is_unspecified() => self.grant(turn, index, address, false),
+            (None, Some(address)) if request.ciaddr.is_unspecified() => {
+                self.grant(turn, index, address, false)
+            }
             (None, _) if !request.ciaddr.is_unspecified() => self.grant(turn, index, request.ciaddr, false),
             (None, _) => self.drop("no requested address"),
         }
@@ -349,7 +369,8 @@ impl Server {
         let (Some(index), Some(address)) = (self.pool_index(request), request.requested) else {
             return self.drop("decline");
         };
-        let until = turn.now_ms.saturating_add(u64::from(self.config.limits.decline_hold_s).saturating_mul(1000));
+        let until =
+            turn.now_ms.saturating_add(u64::from(self.config.limits.decline_hold_s).saturating_mul(1000));
         let Some(pool) = self.pools.get_mut(index) else { return };
         // Only the holder may decline, and only to us.
         let holder = pool.of(&request.hw).is_some_and(|(own, _)| own == address);
@@ -486,9 +507,10 @@ impl Server {
     /// On a served subnet; a proxy without subnets takes the sender's word, and its answers go nowhere but there.
     fn is_local(&self, address: Ipv4Addr) -> bool {
         let host = !address.is_unspecified() && !address.is_broadcast() && !address.is_multicast();
-        let served = self.pools.iter().any(|pool| {
-            pool.subnet.net.contains(address) && address != pool.subnet.net.broadcast()
-        });
+        let served = self
+            .pools
+            .iter()
+            .any(|pool| pool.subnet.net.contains(address) && address != pool.subnet.net.broadcast());
         host && (served || (self.pools.is_empty() && self.config.mode == Mode::Proxy && address.is_private()))
     }
 

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use common::*;
 use weft_dhcp::{
-    DhcpConfig, DhcpEvent, Done, Engine, Lease, LeaseJournal, LeaseStore, Net, Observer, Ports, Recovery, StoreError,
+    DhcpConfig, DhcpEvent, Done, Engine, Lease, LeaseJournal, LeaseStore, Net, Observer, Ports, Recovery,
+    StoreError,
 };
 
 const RELAY: Ipv4Addr = Ipv4Addr::LOCALHOST;

@@ -196,7 +196,9 @@ fn what_was_acknowledged_survives_kill_9() {
         let mut count = 0;
         for text in &acknowledged {
             // The last line may be cut.
-            let Some(address) = text.strip_prefix("ok ").and_then(|a| a.parse::<Ipv4Addr>().ok()) else { continue };
+            let Some(address) = text.strip_prefix("ok ").and_then(|a| a.parse::<Ipv4Addr>().ok()) else {
+                continue;
+            };
             count += 1;
             if count < acknowledged.len() {
                 assert!(kept.contains_key(&address), "{address} was acknowledged and is lost");
@@ -210,7 +212,8 @@ fn what_was_acknowledged_survives_kill_9() {
 /// Runs the tool on a file system of 256 KiB that exists in a mount namespace of its own.
 fn on_a_tiny_disk(mount: &Path) -> Command {
     // Mounting needs root, or a user namespace in which one is root.
-    let root = std::fs::metadata("/proc/self").map(|m| std::os::unix::fs::MetadataExt::uid(&m)).expect("uid") == 0;
+    let root =
+        std::fs::metadata("/proc/self").map(|m| std::os::unix::fs::MetadataExt::uid(&m)).expect("uid") == 0;
     let mut command = Command::new("unshare");
     if !root {
         command.args(["--user", "--map-root-user"]);
@@ -229,7 +232,9 @@ fn a_full_disk_acknowledges_nothing_and_recovers() {
     let mut input = tool.child.stdin.take().expect("stdin");
     let mut output = BufReader::new(tool.child.stdout.take().expect("stdout"));
     let mut ask = |n: u32| {
-        input.write_all(line(&lease(n)).as_bytes()).expect("the tool runs (are mount namespaces allowed here?)");
+        input
+            .write_all(line(&lease(n)).as_bytes())
+            .expect("the tool runs (are mount namespaces allowed here?)");
         let mut answer = String::new();
         output.read_line(&mut answer).expect("answer");
         assert!(!answer.is_empty(), "the tool runs (are mount namespaces allowed here?)");
@@ -251,7 +256,8 @@ fn a_full_disk_acknowledges_nothing_and_recovers() {
     // It stays so, and clearly.
     assert!(ask(500_000).contains("file system full"));
     // An operator makes room: the next lease is kept again, by the same process.
-    let inside = PathBuf::from(format!("/proc/{}/root", tool.child.id())).join(mount.strip_prefix("/").expect("absolute"));
+    let inside = PathBuf::from(format!("/proc/{}/root", tool.child.id()))
+        .join(mount.strip_prefix("/").expect("absolute"));
     std::fs::remove_file(inside.join("filler")).expect("remove the filler");
     assert!(ask(500_001).starts_with("ok "));
     let copy = folder.path().join("copy.journal");

@@ -5,7 +5,9 @@ mod common;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use common::*;
-use weft_dhcp::{Destination, DhcpConfig, DhcpEvent, Effect, Lease, LeaseState, Meta, Net, Reservation, Server};
+use weft_dhcp::{
+    Destination, DhcpConfig, DhcpEvent, Effect, Lease, LeaseState, Meta, Net, Reservation, Server,
+};
 
 #[test]
 fn a_node_gets_an_address_and_its_boot_file() {
@@ -153,7 +155,10 @@ fn release_and_decline_are_for_the_holder() {
     let address = lease(&mut server, T0, mac(1)).expect("a lease");
     let release = |m: [u8; 6]| Packet::new(m, 7).address(54, SERVER).ciaddr(address).bytes();
     assert!(server.handle(T0, &release(mac(2)), from(address)).is_empty(), "not the holder");
-    assert!(server.handle(T0, &release(mac(1)), from(Ipv4Addr::new(10, 9, 0, 66))).is_empty(), "not from there");
+    assert!(
+        server.handle(T0, &release(mac(1)), from(Ipv4Addr::new(10, 9, 0, 66))).is_empty(),
+        "not from there"
+    );
     let effects = server.handle(T0, &release(mac(1)), from(address));
     assert!(matches!(
         effects.as_slice(),

@@ -7,8 +7,8 @@
 
 use std::str::FromStr;
 
-use tftpd::{OptionType, Packet, TransferOption};
 pub use tftpd::ErrorCode;
+use tftpd::{OptionType, Packet, TransferOption};
 
 /// Least `blksize` of RFC 2348.
 pub const MIN_BLKSIZE: u16 = 8;
@@ -155,7 +155,9 @@ impl Request {
                     self.blksize =
                         u16::try_from(value).ok().filter(|size| (MIN_BLKSIZE..=MAX_BLKSIZE).contains(size));
                 }
-                OptionType::WindowSize => self.windowsize = u16::try_from(value).ok().filter(|size| *size > 0),
+                OptionType::WindowSize => {
+                    self.windowsize = u16::try_from(value).ok().filter(|size| *size > 0)
+                }
                 OptionType::Timeout => self.timeout_s = u8::try_from(value).ok().filter(|time| *time > 0),
                 OptionType::TransferSize => self.tsize = true,
                 // Not in any RFC: left out of the OACK, as for any unknown option.

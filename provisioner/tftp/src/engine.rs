@@ -177,8 +177,10 @@ impl Engine {
                 let guard = runtime.enter();
                 let socket = open(listen, &shared)?;
                 drop(guard);
-                local = socket.local_addr().map_err(|source| StartError::Socket { address: listen, source })?;
-                let port = RequestPort { shared: Arc::clone(&shared), socket, queues, hasher: RandomState::new() };
+                local =
+                    socket.local_addr().map_err(|source| StartError::Socket { address: listen, source })?;
+                let port =
+                    RequestPort { shared: Arc::clone(&shared), socket, queues, hasher: RandomState::new() };
                 tasks.push(runtime.spawn(port.run(stopped.clone())));
             }
             let thread = std::thread::Builder::new()
@@ -226,7 +228,8 @@ async fn run_all(tasks: Vec<Task<()>>) {
 }
 
 fn open(address: SocketAddr, shared: &Shared) -> Result<Udp, StartError> {
-    Udp::bind(address, shared.config.device.as_deref()).map_err(|source| StartError::Socket { address, source })
+    Udp::bind(address, shared.config.device.as_deref())
+        .map_err(|source| StartError::Socket { address, source })
 }
 
 /// Reads requests, and hands each to the socket that its TID hashes to: a repeated request meets its own transfer.

@@ -86,9 +86,9 @@ impl Udp {
     pub(crate) fn try_recv(&self, batch: &mut Batch) -> io::Result<bool> {
         batch.filled = 0;
         let mut slices: Vec<IoSliceMut<'_>> = batch.bytes.chunks_mut(DATAGRAM).map(IoSliceMut::new).collect();
-        let received = self
-            .io
-            .try_io(Interest::READABLE, || self.state.recv(UdpSockRef::from(&self.io), &mut slices, &mut batch.meta));
+        let received = self.io.try_io(Interest::READABLE, || {
+            self.state.recv(UdpSockRef::from(&self.io), &mut slices, &mut batch.meta)
+        });
         match received {
             Ok(count) => {
                 batch.filled = count;
@@ -109,9 +109,9 @@ impl Udp {
     ) -> io::Result<()> {
         let transmit = Transmit { destination, ecn: None, contents, segment_size: segment, src_ip: source };
         loop {
-            let sent = self.io.try_io(Interest::WRITABLE, || {
-                self.state.try_send(UdpSockRef::from(&self.io), &transmit)
-            });
+            let sent = self
+                .io
+                .try_io(Interest::WRITABLE, || self.state.try_send(UdpSockRef::from(&self.io), &transmit));
             match sent {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.io.writable().await?,
                 other => return other,

@@ -1,0 +1,48 @@
+//! Benches beside peers, each pair in one run on one machine.
+//!
+//! Servers live in one network namespace, nodes in another, a veth pair (MTU 1500) between them: usual ports, no traffic outside.
+//! Peers are unpacked from Debian's packages into `target/peers` and never installed. This needs root, or sudo for the namespaces.
+
+mod dhcp;
+mod lab;
+mod peers;
+mod report;
+mod storm;
+mod tftp;
+
+use std::process::ExitCode;
+
+/// Which bench.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bench {
+    /// One 32 MiB transfer at windows 1, 8, 32.
+    Tftp,
+    /// 2,000 nodes at once.
+    Storm,
+    /// The highest rate of leases.
+    Dhcp,
+}
+
+/// Runs a bench, or the part of one that the arguments name.
+#[must_use]
+pub fn main(bench: Bench) -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let quick = words.contains(&"--quick");
+    let outcome = match crate::command::part(&words) {
+        Ok(true) => return ExitCode::SUCCESS,
+        Ok(false) => match bench {
+            Bench::Tftp => tftp::run(quick),
+            Bench::Storm => storm::run(quick),
+            Bench::Dhcp => dhcp::run(quick),
+        },
+        Err(error) => Err(error),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
