@@ -5,12 +5,14 @@
 //! inputs. The node image itself is assembled by `netboot/`.
 //!
 //! - [`guest`]: Debian's kernel with busybox, the guest of the lab;
+//! - [`hostile`]: a guest that attacks its monitor;
 //! - [`cpio`]: a deterministic writer of the kernel's ram-disk format;
 //! - [`modules`]: which kernel modules, in which order;
 //! - [`packages`]: fetching and unpacking.
 
 pub mod cpio;
 pub mod guest;
+pub mod hostile;
 pub mod modules;
 pub mod packages;
 

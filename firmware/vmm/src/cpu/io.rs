@@ -13,7 +13,7 @@ impl Machine {
             return Outcome::Stop(report("string port instruction is not supported", vmcb, &Gprs::default()));
         }
         let port = (info >> exit::IOIO_PORT_SHIFT) as u16;
-        let size = (info / exit::IOIO_SIZE8 & 7) as u32;
+        let size = ((info / exit::IOIO_SIZE8) & 7) as u32;
         let mask = match size {
             1 => 0xff,
             2 => 0xffff,
@@ -22,7 +22,7 @@ impl Machine {
         let outcome = if info & exit::IOIO_IN != 0 {
             let value = self.port_read(port, size) & mask;
             // A 32-bit result clears the upper half, smaller ones keep the rest of the register.
-            vmcb.save.rax = if size == 4 { value } else { vmcb.save.rax & !mask | value };
+            vmcb.save.rax = if size == 4 { value } else { (vmcb.save.rax & !mask) | value };
             Outcome::Resume
         } else {
             self.port_write(port, size, vmcb.save.rax & mask)

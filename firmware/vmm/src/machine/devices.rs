@@ -17,12 +17,12 @@ impl Machine {
     /// Characters typed at the console; returns how many were taken. They go to the console that printed
     /// last: serial or virtio.
     pub fn console_input(&mut self, bytes: &[u8], mem: &dyn GuestMemory) -> usize {
-        if self.virtio_console_last {
-            if let Some((slot, console)) = self.slots.console() {
-                let taken = console.device_mut().input(bytes);
-                self.process(slot, mem);
-                return taken;
-            }
+        if self.virtio_console_last
+            && let Some((slot, console)) = self.slots.console()
+        {
+            let taken = console.device_mut().input(bytes);
+            self.process(slot, mem);
+            return taken;
         }
         let taken = self.uart.input(bytes);
         self.update_uart_line();
@@ -55,7 +55,11 @@ impl Machine {
     /// The next frame that the port in a slot sends.
     pub fn take_frame(&mut self, slot: u8) -> Option<Vec<u8>> {
         match self.slots.get_mut(slot) {
-            Some(Slot::Net(port)) => port.device_mut().take(),
+            Some(Slot::Net(port)) => {
+                // Room for what the guest's ring still holds.
+                self.busy_slots |= 1u16.checked_shl(u32::from(slot)).unwrap_or(0);
+                port.device_mut().take()
+            }
             Some(Slot::Empty | Slot::Console(_) | Slot::Rng(_)) | None => None,
         }
     }
