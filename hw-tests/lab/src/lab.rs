@@ -34,7 +34,7 @@ pub struct LabConfig {
     pub lifetime: Lifetime,
     /// The tap's address with prefix length.
     pub address: String,
-    /// Port of the tap's address that a loopback port outside leads to.
+    /// Port of the loopback address inside that a loopback port outside leads to.
     pub api_port: Option<u16>,
 }
 
@@ -86,7 +86,7 @@ impl Lab {
             Some(port) => {
                 let listener = TcpListener::bind("127.0.0.1:0").map_err(Error::io("127.0.0.1"))?;
                 let api = listener.local_addr().map_err(Error::io("127.0.0.1"))?;
-                (Some(listener), Some(api), Some(inside_address(&config.address, port)?))
+                (Some(listener), Some(api), Some(SocketAddr::from(([127, 0, 0, 1], port))))
             }
         };
         let wire_config = WireConfig {
@@ -259,12 +259,6 @@ fn folder_name(config: &LabConfig) -> String {
             format!("{}-{}-{number}", config.name, std::process::id())
         }
     }
-}
-
-fn inside_address(with_prefix: &str, port: u16) -> Result<SocketAddr, Error> {
-    let address = with_prefix.split('/').next().unwrap_or_default();
-    let bad = |_| Error::Protocol { peer: "the lab's configuration", answer: with_prefix.to_owned() };
-    Ok(SocketAddr::new(address.parse().map_err(bad)?, port))
 }
 
 /// How to start a program in a network namespace of its own: root needs no user namespace.

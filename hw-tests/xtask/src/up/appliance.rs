@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use serde_json::Value;
 use weft_format::delegation::{Appliance as Delegate, Delegation};
+use weft_images::guest::Guest;
 use weft_lab::{Lab, lab};
 use weft_signing::document;
 
@@ -17,6 +18,10 @@ use crate::workspace::{output, program, run};
 
 /// Time for the appliance to answer after its start.
 const START: Duration = Duration::from_secs(60);
+/// Name of the lab's appliance in its delegation.
+const NAME: &str = "lab";
+/// Addresses for nodes and guests.
+const RANGE: &str = "10.77.0.50-10.77.0.250";
 /// Validity of the lab's delegation.
 const DELEGATION_S: u64 = 30 * 86_400;
 
@@ -36,7 +41,7 @@ impl Access {
     pub(crate) fn of(folder: &Path, api: SocketAddr) -> Self {
         Self {
             url: format!("https://{api}"),
-            certificate: data(folder).join("tls/certificate.pem"),
+            certificate: data(folder).join("tls/cert.pem"),
             token: folder.join("token"),
             password: folder.join("admin-password"),
         }
@@ -66,14 +71,21 @@ pub(crate) fn data(folder: &Path) -> PathBuf {
 }
 
 /// Draws the appliance's keys, has its delegation signed, starts it inside the lab and waits until it answers.
-pub(crate) fn start(lab: &mut Lab, keys: &LabKeys) -> anyhow::Result<Access> {
+pub(crate) fn start(lab: &mut Lab, keys: &LabKeys, guest: &Guest) -> anyhow::Result<Access> {
     let folder = lab.folder().to_path_buf();
     let data = data(&folder);
     let api = lab.api().context("the lab has a way to the API")?;
-    let delegation = delegate(&data, keys)?;
+    let init = |arguments: &[&Path]| {
+        let mut init = Command::new(program("weft"));
+        init.args(["appliance", "init", "--lab", "--name", NAME, "--data"]).arg(&data).args(arguments);
+        output(&mut init)
+    };
+    let delegation = delegate(&folder, &init(&[])?, keys)?;
+    init(&[Path::new("--roots"), &keys.roots_file(), Path::new("--delegation"), &delegation])?;
+
     let mut command = lab.command_inside(&program("weft").to_string_lossy());
-    command.args(["appliance", "run", "--lab", "--interface", lab::TAP]).arg("--data").arg(&data);
-    command.arg("--roots").arg(keys.roots_file()).arg("--delegation").arg(delegation);
+    command.args(["appliance", "run", "--lab", "--interface", lab::TAP, "--dhcp", "full", "--range", RANGE]);
+    command.arg("--data").arg(&data).arg("--guest-kernel").arg(&guest.kernel).arg("--guest-initrd").arg(&guest.initrd);
     lab.start_inside("appliance", command)?;
     let access = Access::of(&folder, api);
     await_answer(lab, &data)?;
@@ -81,26 +93,25 @@ pub(crate) fn start(lab: &mut Lab, keys: &LabKeys) -> anyhow::Result<Access> {
     Ok(access)
 }
 
-fn delegate(data: &Path, keys: &LabKeys) -> anyhow::Result<PathBuf> {
-    let mut init = Command::new(program("weft"));
-    init.args(["appliance", "init", "--output", "json", "--data"]).arg(data);
-    let text = output(&mut init)?;
-    let public: Value = serde_json::from_str(&text).context("weft appliance init printed no JSON")?;
-    let key = |name: &str| -> anyhow::Result<[u8; 32]> {
-        let hex = public[name].as_str().with_context(|| format!("weft appliance init names no {name}"))?;
-        unhex(hex).with_context(|| format!("{name} is no key"))
+/// Has a delegation for the keys of `request` signed: a line `--appliance name=…,channel=HEX,record=HEX,…`.
+fn delegate(folder: &Path, request: &str, keys: &LabKeys) -> anyhow::Result<PathBuf> {
+    let field = |name: &str| -> anyhow::Result<&str> {
+        let fields = request.split([' ', ',', '\n']).filter_map(|field| field.split_once('='));
+        let mut values = fields.filter(|(key, _)| *key == name).map(|(_, value)| value);
+        values.next().with_context(|| format!("weft appliance init names no {name}: {request}"))
     };
+    let key = |name: &str| unhex(field(name)?).with_context(|| format!("{name} is no key"));
     let delegation = Delegation {
         version: now_s(),
         root_version: keys.roots().version(),
         not_before: now_s().saturating_sub(3600),
         expiry: now_s().saturating_add(DELEGATION_S),
         appliances: vec![Delegate {
-            name: "lab".to_owned(),
-            channel_key: key("channel_key")?,
-            record_key: key("record_key")?,
-            agent_port: 4470,
-            http_port: 80,
+            name: NAME.to_owned(),
+            channel_key: key("channel")?,
+            record_key: key("record")?,
+            agent_port: field("agent-port")?.parse()?,
+            http_port: field("http-port")?.parse()?,
             address: None,
         }],
         revoked: Vec::new(),
@@ -109,7 +120,7 @@ fn delegate(data: &Path, keys: &LabKeys) -> anyhow::Result<PathBuf> {
     for holder in keys.signers()? {
         bytes = document::sign(&bytes, &holder, keys.roots())?;
     }
-    let file = data.with_file_name("delegation.bin");
+    let file = folder.join("delegation.bin");
     write(&file, &bytes)?;
     Ok(file)
 }

@@ -42,7 +42,7 @@ pub(crate) fn build() -> anyhow::Result<SignedImage> {
 /// The same with keys that are open.
 pub(crate) fn build_with(keys: &LabKeys) -> anyhow::Result<SignedImage> {
     let (home, target) = (workspace(), target_dir());
-    let job = Job { workspace: &home, target_dir: &target, profile: "node" };
+    let job = Job { workspace: &home, root: &home, target_dir: &target, profile: "node" };
     let monitor = Monitor { workspace: &home, package: "weft-dvmm" };
     let files = boot_files(&job, monitor, &document::root_set(keys.roots()))?;
     let folder = root().join("target/image");

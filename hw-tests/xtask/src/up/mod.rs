@@ -118,7 +118,7 @@ pub(crate) fn up(arguments: &UpArguments) -> anyhow::Result<ExitCode> {
     build_page()?;
     build(&["weft", "weft-lab"])?;
     progress.say("making the guest from Debian's packages");
-    let guest = files_of_guest(arguments)?;
+    let guest = guest::build(&crate::workspace::root().join("target/guest"))?;
     progress.say("building and signing the node image");
     let keys = LabKeys::open()?;
     let image = image::build_with(&keys)?;
@@ -132,7 +132,7 @@ pub(crate) fn up(arguments: &UpArguments) -> anyhow::Result<ExitCode> {
     let config = LabConfig { name: "up".to_owned(), lifetime: Lifetime::Detached, ..LabConfig::test("up") };
     let mut lab = Lab::start(config)?;
     lab.save(&[])?;
-    let access = appliance::start(&mut lab, &keys)?;
+    let access = appliance::start(&mut lab, &keys, &guest)?;
     lab.save(&[])?;
     progress.say(&format!("appliance answers at {}", access.url));
     appliance::publish(&access, &image)?;
@@ -148,7 +148,7 @@ pub(crate) fn up(arguments: &UpArguments) -> anyhow::Result<ExitCode> {
     }
     nodes::bring_up(&access, &nodes, NODE_PATIENCE, &progress)?;
     if !arguments.no_guest {
-        start_guest(&access, arguments, &guest, &progress)?;
+        start_guest(&access, arguments, &progress)?;
     }
     farewell(&access, arguments);
     Ok(ExitCode::SUCCESS)
@@ -168,35 +168,24 @@ fn clear(folder: &Path) -> anyhow::Result<()> {
     }
 }
 
-fn files_of_guest(arguments: &UpArguments) -> anyhow::Result<(PathBuf, Option<PathBuf>)> {
-    match &arguments.guest {
-        Some(kernel) => Ok((kernel.clone(), arguments.initrd.clone())),
-        None => {
-            let guest = guest::build(&crate::workspace::root().join("target/guest"))?;
-            Ok((guest.kernel, Some(guest.initrd)))
-        }
-    }
-}
-
-fn start_guest(
-    access: &Access,
-    arguments: &UpArguments,
-    (kernel, initrd): &(PathBuf, Option<PathBuf>),
-    progress: &Progress,
-) -> anyhow::Result<()> {
+fn start_guest(access: &Access, arguments: &UpArguments, progress: &Progress) -> anyhow::Result<()> {
     let mut create = access.weft(&["vs", "create", SERVER, "--memory", "256M", "--start", "--wait"]);
-    create.arg("--append").arg(&arguments.append).arg("--kernel").arg(kernel);
-    if let Some(initrd) = initrd {
+    create.arg(format!("--append={}", arguments.append));
+    if let Some(kernel) = &arguments.guest {
+        create.arg("--kernel").arg(kernel);
+    }
+    if let Some(initrd) = &arguments.initrd {
         create.arg("--initrd").arg(initrd);
     }
     run(create.stdout(Stdio::null()))?;
     progress.say(&format!("{SERVER}  runs"));
-    if arguments.guest.is_some() {
-        return Ok(());
+    // Somebody else's guest says other words, or none.
+    if arguments.guest.is_none() {
+        let mut console = access.weft(&["vs", "console", SERVER, "--timeout", GUEST_PATIENCE_S, "--wait-for"]);
+        console.arg(format!("{}.*\\n", guest::USERLAND_UP));
+        run(console.stdin(Stdio::null()).stdout(Stdio::null()))?;
+        progress.say(&format!("{SERVER}  reached its userland; a shell is on its console"));
     }
-    let mut console = access.weft(&["vs", "console", SERVER, "--timeout", GUEST_PATIENCE_S, "--wait-for"]);
-    run(console.arg(format!("{}.*\\n", guest::USERLAND_UP)).stdin(Stdio::null()).stdout(Stdio::null()))?;
-    progress.say(&format!("{SERVER}  reached its userland; the shell is on its console"));
     Ok(())
 }
 
