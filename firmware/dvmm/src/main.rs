@@ -16,7 +16,7 @@ mod nic;
 mod schedule;
 
 use core::panic::PanicInfo;
-use weft_hal::{acpi, apic, boot, cpu, desc, fpu, frames, println, serial, smp, svm, time, virtio};
+use weft_hal::{acpi, apic, boot, cpu, desc, fpu, frames, println, screen, serial, smp, svm, time, virtio};
 use weft_types::Hpa;
 use weft_types::handoff::Handoff;
 use weft_vmm::cpu::setup::PASS_THROUGH;
@@ -27,6 +27,7 @@ use weft_vmm::cpu::setup::PASS_THROUGH;
 #[unsafe(no_mangle)]
 extern "Rust" fn dvmm_main(handoff: &'static Handoff) -> ! {
     let tsc_started = cpu::rdtsc();
+    screen::init(handoff);
     println!("weft dvmm {}", env!("CARGO_PKG_VERSION"));
     frames::init(boot::regions(handoff));
     virtio::init(Hpa(handoff.dvmm_base));

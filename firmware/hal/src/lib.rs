@@ -30,6 +30,7 @@ mod heap;
 pub mod pci;
 pub mod phys;
 pub mod port;
+pub mod screen;
 pub mod serial;
 pub mod smbios;
 pub mod smp;

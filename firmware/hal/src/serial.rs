@@ -1,4 +1,4 @@
-//! The node's own console: COM1, 115200 8N1, output only.
+//! The node's own console: COM1, 115200 8N1, and the screen where there is one. Output only.
 
 use crate::port;
 use core::fmt::{self, Write};
@@ -38,6 +38,7 @@ impl Write for Com1 {
             }
             self.byte(byte);
         }
+        crate::screen::print(s);
         Ok(())
     }
 }
