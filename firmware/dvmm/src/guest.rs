@@ -217,6 +217,11 @@ impl Guest {
         Slot::Ended
     }
 
+    /// Takes a vCPU's extended state out of its processor, so that another vCPU can have it.
+    pub(crate) fn unload(&self, index: usize) {
+        self.vcpus[index].lock().unload();
+    }
+
     /// Runs a vCPU on its processor until its slot is over, something else wants the processor, or it waits.
     pub(crate) fn run_slot(&self, index: usize, slot_end_ns: u64) -> Slot {
         let mut hardware = self.vcpus[index].lock();
@@ -226,15 +231,11 @@ impl Guest {
             }
             let now = self.now();
             if now.ns >= slot_end_ns {
-                hardware.unload();
                 return Slot::Ran;
             }
             let due = match self.enter(index, &mut hardware, now) {
                 Ok(due) => due,
-                Err(due) => {
-                    hardware.unload();
-                    return Slot::Waits(due);
-                }
+                Err(due) => return Slot::Waits(due),
             };
             let wake_at = due.map_or(slot_end_ns, |due| due.min(slot_end_ns));
             apic::set_timer(wake_at.saturating_sub(now.ns));
@@ -244,7 +245,6 @@ impl Guest {
                 self.stop(end);
             }
             if desc::take_pending() & !schedule_bits() != 0 {
-                hardware.unload();
                 return Slot::Ran;
             }
         }

@@ -90,6 +90,8 @@ pub(crate) fn run(index: usize) -> ! {
     let slot_ns = if index == 0 { FIRST_SLOT_NS } else { SLOT_NS };
     let mut seen = u64::MAX;
     let mut mine = Vec::new();
+    // Whose extended state the processor holds.
+    let mut loaded: Option<(Arc<Guest>, usize)> = None;
     loop {
         let changes = CHANGES.load(Ordering::Acquire);
         if changes != seen {
@@ -104,10 +106,18 @@ pub(crate) fn run(index: usize) -> ! {
         let mut ended = Vec::new();
         for (position, (guest, vcpu)) in mine.iter().enumerate() {
             let start = time::now_ns();
+            let other = loaded.take_if(|(held, held_vcpu)| !Arc::ptr_eq(held, guest) || held_vcpu != vcpu);
+            if let Some((held, held_vcpu)) = other {
+                held.unload(held_vcpu);
+            }
+            loaded.get_or_insert_with(|| (guest.clone(), *vcpu));
             match guest.run_slot(*vcpu, start + slot_ns) {
                 Slot::Ran => ran = true,
                 Slot::Waits(when) => due = when.map_or(due, |when| when.min(due)),
-                Slot::Ended => ended.push(position),
+                Slot::Ended => {
+                    loaded = None;
+                    ended.push(position);
+                }
             }
             BUSY_NS.fetch_add(time::now_ns() - start, Ordering::Relaxed);
         }
