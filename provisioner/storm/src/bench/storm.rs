@@ -35,6 +35,8 @@ pub(crate) fn run(quick: bool) -> anyhow::Result<()> {
     let web = Plan {
         dhcp: None,
         tftp: None,
+        // All at once.
+        spread_ms: 0,
         http: Some((SocketAddr::from((SERVER, 80)), format!("/{NAME}"))),
         ..boot.clone()
     };
