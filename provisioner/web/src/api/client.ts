@@ -1,9 +1,11 @@
 /** Requests to the appliance that served this page: cookie session, changes marked against foreign pages. */
 import type {
   ApplianceConfig,
+  BlobReply,
   Finding,
   Image,
   LogEntry,
+  LoginReply,
   Node,
   Problem,
   Vs,
@@ -74,7 +76,7 @@ const at = encodeURIComponent;
 
 export const api = {
   login: async (user: string, password: string) =>
-    (await (await change("POST", "/login", { user, password })).json()) as { must_change: boolean },
+    (await (await change("POST", "/login", { user, password })).json()) as LoginReply,
   logout: () => change("POST", "/logout"),
   password: (old: string, fresh: string) => change("POST", "/password", { old, new: fresh }),
   config: () => get<ApplianceConfig>("/config"),
@@ -87,7 +89,7 @@ export const api = {
   create: (vs: VsCreate) => change("POST", "/vs", vs),
   act: (vs: string, verb: "start" | "stop" | "reset") => change("POST", `/vs/${at(vs)}/${verb}`),
   remove: (vs: string) => change("DELETE", `/vs/${at(vs)}`),
-  blob: (file: Blob) => upload<{ digest: string; size: number }>("PUT", "/blobs", file),
+  blob: (file: Blob) => upload<BlobReply>("PUT", "/blobs", file),
   images: () => get<Image[]>("/images"),
   publish: (file: Blob) => upload<Image>("POST", "/images", file),
   activate: (digest: string) => change("POST", `/images/${at(digest)}/activate`),
