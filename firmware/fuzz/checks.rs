@@ -204,7 +204,10 @@ pub(crate) fn dhcp(data: &[u8]) -> bool {
         if let Some(frame) = wrap(&payload) {
             port.line().arriving.push_back(frame);
         }
-        while stack.poll(now) {}
+        // A frame, its answers, and what they set off.
+        for _ in 0..8 {
+            stack.poll(now);
+        }
     }
     if let Some(lease) = stack.lease() {
         assert!(lease.prefix <= 32);

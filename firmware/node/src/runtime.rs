@@ -28,6 +28,9 @@ use crate::config::check_config;
 use crate::kernel::{Console, NodeKernel};
 use crate::step::{Effect, Effects, Event, Limits, Node, StopCause, log_line};
 
+/// How soon a NIC that had no room is asked again.
+const BACKLOG_NS: u64 = 1_000_000;
+
 /// What a runtime is made of.
 pub struct Parts {
     /// What the boot entry and the hardware tell.
@@ -145,6 +148,10 @@ impl Runtime {
             return now_ns;
         }
         let stack = self.kernel.stack().poll_at(now_ns).unwrap_or(u64::MAX);
+        // While the NIC takes nothing the stack cannot send what is due: no reason to spin.
+        if self.bridge().has_backlog() {
+            return now_ns.saturating_add(BACKLOG_NS);
+        }
         stack.min(self.agent.next_ns(now_ns))
     }
 

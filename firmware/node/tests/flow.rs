@@ -449,3 +449,35 @@ fn a_reboot_command_reaches_the_monitor() {
     world.server().send(&ToNode::Command(weft_wire::agent::Command::Reboot));
     world.until(5, "the command", |world| world.commands.contains(&Command::Reboot));
 }
+
+#[test]
+fn an_appliance_that_greets_and_hangs_up_is_asked_ever_more_rarely() {
+    let mut world = World::new(38, Faults::default());
+    world.until_greeted();
+    let mut hellos = 0;
+    let end = world.now_ns + 60_000_000_000;
+    while world.now_ns < end {
+        world.run(10);
+        let server = world.server();
+        hellos += server.received.iter().filter(|message| matches!(message, ToServer::Hello(_))).count();
+        if !server.received.is_empty() {
+            server.received.clear();
+            server.hang_up();
+        }
+    }
+    assert!((3..20).contains(&hellos), "{hellos} greetings in a minute");
+}
+
+#[test]
+fn a_nic_that_takes_nothing_lets_the_node_idle() {
+    let mut world = World::new(39, Faults::default());
+    world.until_running(60, &pattern(10, 1), &pattern(20, 2));
+    world.wire.lock().expect("one thread").stuck = true;
+    let (mut polls, start) = (0, world.now_ns);
+    let mut now = start;
+    while now < start + 2_000_000_000 {
+        now = world.runtime.poll(now).max(now + 1);
+        polls += 1;
+    }
+    assert!(polls < 5000, "{polls} polls in two seconds");
+}

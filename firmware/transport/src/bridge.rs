@@ -135,7 +135,7 @@ impl Core {
         }
     }
 
-    fn to_wire(&mut self, frame: &[u8]) -> bool {
+    fn send_to_wire(&mut self, frame: &[u8]) -> bool {
         self.flush();
         if self.backlog.is_empty() {
             match self.nic.transmit(frame) {
@@ -156,7 +156,7 @@ impl Core {
     }
 
     /// Queues the frame for guests that should see it. `from` is left out.
-    fn to_guests(&mut self, destination: [u8; 6], frame: &[u8], from: Option<[u8; 6]>) -> bool {
+    fn send_to_guests(&mut self, destination: [u8; 6], frame: &[u8], from: Option<[u8; 6]>) -> bool {
         let group = is_group(destination);
         let mut found = false;
         for port in &mut self.ports {
@@ -174,10 +174,10 @@ impl Core {
     }
 
     /// A frame that the node's own stack sends.
-    fn from_node(&mut self, frame: &[u8]) {
+    fn send_from_node(&mut self, frame: &[u8]) {
         let Some(destination) = mac_at(frame, 0) else { return };
-        if !self.to_guests(destination, frame, None) {
-            self.to_wire(frame);
+        if !self.send_to_guests(destination, frame, None) {
+            self.send_to_wire(frame);
         }
     }
 
@@ -200,7 +200,7 @@ impl Core {
                 self.dropped.reflected = self.dropped.reflected.saturating_add(1);
                 continue;
             }
-            self.to_guests(destination, frame, None);
+            self.send_to_guests(destination, frame, None);
             if destination == self.mac || is_group(destination) {
                 return Some(len);
             }
@@ -284,7 +284,7 @@ impl Bridge {
             self.core.dropped.refused = self.core.dropped.refused.saturating_add(1);
             return Err(GuestTxError::Refused);
         }
-        if self.core.to_guests(destination, frame, Some(mac)) {
+        if self.core.send_to_guests(destination, frame, Some(mac)) {
             return Ok(());
         }
         let group = is_group(destination);
@@ -295,7 +295,7 @@ impl Bridge {
                 return Err(GuestTxError::Full);
             }
         }
-        if destination == self.core.mac || self.core.to_wire(frame) {
+        if destination == self.core.mac || self.core.send_to_wire(frame) {
             Ok(())
         } else {
             Err(GuestTxError::Full)
@@ -320,9 +320,15 @@ impl Bridge {
         self.core.ports.iter().any(|port| port.vs == vs && port.index == index && !port.queue.is_empty())
     }
 
-    /// Whether frames wait for the node's own stack or for room in the NIC.
-    pub fn busy(&self) -> bool {
-        !self.core.own.is_empty() || !self.core.backlog.is_empty()
+    /// Whether frames wait for the node's own stack.
+    pub fn has_own(&self) -> bool {
+        !self.core.own.is_empty()
+    }
+
+    /// Whether frames wait for room in the NIC. They leave with a later poll; a NIC without a link may never
+    /// take them, so that nobody should spin for it.
+    pub fn has_backlog(&self) -> bool {
+        !self.core.backlog.is_empty()
     }
 }
 
@@ -347,7 +353,7 @@ impl TxToken for SendSlot<'_> {
         assert!(len <= self.buffer.len(), "the stack sends no frame above its MTU");
         let (frame, _) = self.buffer.split_at_mut(len);
         let result = f(frame);
-        self.core.from_node(frame);
+        self.core.send_from_node(frame);
         result
     }
 }

@@ -1,5 +1,4 @@
 use super::*;
-use alloc::vec;
 
 fn wanted(bytes: &[u8]) -> BlobRef {
     BlobRef { digest: BlobDigest(Sha256::digest(bytes).into()), size: bytes.len() as u64 }
@@ -155,13 +154,13 @@ fn impossible_sizes_are_refused_before_any_request() {
 
 #[test]
 fn no_bytes_panic() {
-    let answer = ok(&vec![7; 200]);
+    let answer = ok(&[7; 200]);
     for at in 0..answer.len() {
         for value in [0, b'\r', b'\n', b':', b' ', 0xff] {
             let mut changed = answer.clone();
             changed[at] = value;
             for piece in [1, 50, 1000] {
-                let mut get = ready(&vec![7; 200]);
+                let mut get = ready(&[7; 200]);
                 for bytes in changed.chunks(piece) {
                     if get.on_bytes(bytes).is_err() {
                         break;

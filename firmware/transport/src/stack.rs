@@ -182,7 +182,7 @@ impl Stack {
             }
         }
         self.poll_dhcp();
-        more || self.bridge.busy()
+        more || self.bridge.has_own()
     }
 
     /// When [`Stack::poll`] wants to be called again, frames apart.

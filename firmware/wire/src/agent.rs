@@ -40,6 +40,7 @@ pub const HEARTBEAT_MS: u64 = 1000;
 pub const DEAD_AFTER_MS: u64 = 8000;
 
 /// From node to appliance.
+#[expect(clippy::large_enum_variant, reason = "one Hello a connection; a box would be its only one")]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToServer {
     /// First message.

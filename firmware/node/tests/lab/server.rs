@@ -179,7 +179,7 @@ impl Server {
             [&[0, 3][..], &self.block.to_be_bytes(), self.file.get(from..to).unwrap_or(&[])].concat()
         };
         let socket = self.sockets.get_mut::<udp::Socket<'_>>(self.transfer);
-        drop(socket.send_slice(&packet, peer));
+        socket.send_slice(&packet, peer).unwrap_or(());
     }
 
     fn serve_tftp(&mut self) {
@@ -197,7 +197,7 @@ impl Server {
                 }
                 _ => {
                     let socket = self.sockets.get_mut::<udp::Socket<'_>>(self.transfer);
-                    drop(socket.send_slice(b"\0\x05\0\x01no such file\0", meta.endpoint));
+                    socket.send_slice(b"\0\x05\0\x01no such file\0", meta.endpoint).unwrap_or(());
                 }
             }
         }
@@ -301,6 +301,10 @@ impl Server {
             self.send(&ToNode::Welcome(welcome));
         }
         true
+    }
+
+    pub(crate) fn hang_up(&mut self) {
+        self.sockets.get_mut::<tcp::Socket<'_>>(self.agent).abort();
     }
 
     pub(crate) fn is_connected(&self) -> bool {

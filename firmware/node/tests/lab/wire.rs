@@ -52,6 +52,8 @@ pub(crate) struct Wire {
     to_server: VecDeque<Vec<u8>>,
     pub(crate) faults: Faults,
     pub(crate) cut: bool,
+    /// The node's NIC has no room.
+    pub(crate) stuck: bool,
     dice: Dice,
     pub(crate) frames: u64,
 }
@@ -65,6 +67,7 @@ impl Wire {
             to_server: VecDeque::new(),
             faults,
             cut: false,
+            stuck: false,
             dice: Dice::new(seed),
             frames: 0,
         }))
@@ -121,7 +124,11 @@ impl Nic for NodeNic {
     }
     fn transmit(&mut self, frame: &[u8]) -> Result<(), TxError> {
         assert!(frame.len() <= 1514, "the node sends no over-long frame");
-        self.wire.lock().expect("one thread").carry(frame, false);
+        let mut wire = self.wire.lock().expect("one thread");
+        if wire.stuck {
+            return Err(TxError::Full);
+        }
+        wire.carry(frame, false);
         Ok(())
     }
     fn receive(&mut self, out: &mut [u8]) -> Option<usize> {
