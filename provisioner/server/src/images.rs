@@ -28,6 +28,8 @@ use crate::world::{Lookup, World};
 pub(crate) const MAX_IMAGE: usize = 64 * 1024 * 1024;
 /// Space that is left to the store and to logs.
 pub(crate) const KEEP_FREE: u64 = 64 * 1024 * 1024;
+/// Earlier manifests remembered for each image.
+const MAX_EARLIER: usize = 16;
 /// Where Debian's iPXE package puts what a BIOS ROM loads.
 const UNDIONLY: &str = "/usr/lib/ipxe/undionly.kpxe";
 
@@ -95,6 +97,7 @@ impl Core {
             bios_file: String::new(),
             manifest: hex(&sha256(section)),
             expiry: manifest.expiry,
+            earlier: Vec::new(),
             signers: signatures.iter().map(|signature| signature.key_id.to_string()).collect(),
             at: now(),
         })
@@ -130,6 +133,7 @@ impl Core {
             // The same image with other signatures: its place and its companion stay.
             row.state = old.state;
             row.bios_file.clone_from(&old.bios_file);
+            row.earlier = earlier(old, &row);
         } else if !self.world().images.values().any(|image| image.state == ImageState::Active) {
             row.state = ImageState::Active;
         }
@@ -300,6 +304,16 @@ impl Core {
     pub fn active_image(&self) -> Option<(String, u64)> {
         active(&self.world()).map(|image| (image.digest.clone(), image.generation))
     }
+}
+
+/// Manifests that a row takes over from the one it replaces.
+fn earlier(old: &ImageRow, new: &ImageRow) -> Vec<(String, u64)> {
+    let mut all = old.earlier.clone();
+    all.push((old.manifest.clone(), old.expiry));
+    all.retain(|(manifest, _)| *manifest != new.manifest);
+    let excess = all.len().saturating_sub(MAX_EARLIER);
+    all.drain(..excess);
+    all
 }
 
 fn active(world: &World) -> Option<&ImageRow> {

@@ -34,9 +34,14 @@ pub(crate) fn judge_image(core: &Core, world: &World, report: &Report) -> Verdic
         return Verdict::Expired;
     }
     let manifest = hex(&report.boot.manifest_digest.0);
-    match world.images.values().find(|image| image.manifest == manifest) {
-        Some(image) if image.state == weft_store::ImageState::Revoked => Verdict::Revoked,
-        Some(image) if image.expiry <= now => Verdict::Expired,
+    let known = world.images.values().find_map(|image| {
+        let current = (image.manifest == manifest).then_some(image.expiry);
+        let earlier = || image.earlier.iter().find(|(digest, _)| *digest == manifest).map(|(_, expiry)| *expiry);
+        current.or_else(earlier).map(|expiry| (image.state, expiry))
+    });
+    match known {
+        Some((weft_store::ImageState::Revoked, _)) => Verdict::Revoked,
+        Some((_, expiry)) if expiry <= now => Verdict::Expired,
         Some(_) => Verdict::Good,
         // What was never published here cannot be vouched for.
         None => Verdict::Quarantined,

@@ -1,1 +1,254 @@
-//! A node that speaks the real agent protocol.
+//! A node without a machine: the real Noise channel, the real messages, the real record gate.
+//!
+//! For tests, and for storms of more nodes than one machine can emulate. It does what it is told and
+//! reports what it receives; what a monitor does with a configuration is not its affair.
+
+use std::net::SocketAddr;
+
+use tokio::net::TcpStream;
+use weft_format::delegation::Delegation;
+use weft_format::gate::RecordGate;
+use weft_format::RecordError;
+use weft_types::{BlobDigest, Fingerprint, NodeId, VsId};
+use weft_wire::agent::{
+    BootKind, BootReport, Heartbeat, Hello, Inventory, NicReport, PROTOCOL, RecordResult, Stage, ToNode,
+    ToServer, VsState, VsStatus, Welcome,
+};
+use weft_wire::codec::{decode_to_node, encode_to_server};
+use weft_wire::record::{NodeConfig, Payload, Standing};
+
+use crate::agent::{Channel, ChannelError};
+use crate::keys::x25519_public;
+use crate::nodes::node_id;
+use crate::trust::RingVerifier;
+use crate::util::random;
+
+/// Why a simulated node stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum SimError {
+    /// The channel.
+    #[error("channel: {0}")]
+    Channel(String),
+    /// A message that the protocol does not allow here.
+    #[error("unexpected: {0}")]
+    Unexpected(String),
+}
+
+impl From<ChannelError> for SimError {
+    fn from(error: ChannelError) -> Self {
+        Self::Channel(crate::chain(&error))
+    }
+}
+
+/// What a node keeps and what it is.
+#[derive(Clone, Debug)]
+pub struct SimNode {
+    key: [u8; 32],
+    /// Boots of this key.
+    pub boot_counter: u64,
+    /// Nonce of this boot.
+    pub boot_nonce: [u8; 16],
+    /// How it says it booted.
+    pub boot: BootReport,
+    /// What it says it has.
+    pub inventory: Inventory,
+}
+
+/// What the appliance sent.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Heard {
+    /// A record that the gate let through.
+    Standing(Standing),
+    /// A record that the gate let through.
+    Config(NodeConfig),
+    /// A record that the gate refused.
+    Refused(RecordError),
+    /// Anything else.
+    Message(ToNode),
+}
+
+/// An open session.
+pub struct SimSession {
+    channel: Channel,
+    gate: RecordGate,
+    delegation: Delegation,
+    /// How the appliance greeted.
+    pub welcome: Welcome,
+    /// Epoch and counter of each record that the gate let through, in order.
+    pub numbers: Vec<(u64, u64)>,
+}
+
+impl SimNode {
+    /// A node with a new key, at its first boot, running the image with this manifest.
+    pub fn new(mac: [u8; 6], manifest_digest: [u8; 32], image_digest: [u8; 32]) -> Self {
+        let nic = NicReport {
+            mac,
+            driver: "sim".to_string(),
+            pci_id: (0x1af4, 0x1000),
+            link_up: true,
+            address: [127, 0, 0, 1],
+        };
+        Self {
+            key: random(),
+            boot_counter: 1,
+            boot_nonce: random(),
+            boot: BootReport {
+                path: BootKind::Uefi,
+                secure_boot: true,
+                manifest_digest: BlobDigest(manifest_digest),
+                image_digest: BlobDigest(image_digest),
+                generation: 7,
+                floor: 5,
+                delegation_version: 1,
+                stages: vec![(Stage::Entry, 0), (Stage::Started, 40_000), (Stage::Channel, 900_000)],
+            },
+            inventory: Inventory {
+                cpu_model: "simulated".to_string(),
+                cpus: 2,
+                tsc_khz: 1_000_000,
+                memory_kib: 2 * 1024 * 1024,
+                features: vec!["npt".to_string()],
+                nics: vec![nic],
+                system: [String::new(), String::new(), String::new()],
+                uuid: [0; 16],
+            },
+        }
+    }
+
+    /// Power off and on.
+    pub fn reboot(&mut self) {
+        if self.boot_counter == 0 {
+            self.key = random();
+        } else {
+            self.boot_counter = self.boot_counter.saturating_add(1);
+        }
+        self.boot_nonce = random();
+    }
+
+    /// Its identity.
+    pub fn id(&self) -> NodeId {
+        node_id(&x25519_public(&self.key).unwrap_or_default())
+    }
+
+    /// Its fingerprint, as on its console.
+    pub fn fingerprint(&self) -> String {
+        Fingerprint(self.id()).to_string()
+    }
+
+    /// Dials, and says `Hello`.
+    pub async fn connect(
+        &self,
+        appliance: SocketAddr,
+        appliance_key: &[u8; 32],
+        delegation: &Delegation,
+        last_record: (u64, u64),
+    ) -> Result<SimSession, SimError> {
+        let stream = TcpStream::connect(appliance).await.map_err(ChannelError::from)?;
+        let mut channel = Channel::dial(stream, &self.key, appliance_key).await?;
+        let hello = ToServer::Hello(Hello {
+            protocol: PROTOCOL,
+            boot_counter: self.boot_counter,
+            boot_nonce: self.boot_nonce,
+            boot: self.boot.clone(),
+            inventory: self.inventory.clone(),
+            last_record,
+        });
+        send(&mut channel, &hello).await?;
+        match receive(&mut channel).await? {
+            ToNode::Welcome(welcome) => Ok(SimSession {
+                channel,
+                gate: RecordGate::new(self.id(), self.boot_nonce),
+                delegation: delegation.clone(),
+                welcome,
+                numbers: Vec::new(),
+            }),
+            other => Err(SimError::Unexpected(format!("{other:?}"))),
+        }
+    }
+}
+
+async fn send(channel: &mut Channel, message: &ToServer) -> Result<(), SimError> {
+    let plain = encode_to_server(message).map_err(|error| SimError::Unexpected(error.to_string()))?;
+    Ok(channel.writer.send(&plain).await?)
+}
+
+async fn receive(channel: &mut Channel) -> Result<ToNode, SimError> {
+    let plain = channel.reader.receive().await?;
+    decode_to_node(&plain).map_err(|error| SimError::Unexpected(error.to_string()))
+}
+
+impl SimSession {
+    /// Sends any message.
+    pub async fn send(&mut self, message: &ToServer) -> Result<(), SimError> {
+        send(&mut self.channel, message).await
+    }
+
+    /// Sends plain text that need not be a message.
+    pub async fn send_raw(&mut self, plain: &[u8]) -> Result<(), SimError> {
+        Ok(self.channel.writer.send(plain).await?)
+    }
+
+    /// A heartbeat.
+    pub async fn beat(&mut self, uptime_ms: u64) -> Result<(), SimError> {
+        let beat = Heartbeat {
+            uptime_ms,
+            monitor_kib: 20 * 1024,
+            free_kib: 2 * 1024 * 1024 - 20 * 1024,
+            ..Heartbeat::default()
+        };
+        self.send(&ToServer::Heartbeat(beat)).await
+    }
+
+    /// State of a virtual server.
+    pub async fn status(&mut self, vs: VsId, generation: u64, instance: u64, state: VsState) -> Result<(), SimError> {
+        let status = VsStatus {
+            vs,
+            generation,
+            instance,
+            state,
+            reason: String::new(),
+            exits: 1,
+        };
+        self.send(&ToServer::VsStatus(status)).await
+    }
+
+    /// Console output.
+    pub async fn console(&mut self, vs: VsId, instance: u64, offset: u64, bytes: &[u8]) -> Result<(), SimError> {
+        let message = ToServer::Console {
+            vs,
+            instance,
+            offset,
+            bytes: bytes.to_vec(),
+        };
+        self.send(&message).await
+    }
+
+    /// The next thing that the appliance sends; records are judged, and the judgement is reported.
+    pub async fn next(&mut self) -> Result<Heard, SimError> {
+        let message = receive(&mut self.channel).await?;
+        let ToNode::Record(bytes) = message else { return Ok(Heard::Message(message)) };
+        match self.gate.accept(&bytes, &self.delegation, &RingVerifier) {
+            Ok((envelope, payload)) => {
+                let record = (envelope.epoch, envelope.counter);
+                self.numbers.push(record);
+                self.send(&ToServer::RecordResult(RecordResult { record, result: Ok(()) })).await?;
+                Ok(match payload {
+                    Payload::Standing(standing) => Heard::Standing(standing),
+                    Payload::Config(config) => Heard::Config(config),
+                })
+            }
+            Err(error) => Ok(Heard::Refused(error)),
+        }
+    }
+
+    /// Skips to the next configuration.
+    pub async fn next_config(&mut self) -> Result<NodeConfig, SimError> {
+        loop {
+            match self.next().await? {
+                Heard::Config(config) => return Ok(config),
+                Heard::Refused(error) => return Err(SimError::Unexpected(error.to_string())),
+                Heard::Standing(_) | Heard::Message(_) => {}
+            }
+        }
+    }
+}

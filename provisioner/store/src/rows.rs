@@ -101,6 +101,9 @@ pub struct ImageRow {
     pub manifest: String,
     /// First second after validity, since 1970.
     pub expiry: u64,
+    /// Earlier manifests of the same image, by SHA-256, with their expiry: nodes may still run them.
+    #[serde(default)]
+    pub earlier: Vec<(String, u64)>,
     /// Signing key ids.
     pub signers: Vec<String>,
     /// When it was published.
