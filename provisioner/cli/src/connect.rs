@@ -110,7 +110,7 @@ impl Endpoint {
             Ok(stream) => Ok(Connection(Box::new(stream))),
             Err(error) => Err(CliError::Unreachable {
                 url: self.url.clone(),
-                why: format!("its certificate is not trusted: {error}"),
+                why: format!("its certificate is not trusted: {}", plain(&error)),
                 next: if self.pinned {
                     "check that this is the appliance you mean, then give its certificate: --ca FILE or --ca sha256:HEX"
                 } else {
@@ -129,6 +129,12 @@ impl Endpoint {
             next: "check that the appliance runs (weft appliance run) and the address: --url, WEFT_URL or a profile".into(),
         }
     }
+}
+
+/// The reason without the words that rustls puts before every general error.
+fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.strip_prefix("unexpected error: ").unwrap_or(&text).to_owned()
 }
 
 fn with_tls(ca: Option<&str>, host: &str) -> Result<(TlsConnector, ServerName<'static>), CliError> {

@@ -107,12 +107,24 @@ impl Settings {
 
     /// Removes the session's token.
     pub(crate) fn drop_token(&self) -> Result<(), CliError> {
-        match fs::remove_file(&self.token_file) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(CliError::file(&self.token_file, error))
-            }
-            _ => Ok(()),
-        }
+        remove(&self.token_file)
+    }
+
+    /// Where a first password waits for its change, beside the token.
+    pub(crate) fn first_file(&self) -> PathBuf {
+        let mut name = self.token_file.file_name().unwrap_or_default().to_owned();
+        name.push(".first-password");
+        self.token_file.with_file_name(name)
+    }
+
+    /// Keeps a first password until it is changed.
+    pub(crate) fn keep_first(&self, password: &str) -> Result<(), CliError> {
+        write_private(&self.first_file(), password.as_bytes())
+    }
+
+    /// Forgets the first password.
+    pub(crate) fn drop_first(&self) -> Result<(), CliError> {
+        remove(&self.first_file())
     }
 
     /// Keeps these settings as profile `name`, and makes it the default.
@@ -150,6 +162,14 @@ impl File {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
             Err(error) => Err(CliError::file(path, error)),
         }
+    }
+}
+
+/// Removes a file; one that is not there is removed already.
+fn remove(path: &Path) -> Result<(), CliError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(CliError::file(path, error)),
+        _ => Ok(()),
     }
 }
 

@@ -37,7 +37,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), CliError> {
         Command::Completion { shell } => completion(shell),
         Command::Login(verb) => session::login(&settings()?, output, &verb).await,
         Command::Logout => session::logout(&settings()?, output).await,
-        Command::Passwd(verb) => session::passwd(&context()?, &verb).await,
+        Command::Passwd(verb) => session::passwd(&settings()?, &context()?, &verb).await,
         Command::Node(verb) => node::run(&context()?, &verb).await,
         Command::Vs(verb) => vs::run(&context()?, &verb).await,
         Command::Image(Image::Published(verb)) => image::run(&context()?, &verb).await,

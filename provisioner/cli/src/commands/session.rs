@@ -42,7 +42,11 @@ pub(super) async fn login(settings: &Settings, output: Output, verb: &Login) -> 
         return Ok(());
     }
     if verb.new_password_file.is_none() && !prompt::can_ask() {
-        output.note("this password must be changed before anything else works: weft passwd");
+        // The appliance takes this password no second time, and the file that held it may be gone.
+        settings.keep_first(&password)?;
+        output.note(
+            "this password must be changed before anything else works: weft passwd --new-password-file FILE",
+        );
         return Ok(());
     }
     let new = new_password(verb.new_password_file.as_deref())?;
@@ -69,10 +73,14 @@ pub(super) async fn logout(settings: &Settings, output: Output) -> Result<(), Cl
 }
 
 /// Changes the password.
-pub(super) async fn passwd(context: &Context, verb: &Passwd) -> Result<(), CliError> {
-    let old = prompt::password(verb.old_password_file.as_deref(), "present password", "--old-password-file")?;
+pub(super) async fn passwd(settings: &Settings, context: &Context, verb: &Passwd) -> Result<(), CliError> {
+    let first = settings.first_file();
+    let kept = first.exists().then_some(first.as_path());
+    let old = verb.old_password_file.as_deref().or(kept);
+    let old = prompt::password(old, "present password", "--old-password-file")?;
     let new = new_password(verb.new_password_file.as_deref())?;
     change(&context.client, &old, &new).await?;
+    settings.drop_first()?;
     context.output.note("the password is changed");
     Ok(())
 }

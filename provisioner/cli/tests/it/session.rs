@@ -58,6 +58,13 @@ fn without_a_terminal_a_first_password_is_asked_for_by_name() {
     let result = shell.run(&["login", "--password-file", &old]);
     assert_eq!(result.code, 0);
     assert!(result.err.contains("weft passwd"), "{}", result.err);
+    // The file is gone, as the appliance takes it away; the change works all the same, once.
+    std::fs::remove_file(&old).expect("removed");
+    let new = shell.file("new", b"a much longer one");
+    let result = shell.run(&["passwd", "--new-password-file", &new]);
+    assert_eq!(result.code, 0, "{}", result.err);
+    assert_eq!(double.world().heard[1], r#"POST /api/v1/password {"new":"a much longer one","old":"right"}"#);
+    assert_eq!(shell.run(&["passwd", "--new-password-file", &new]).code, 2, "it is not kept any longer");
 }
 
 #[test]

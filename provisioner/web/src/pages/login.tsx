@@ -97,7 +97,7 @@ export function NewPasswordPage({ old, onDone, onLeave }: { old: string; onDone:
   };
   return (
     <Card title="Choose your own password">
-      <p className="muted">The first password works once. Nothing else opens before it is changed.</p>
+      <p className="muted">The first password is spent by this log-in, and nothing else opens before it is changed. After a log-out only a new one helps: weft appliance reset-admin.</p>
       <Complaint problem={problem} />
       <form onSubmit={(event) => void submit(event)}>
         {old === "" && (
