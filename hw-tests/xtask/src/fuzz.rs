@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 
 use crate::tasks::Named;
-use crate::workspace::{command, output, root, run};
+use weft_hw_tests::workspace::{command, output, root, run};
 
 /// How long a target runs when nothing is said, seconds.
 const SECONDS: &str = "60";
@@ -38,7 +38,7 @@ pub(crate) fn fuzz(named: &Named) -> anyhow::Result<ExitCode> {
         let names: Vec<&str> = targets.iter().map(|target| target.name.as_str()).collect();
         bail!("no fuzz target is called {name}; there are: {}", names.join(", "));
     };
-    let build_folder = crate::workspace::target().join("fuzz");
+    let build_folder = weft_hw_tests::workspace::target().join("fuzz");
     let mut cargo = command(&["cargo", "build", "--release", "--target", TARGET, "--bin", name]);
     cargo.arg("--manifest-path").arg(target.folder.join("Cargo.toml")).arg("--target-dir").arg(&build_folder);
     run(cargo.env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", FLAGS))?;
@@ -66,7 +66,8 @@ fn targets() -> anyhow::Result<Vec<FuzzTarget>> {
     let manifests = output(&mut command(&["git", "ls-files", "*fuzz/Cargo.toml"]))?;
     let mut found = Vec::new();
     for manifest in manifests.lines() {
-        let mut metadata = command(&["cargo", "metadata", "--no-deps", "--format-version=1", "--manifest-path", manifest]);
+        let mut metadata =
+            command(&["cargo", "metadata", "--no-deps", "--format-version=1", "--manifest-path", manifest]);
         let text = output(&mut metadata)?;
         let metadata: serde_json::Value = serde_json::from_str(&text)?;
         let folder = root().join(manifest).parent().map(Path::to_path_buf).unwrap_or_default();

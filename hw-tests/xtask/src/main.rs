@@ -3,14 +3,12 @@
 //! - [`suite`]: `test`: every runner, and the sum of what they counted;
 //! - [`up`]: the lab as the main job shows it;
 //! - [`fuzz`]: fuzz targets, found beside the crates that they attack;
-//! - [`tasks`]: the rest, each a few commands;
-//! - [`workspace`]: folders and how programs are run.
+//! - [`tasks`]: the rest, each a few commands.
 
 mod fuzz;
 mod suite;
 mod tasks;
 mod up;
-mod workspace;
 
 use std::process::ExitCode;
 

@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::Context;
 use clap::Args;
 
-use crate::workspace::{build, build_page, command, describe, web};
+use weft_hw_tests::workspace::{self, build_page, command, describe, web};
 
 /// Arguments of `test`.
 #[derive(Debug, Args)]
@@ -32,41 +32,19 @@ struct Runner {
 }
 
 fn runners() -> Vec<Runner> {
-    let cargo = |name, words: &[&str]| Runner { name, command: command(words), count: count_cargo };
     let mut page = command(&["npm", "test", "--silent"]);
     page.current_dir(web());
-    let whole_nodes: &[&str] = &["cargo", "test", "--quiet", "--no-fail-fast", "--package", "weft-hw-tests"];
+    // Without --package: all default members, the whole-node tests among them, built with one set of features.
+    let rust = command(&["cargo", "test", "--quiet", "--no-fail-fast"]);
     vec![
         Runner { name: "page", command: page, count: count_vitest },
-        cargo(
-            "crates",
-            &[
-                "cargo",
-                "test",
-                "--quiet",
-                "--no-fail-fast",
-                "--workspace",
-                "--exclude",
-                "weft-hw-tests",
-                "--exclude",
-                "weft-dvmm",
-                "--exclude",
-                "weft-hal",
-                "--exclude",
-                "weft-stub",
-                "--exclude",
-                "weft-bios",
-            ],
-        ),
-        cargo("nodes", whole_nodes),
+        Runner { name: "rust", command: rust, count: count_cargo },
     ]
 }
 
 /// Runs all tests, prints the sum as the last line.
 pub(crate) fn test(arguments: &TestArguments) -> anyhow::Result<ExitCode> {
-    // The page is part of the appliance's program, and whole-node tests start both programs.
-    build_page()?;
-    build(&["weft", "weft-lab"])?;
+    prepare()?;
     let wanted = arguments.runner.as_deref().unwrap_or_default();
     let runners: Vec<Runner> = runners().into_iter().filter(|runner| runner.name.contains(wanted)).collect();
     anyhow::ensure!(!runners.is_empty(), "no runner is called {wanted}");
@@ -75,11 +53,16 @@ pub(crate) fn test(arguments: &TestArguments) -> anyhow::Result<ExitCode> {
 
 /// Runs the tests that take long: every combination of firmware, ROM, NIC and DHCP mode.
 pub(crate) fn soak() -> anyhow::Result<ExitCode> {
-    build_page()?;
-    build(&["weft", "weft-lab"])?;
+    prepare()?;
     let mut cargo = command(&["cargo", "test", "--no-fail-fast", "--package", "weft-hw-tests"]);
     cargo.env("WEFT_SOAK", "1");
     sum(vec![Runner { name: "soak", command: cargo, count: count_cargo }])
+}
+
+/// The page is part of the appliance's program, and whole-node tests start programs of other crates.
+fn prepare() -> anyhow::Result<()> {
+    build_page()?;
+    workspace::run(&mut command(&["cargo", "build", "--quiet"]))
 }
 
 fn sum(runners: Vec<Runner>) -> anyhow::Result<ExitCode> {

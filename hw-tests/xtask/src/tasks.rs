@@ -6,8 +6,7 @@ use std::process::ExitCode;
 use anyhow::bail;
 use clap::Args;
 
-use crate::up;
-use crate::workspace::{build_page, command, run};
+use weft_hw_tests::workspace::{build_page, command, run};
 
 /// A task that takes a name, or lists the names.
 #[derive(Debug, Args)]
@@ -46,13 +45,13 @@ pub(crate) fn lint() -> anyhow::Result<ExitCode> {
         "-W",
         "clippy::too_many_lines",
     ]))?;
-    run(command(&["npm", "run", "--silent", "lint"]).current_dir(crate::workspace::web()))?;
+    run(command(&["npm", "run", "--silent", "lint"]).current_dir(weft_hw_tests::workspace::web()))?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// `image`: builds and signs the node image with this machine's lab keys.
 pub(crate) fn image() -> anyhow::Result<ExitCode> {
-    let image = up::image::build()?;
+    let image = weft_hw_tests::stack::image::build()?;
     println!("{}", image.file.display());
     println!("digest {}", image.digest);
     println!("size {} bytes", image.size);
@@ -90,8 +89,12 @@ fn example(kind: &str, named: &Named) -> anyhow::Result<ExitCode> {
 
 /// Examples called `KIND-NAME`, as name, package and source file.
 fn examples(kind: &str) -> anyhow::Result<Vec<(String, String, PathBuf)>> {
-    let text =
-        crate::workspace::output(&mut command(&["cargo", "metadata", "--no-deps", "--format-version=1"]))?;
+    let text = weft_hw_tests::workspace::output(&mut command(&[
+        "cargo",
+        "metadata",
+        "--no-deps",
+        "--format-version=1",
+    ]))?;
     let metadata: serde_json::Value = serde_json::from_str(&text)?;
     let mut found = Vec::new();
     for package in metadata["packages"].as_array().into_iter().flatten() {

@@ -27,18 +27,18 @@ const DELEGATION_S: u64 = 30 * 86_400;
 
 /// How the command line reaches the lab's appliance; kept in the lab's folder for `./just weft`.
 #[derive(Clone, Debug)]
-pub(crate) struct Access {
+pub struct Access {
     /// Address outside the namespace.
-    pub(crate) url: String,
+    pub url: String,
     certificate: PathBuf,
     token: PathBuf,
     /// Password of the administrator, set at the first log-in.
-    pub(crate) password: PathBuf,
+    pub password: PathBuf,
 }
 
 impl Access {
     /// Where things are for a lab in `folder`.
-    pub(crate) fn of(folder: &Path, api: SocketAddr) -> Self {
+    pub fn of(folder: &Path, api: SocketAddr) -> Self {
         Self {
             url: format!("https://{api}"),
             certificate: data(folder).join("tls/cert.pem"),
@@ -48,7 +48,7 @@ impl Access {
     }
 
     /// The command line, pointed at the lab.
-    pub(crate) fn weft(&self, arguments: &[&str]) -> Command {
+    pub fn weft(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(program("weft"));
         command
             .args(arguments)
@@ -59,19 +59,19 @@ impl Access {
     }
 
     /// Runs a verb and reads its JSON.
-    pub(crate) fn ask(&self, arguments: &[&str]) -> anyhow::Result<Value> {
+    pub fn ask(&self, arguments: &[&str]) -> anyhow::Result<Value> {
         let text = output(self.weft(arguments).args(["--output", "json"]))?;
         serde_json::from_str(&text).with_context(|| format!("weft {} printed no JSON", arguments.join(" ")))
     }
 }
 
 /// The appliance's data folder.
-pub(crate) fn data(folder: &Path) -> PathBuf {
+pub fn data(folder: &Path) -> PathBuf {
     folder.join("appliance")
 }
 
 /// Draws the appliance's keys, has its delegation signed, starts it inside the lab and waits until it answers.
-pub(crate) fn start(lab: &mut Lab, keys: &LabKeys, guest: &Guest) -> anyhow::Result<Access> {
+pub fn start(lab: &mut Lab, keys: &LabKeys, guest: &Guest) -> anyhow::Result<Access> {
     let folder = lab.folder().to_path_buf();
     let data = data(&folder);
     let api = lab.api().context("the lab has a way to the API")?;
@@ -85,7 +85,13 @@ pub(crate) fn start(lab: &mut Lab, keys: &LabKeys, guest: &Guest) -> anyhow::Res
 
     let mut command = lab.command_inside(&program("weft").to_string_lossy());
     command.args(["appliance", "run", "--lab", "--interface", lab::TAP, "--dhcp", "full", "--range", RANGE]);
-    command.arg("--data").arg(&data).arg("--guest-kernel").arg(&guest.kernel).arg("--guest-initrd").arg(&guest.initrd);
+    command
+        .arg("--data")
+        .arg(&data)
+        .arg("--guest-kernel")
+        .arg(&guest.kernel)
+        .arg("--guest-initrd")
+        .arg(&guest.initrd);
     lab.start_inside("appliance", command)?;
     let access = Access::of(&folder, api);
     await_answer(lab, &data)?;
@@ -180,7 +186,7 @@ fn log_in(access: &Access, data: &Path) -> anyhow::Result<()> {
 }
 
 /// Hands the signed image over and lets nodes boot it.
-pub(crate) fn publish(access: &Access, image: &SignedImage) -> anyhow::Result<()> {
+pub fn publish(access: &Access, image: &SignedImage) -> anyhow::Result<()> {
     let mut publish = access.weft(&["image", "publish", "--activate"]);
     publish.arg(&image.file).arg("--bios").arg(&image.bios);
     run(publish.stdout(Stdio::null()))

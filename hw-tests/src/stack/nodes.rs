@@ -26,7 +26,7 @@ struct Told {
 }
 
 /// Waits until every node is ready, tells its stages and approves it on the way.
-pub(crate) fn bring_up(
+pub fn bring_up(
     access: &Access,
     nodes: &[Node],
     patience: Duration,

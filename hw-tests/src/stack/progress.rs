@@ -4,18 +4,18 @@ use std::time::Instant;
 
 /// A clock with a voice.
 #[derive(Debug)]
-pub(crate) struct Progress {
+pub struct Progress {
     started: Instant,
 }
 
 impl Progress {
     /// Starts the clock.
-    pub(crate) fn start() -> Self {
+    pub fn start() -> Self {
         Self { started: Instant::now() }
     }
 
     /// Says something on standard error.
-    pub(crate) fn say(&self, what: &str) {
+    pub fn say(&self, what: &str) {
         eprintln!("[{:6.1} s] {what}", self.started.elapsed().as_secs_f32());
     }
 }

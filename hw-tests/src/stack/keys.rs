@@ -20,7 +20,7 @@ const THRESHOLD: usize = 2;
 
 /// The lab's keys on disk.
 #[derive(Debug)]
-pub(crate) struct LabKeys {
+pub struct LabKeys {
     folder: PathBuf,
     roots: RootSet,
     secure_boot: Keys,
@@ -28,7 +28,7 @@ pub(crate) struct LabKeys {
 
 impl LabKeys {
     /// Makes what is missing and opens the rest.
-    pub(crate) fn open() -> anyhow::Result<Self> {
+    pub fn open() -> anyhow::Result<Self> {
         let folder = root().join("target/lab-keys");
         std::fs::DirBuilder::new()
             .recursive(true)
@@ -51,27 +51,27 @@ impl LabKeys {
     }
 
     /// The root set.
-    pub(crate) fn roots(&self) -> &RootSet {
+    pub fn roots(&self) -> &RootSet {
         &self.roots
     }
 
     /// The root set's file.
-    pub(crate) fn roots_file(&self) -> PathBuf {
+    pub fn roots_file(&self) -> PathBuf {
         self.folder.join("roots.bin")
     }
 
     /// Secure Boot keys.
-    pub(crate) fn secure_boot(&self) -> &Keys {
+    pub fn secure_boot(&self) -> &Keys {
         &self.secure_boot
     }
 
     /// As many holders as must sign, each opened with its own passphrase.
-    pub(crate) fn signers(&self) -> anyhow::Result<Vec<Holder>> {
+    pub fn signers(&self) -> anyhow::Result<Vec<Holder>> {
         HOLDERS.iter().take(THRESHOLD).map(|name| open_holder(&self.folder, name)).collect()
     }
 
     /// OVMF's variable store with our Secure Boot keys enrolled.
-    pub(crate) fn variable_store(&self) -> anyhow::Result<PathBuf> {
+    pub fn variable_store(&self) -> anyhow::Result<PathBuf> {
         let store = self.folder.join("secure-boot/variables.fd");
         if !store.exists() {
             let template = Path::new("/usr/share/OVMF/OVMF_VARS_4M.fd");
@@ -103,7 +103,7 @@ fn open_holder(folder: &Path, name: &str) -> anyhow::Result<Holder> {
 }
 
 /// 192 random bits, printable.
-pub(crate) fn random_words() -> anyhow::Result<String> {
+pub fn random_words() -> anyhow::Result<String> {
     let mut bytes = [0; 24];
     std::fs::File::open("/dev/urandom")
         .and_then(|mut file| file.read_exact(&mut bytes))
@@ -112,7 +112,7 @@ pub(crate) fn random_words() -> anyhow::Result<String> {
 }
 
 /// Writes a file that only its owner reads.
-pub(crate) fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+pub fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let mut file = std::fs::OpenOptions::new()
         .write(true)
         .create(true)

@@ -6,29 +6,29 @@ use std::process::{Command, ExitStatus};
 use anyhow::{Context, bail};
 
 /// The repository's top folder.
-pub(crate) fn root() -> PathBuf {
+pub fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.ancestors().nth(2).unwrap_or(here).to_path_buf()
+    here.parent().unwrap_or(here).to_path_buf()
 }
 
 /// Where cargo builds.
-pub(crate) fn target() -> PathBuf {
+pub fn target() -> PathBuf {
     let target = root().join("target");
     std::env::var_os("CARGO_TARGET_DIR").map_or(target, |folder| root().join(folder))
 }
 
 /// The page's sources.
-pub(crate) fn web() -> PathBuf {
+pub fn web() -> PathBuf {
     root().join("provisioner/web")
 }
 
 /// A program of the workspace, built for development.
-pub(crate) fn program(name: &str) -> PathBuf {
+pub fn program(name: &str) -> PathBuf {
     target().join("debug").join(name)
 }
 
 /// A command in the top folder.
-pub(crate) fn command(words: &[&str]) -> Command {
+pub fn command(words: &[&str]) -> Command {
     let (program, arguments) = words.split_first().map_or(("true", words), |(first, rest)| (*first, rest));
     let mut command = Command::new(program);
     command.args(arguments).current_dir(root());
@@ -46,7 +46,7 @@ pub(crate) fn command(words: &[&str]) -> Command {
 }
 
 /// Runs a command whose failure is an error.
-pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
+pub fn run(command: &mut Command) -> anyhow::Result<()> {
     let status = status(command)?;
     if !status.success() {
         bail!("{} failed ({status})", describe(command));
@@ -55,13 +55,13 @@ pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
 }
 
 /// Runs a command.
-pub(crate) fn status(command: &mut Command) -> anyhow::Result<ExitStatus> {
+pub fn status(command: &mut Command) -> anyhow::Result<ExitStatus> {
     let what = describe(command);
     command.status().with_context(|| format!("cannot run {what}"))
 }
 
 /// Runs a command and returns what it printed on standard output.
-pub(crate) fn output(command: &mut Command) -> anyhow::Result<String> {
+pub fn output(command: &mut Command) -> anyhow::Result<String> {
     let what = describe(command);
     let output = command.output().with_context(|| format!("cannot run {what}"))?;
     if !output.status.success() {
@@ -71,7 +71,7 @@ pub(crate) fn output(command: &mut Command) -> anyhow::Result<String> {
 }
 
 /// A command as a person would write it.
-pub(crate) fn describe(command: &Command) -> String {
+pub fn describe(command: &Command) -> String {
     let mut text = command.get_program().to_string_lossy().into_owned();
     for argument in command.get_args() {
         text.push(' ');
@@ -81,7 +81,7 @@ pub(crate) fn describe(command: &Command) -> String {
 }
 
 /// Builds the page that the appliance embeds, when its sources are newer than what was built.
-pub(crate) fn build_page() -> anyhow::Result<()> {
+pub fn build_page() -> anyhow::Result<()> {
     let web = web();
     let lock = web.join("package-lock.json");
     let installed = web.join("node_modules/.package-lock.json");
@@ -108,7 +108,7 @@ fn newest(path: &Path) -> Option<std::time::SystemTime> {
 }
 
 /// Builds programs of the workspace, quietly.
-pub(crate) fn build(packages: &[&str]) -> anyhow::Result<()> {
+pub fn build(packages: &[&str]) -> anyhow::Result<()> {
     let mut cargo = command(&["cargo", "build", "--quiet"]);
     for package in packages {
         cargo.args(["--package", package]);

@@ -22,25 +22,25 @@ const DAY_S: u64 = 86_400;
 
 /// A signed image.
 #[derive(Clone, Debug)]
-pub(crate) struct SignedImage {
+pub struct SignedImage {
     /// `weft.efi`.
-    pub(crate) file: PathBuf,
+    pub file: PathBuf,
     /// `weft.bios`, the same payload for BIOS machines.
-    pub(crate) bios: PathBuf,
+    pub bios: PathBuf,
     /// Image digest.
-    pub(crate) digest: String,
+    pub digest: String,
     /// Bytes of `weft.efi`.
-    pub(crate) size: usize,
+    pub size: usize,
 }
 
 /// Builds the image and signs it, unless what is built was signed before and is still good.
-pub(crate) fn build() -> anyhow::Result<SignedImage> {
+pub fn build() -> anyhow::Result<SignedImage> {
     let keys = LabKeys::open()?;
     build_with(&keys)
 }
 
 /// The same with keys that are open.
-pub(crate) fn build_with(keys: &LabKeys) -> anyhow::Result<SignedImage> {
+pub fn build_with(keys: &LabKeys) -> anyhow::Result<SignedImage> {
     let (home, target) = (workspace(), target_dir());
     let job = Job { workspace: &home, root: &home, target_dir: &target, profile: "node" };
     let monitor = Monitor { workspace: &home, package: "weft-dvmm" };
@@ -103,6 +103,6 @@ fn next_generation(folder: &std::path::Path) -> anyhow::Result<u64> {
 }
 
 /// Seconds since 1970.
-pub(crate) fn now_s() -> u64 {
+pub fn now_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }

@@ -1,18 +1,7 @@
 //! `up`: set-up, build, sign, an appliance in a namespace, nodes over PXE, a guest. Also `status`, `down`, `weft`.
 //!
-//! - [`keys`], [`image`]: this machine's lab keys, and the image signed by them;
-//! - [`appliance`]: the appliance, driven through its own program;
-//! - [`nodes`]: boot stages and approval;
-//! - [`progress`]: what is said meanwhile.
-//!
 //! One lab a checkout, in `target/lab/up`. What was started is written down before anything can fail, so that
 //! `down` finds it.
-
-mod appliance;
-pub(crate) mod image;
-mod keys;
-mod nodes;
-mod progress;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -24,11 +13,9 @@ use weft_images::guest;
 use weft_lab::state::LabState;
 use weft_lab::{Firmware, Lab, LabConfig, Lifetime, NicModel, Node, NodeSpec, Rom, lab};
 
-use appliance::Access;
-use keys::LabKeys;
-use progress::Progress;
-
-use crate::workspace::{build, build_page, run, status as run_status};
+use weft_hw_tests::stack::{Access, LabKeys, Progress, appliance, image, nodes};
+use weft_hw_tests::workspace;
+use weft_hw_tests::workspace::{build, build_page, run, status as run_status};
 
 /// Time for a node from power-on to ready, the firmware's own time included.
 const NODE_PATIENCE: Duration = Duration::from_secs(180);
@@ -118,7 +105,7 @@ pub(crate) fn up(arguments: &UpArguments) -> anyhow::Result<ExitCode> {
     build_page()?;
     build(&["weft", "weft-lab"])?;
     progress.say("making the guest from Debian's packages");
-    let guest = guest::build(&crate::workspace::root().join("target/guest"))?;
+    let guest = guest::build(&workspace::root().join("target/guest"))?;
     progress.say("building and signing the node image");
     let keys = LabKeys::open()?;
     let image = image::build_with(&keys)?;
@@ -181,7 +168,8 @@ fn start_guest(access: &Access, arguments: &UpArguments, progress: &Progress) ->
     progress.say(&format!("{SERVER}  runs"));
     // Somebody else's guest says other words, or none.
     if arguments.guest.is_none() {
-        let mut console = access.weft(&["vs", "console", SERVER, "--timeout", GUEST_PATIENCE_S, "--wait-for"]);
+        let mut console =
+            access.weft(&["vs", "console", SERVER, "--timeout", GUEST_PATIENCE_S, "--wait-for"]);
         console.arg(format!("{}.*\\n", guest::USERLAND_UP));
         run(console.stdin(Stdio::null()).stdout(Stdio::null()))?;
         progress.say(&format!("{SERVER}  reached its userland; a shell is on its console"));
@@ -218,12 +206,12 @@ pub(crate) fn weft(arguments: &[String]) -> anyhow::Result<ExitCode> {
         Some(state) => access(&state)?.weft(&arguments),
         // Verbs that need no appliance work without a lab; the others say what they miss.
         None => {
-            let mut command = Command::new(crate::workspace::program("weft"));
+            let mut command = Command::new(workspace::program("weft"));
             command.args(&arguments);
             command
         }
     };
-    if !crate::workspace::program("weft").exists() {
+    if !workspace::program("weft").exists() {
         build_page()?;
         build(&["weft"])?;
     }
