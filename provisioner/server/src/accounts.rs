@@ -84,16 +84,15 @@ impl Accounts {
         let token_hash = hex(&sha256(token.as_bytes()));
         let row = locked(&self.sessions).get(&token_hash).filter(|row| row.expires > unix_s()).cloned()?;
         let must_change = locked(&self.users).get(&row.user)?.must_change;
-        Some(Caller {
-            user: row.user,
-            must_change,
-            token_hash,
-        })
+        Some(Caller { user: row.user, must_change, token_hash })
     }
 
     /// The account of a session that still lasts, by the digest of its token.
     pub(crate) fn session(&self, token_hash: &str) -> Option<String> {
-        locked(&self.sessions).get(token_hash).filter(|row| row.expires > unix_s()).map(|row| row.user.clone())
+        locked(&self.sessions)
+            .get(token_hash)
+            .filter(|row| row.expires > unix_s())
+            .map(|row| row.user.clone())
     }
 
     /// How long these must still wait, where they must.
@@ -130,7 +129,8 @@ impl Accounts {
     async fn verify(&self, hash: String, password: String) -> bool {
         let Ok(_turn) = self.hashing.acquire().await else { return false };
         let verified = tokio::task::spawn_blocking(move || {
-            PasswordHash::new(&hash).is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
+            PasswordHash::new(&hash)
+                .is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
         });
         verified.await.unwrap_or(false)
     }
@@ -192,7 +192,10 @@ impl Core {
             actor: actor.to_string(),
             ..event("account.one-time", "warn", format!("{ADMIN} has a one-time password"))
         };
-        self.commit(Batch::new(now(), actor, "reset-admin").put_user(&row).delete_sessions_of(ADMIN).event(told)).await?;
+        self.commit(
+            Batch::new(now(), actor, "reset-admin").put_user(&row).delete_sessions_of(ADMIN).event(told),
+        )
+        .await?;
         locked(&self.accounts.users).insert(ADMIN.to_string(), row);
         locked(&self.accounts.sessions).retain(|_, session| session.user != ADMIN);
         locked(&self.accounts.failures).clear();
@@ -200,7 +203,12 @@ impl Core {
     }
 
     /// Logs in.
-    pub(crate) async fn login(&self, source: Option<IpAddr>, user: &str, password: &str) -> Result<LoginReply, Error> {
+    pub(crate) async fn login(
+        &self,
+        source: Option<IpAddr>,
+        user: &str,
+        password: &str,
+    ) -> Result<LoginReply, Error> {
         // An account is throttled for each source apart: a stranger's failures do not lock its owner out.
         let source = source.map_or_else(|| "local".to_string(), |ip| ip.to_string());
         let keys = [format!("{source} {}", user.chars().take(64).collect::<String>()), source];
@@ -236,10 +244,8 @@ impl Core {
             user: row.name.clone(),
             expires: unix_s().saturating_add(SESSION_S),
         };
-        let told = NewEvent {
-            actor: row.name.clone(),
-            ..event("account.login", "info", format!("from {source}"))
-        };
+        let told =
+            NewEvent { actor: row.name.clone(), ..event("account.login", "info", format!("from {source}")) };
         let mut batch = Batch::new(now(), row.name.as_str(), "login").put_session(&session).event(told);
         let stale = self.sessions_to_end(&row.name);
         for token_hash in &stale {
@@ -265,10 +271,7 @@ impl Core {
             }
             locked(&self.accounts.users).insert(after.name.clone(), after.clone());
         }
-        Ok(LoginReply {
-            token,
-            must_change: after.must_change,
-        })
+        Ok(LoginReply { token, must_change: after.must_change })
     }
 
     /// Expired sessions, and the oldest of an account that has too many.
@@ -286,7 +289,8 @@ impl Core {
 
     /// Ends the caller's session.
     pub(crate) async fn logout(&self, caller: &Caller) -> Result<(), Error> {
-        self.commit(Batch::new(now(), caller.user.as_str(), "logout").delete_session(&caller.token_hash)).await?;
+        self.commit(Batch::new(now(), caller.user.as_str(), "logout").delete_session(&caller.token_hash))
+            .await?;
         locked(&self.accounts.sessions).remove(&caller.token_hash);
         Ok(())
     }
@@ -324,10 +328,8 @@ impl Core {
             .filter(|session| session.user == caller.user && session.token_hash != caller.token_hash)
             .map(|session| session.token_hash.clone())
             .collect();
-        let told = NewEvent {
-            actor: caller.user.clone(),
-            ..event("account.password", "info", "password changed")
-        };
+        let told =
+            NewEvent { actor: caller.user.clone(), ..event("account.password", "info", "password changed") };
         let mut batch = Batch::new(now(), caller.user.as_str(), "password").put_user(&after).event(told);
         for token_hash in &others {
             batch = batch.delete_session(token_hash);
@@ -341,7 +343,8 @@ impl Core {
 
 /// The hash of nothing anybody knows.
 fn dummy_hash() -> String {
-    "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA".to_string()
+    "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+        .to_string()
 }
 
 /// 80 bits in five groups, without characters that look alike.

@@ -66,11 +66,7 @@ impl Core {
                 return Err(error);
             }
         };
-        let row = BlobRow {
-            digest: digest.clone(),
-            size,
-            at: now(),
-        };
+        let row = BlobRow { digest: digest.clone(), size, at: now() };
         let known = self.world().blobs.contains_key(&digest);
         if !known {
             let told = NewEvent {

@@ -115,11 +115,7 @@ impl Table {
         let boot = self.by_mac.entry(mac.to_string()).or_insert_with(|| Boot::new(mac));
         let over = boot.arrived || boot.last.elapsed() > NEW_BOOT_AFTER;
         if starts_new && over {
-            *boot = Boot {
-                address: boot.address,
-                path: boot.path,
-                ..Boot::new(mac)
-            };
+            *boot = Boot { address: boot.address, path: boot.path, ..Boot::new(mac) };
         }
         boot
     }
@@ -186,7 +182,13 @@ impl Boots {
     }
 
     /// The node itself is here: its own stages end the boot. Returns all stages in order.
-    pub(crate) fn arrived(&self, mac: &str, address: Ipv4Addr, own: &[(Stage, u64)], same_boot: bool) -> Vec<BootStage> {
+    pub(crate) fn arrived(
+        &self,
+        mac: &str,
+        address: Ipv4Addr,
+        own: &[(Stage, u64)],
+        same_boot: bool,
+    ) -> Vec<BootStage> {
         let mut table = self.table();
         table.mac_of.insert(address, mac.to_string());
         let boot = table.boot(mac, !same_boot);
@@ -228,12 +230,7 @@ mod tests {
     const IP: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 5);
 
     fn seen() -> DhcpSeen {
-        DhcpSeen {
-            mac: MAC,
-            address: Some(IP),
-            firmware: true,
-            path: "uefi",
-        }
+        DhcpSeen { mac: MAC, address: Some(IP), firmware: true, path: "uefi" }
     }
 
     fn names(boots: &Boots) -> Vec<String> {
@@ -257,10 +254,7 @@ mod tests {
         boots.dhcp(&seen());
         boots.fetch(IP);
         boots.arrived("02:00:00:00:00:01", IP, &[(Stage::Channel, 1)], false);
-        boots.dhcp(&DhcpSeen {
-            firmware: false,
-            ..seen()
-        });
+        boots.dhcp(&DhcpSeen { firmware: false, ..seen() });
         assert_eq!(names(&boots), ["dhcp", "fetch", "channel"]);
         boots.dhcp(&seen());
         assert_eq!(names(&boots), ["dhcp"]);
@@ -271,11 +265,7 @@ mod tests {
         let boots = Boots::default();
         for n in 0..(MAX_BOOTS as u32 + 100) {
             let [a, b, c, d] = n.to_be_bytes();
-            boots.dhcp(&DhcpSeen {
-                mac: [2, 1, a, b, c, d],
-                address: Some(Ipv4Addr::from(n)),
-                ..seen()
-            });
+            boots.dhcp(&DhcpSeen { mac: [2, 1, a, b, c, d], address: Some(Ipv4Addr::from(n)), ..seen() });
         }
         assert_eq!(boots.all().len(), MAX_BOOTS);
         assert!(boots.table().mac_of.len() <= MAX_BOOTS);

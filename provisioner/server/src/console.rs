@@ -25,12 +25,7 @@ struct Screen {
 
 impl Screen {
     fn new() -> Self {
-        Self {
-            instance: 0,
-            end: 0,
-            history: VecDeque::new(),
-            fan: broadcast::channel(FAN).0,
-        }
+        Self { instance: 0, end: 0, history: VecDeque::new(), fan: broadcast::channel(FAN).0 }
     }
 
     fn show(&mut self, bytes: &[u8]) {

@@ -181,7 +181,11 @@ impl Core {
     }
 
     /// Writes events as they come, many at once. Ends when the queue's senders are gone or on `stop`.
-    pub async fn run_events(self: Arc<Self>, queue: EventQueue, mut stop: tokio::sync::watch::Receiver<bool>) {
+    pub async fn run_events(
+        self: Arc<Self>,
+        queue: EventQueue,
+        mut stop: tokio::sync::watch::Receiver<bool>,
+    ) {
         let EventQueue(mut queue) = queue;
         let mut waiting = Vec::with_capacity(EVENT_BATCH);
         let mut written = 0u64;
@@ -241,13 +245,9 @@ pub(crate) fn api_event(row: EventRow) -> Event {
 
 async fn cluster(store: &Store) -> Result<ClusterId, Error> {
     if let Some(text) = store.meta("cluster").await? {
-        return unhex(&text).map(ClusterId).ok_or_else(|| {
-            StoreError::Damaged {
-                table: "meta",
-                key: "cluster".to_string(),
-            }
-            .into()
-        });
+        return unhex(&text)
+            .map(ClusterId)
+            .ok_or_else(|| StoreError::Damaged { table: "meta", key: "cluster".to_string() }.into());
     }
     let drawn = random::<16>();
     let batch = Batch::new(now(), "appliance", "first start").put_meta("cluster", &hex(&drawn));

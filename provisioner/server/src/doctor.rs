@@ -19,12 +19,7 @@ const STUCK_AFTER: Duration = Duration::from_secs(30);
 const EXPIRES_SOON_S: u64 = 14 * 24 * 3600;
 
 fn finding(name: &str, state: &str, text: impl Into<String>, next: impl Into<String>) -> Finding {
-    Finding {
-        name: name.to_string(),
-        state: state.to_string(),
-        text: text.into(),
-        next: next.into(),
-    }
+    Finding { name: name.to_string(), state: state.to_string(), text: text.into(), next: next.into() }
 }
 
 impl Core {
@@ -43,7 +38,8 @@ impl Core {
                 })
                 .collect()
         };
-        let known: Vec<String> = self.show_nodes().into_iter().filter(|node| !node.id.is_empty()).map(|node| node.mac).collect();
+        let known: Vec<String> =
+            self.show_nodes().into_iter().filter(|node| !node.id.is_empty()).map(|node| node.mac).collect();
         machines.extend(boots.iter().filter(|boot| !known.contains(&boot.mac)).map(diagnose_boot));
         machines.sort_by(|a, b| a.name.cmp(&b.name));
         findings.extend(machines);
@@ -61,7 +57,9 @@ impl Core {
                 format!("{} MiB are left on the disk", free / 1024 / 1024),
                 "make room; uploads are refused before the store runs out",
             ),
-            Err(error) => finding("appliance", "fail", format!("the data folder: {error}"), "look at the disk"),
+            Err(error) => {
+                finding("appliance", "fail", format!("the data folder: {error}"), "look at the disk")
+            }
         });
         let now = unix_s();
         findings.push(match (&trust.roots, &trust.delegation) {
@@ -78,10 +76,15 @@ impl Core {
                 "have the root holders sign one for its keys: weft appliance init prints them",
             ),
             (Some(_), Some((delegation, _))) => match delegation.valid_at(now) {
-                Err(error) => finding("trust", "fail", format!("delegation: {error}"), "have a new one signed"),
-                Ok(()) if delegation.expiry < now.saturating_add(EXPIRES_SOON_S) => {
-                    finding("trust", "warn", "the delegation expires within two weeks", "have a new one signed")
+                Err(error) => {
+                    finding("trust", "fail", format!("delegation: {error}"), "have a new one signed")
                 }
+                Ok(()) if delegation.expiry < now.saturating_add(EXPIRES_SOON_S) => finding(
+                    "trust",
+                    "warn",
+                    "the delegation expires within two weeks",
+                    "have a new one signed",
+                ),
                 Ok(()) => finding("trust", "ok", format!("delegation version {}", delegation.version), ""),
             },
         });
@@ -106,7 +109,9 @@ impl Core {
                 format!("{} generation {}, for UEFI only", image.name, image.generation),
                 "for BIOS machines: weft image publish FILE --bios FILE",
             ),
-            Some(image) => finding("image", "ok", format!("{} generation {}", image.name, image.generation), ""),
+            Some(image) => {
+                finding("image", "ok", format!("{} generation {}", image.name, image.generation), "")
+            }
         });
         findings
     }
@@ -123,16 +128,15 @@ fn diagnose_node(node: &NodeEntry, verdict: Option<Verdict>, boot: Option<&Boot>
             name,
             "fail",
             format!("identity used twice: {}", node.row.conflict),
-            format!("find the copy and switch it off, then approve the right one again, or: weft node forget {name}"),
+            format!(
+                "find the copy and switch it off, then approve the right one again, or: weft node forget {name}"
+            ),
         );
     }
     if node.live.is_none() {
         let stopped = boot.filter(|boot| !boot.stages.is_empty() && boot.stage() != "channel");
         return match stopped {
-            Some(boot) => Finding {
-                name: name.to_string(),
-                ..diagnose_boot(boot)
-            },
+            Some(boot) => Finding { name: name.to_string(), ..diagnose_boot(boot) },
             None if node.lost => finding(
                 name,
                 "fail",
@@ -147,13 +151,28 @@ fn diagnose_node(node: &NodeEntry, verdict: Option<Verdict>, boot: Option<&Boot>
     }
     match verdict {
         Some(Verdict::Revoked) => {
-            return finding(name, "fail", "runs a revoked image", format!("weft node reboot {name}, with a good image active"));
+            return finding(
+                name,
+                "fail",
+                "runs a revoked image",
+                format!("weft node reboot {name}, with a good image active"),
+            );
         }
         Some(Verdict::Expired) => {
-            return finding(name, "fail", "image or delegation has expired", "sign and publish a new one, then restart the node");
+            return finding(
+                name,
+                "fail",
+                "image or delegation has expired",
+                "sign and publish a new one, then restart the node",
+            );
         }
         Some(Verdict::Quarantined) => {
-            return finding(name, "fail", "runs an image that was never published here", "weft image publish FILE, or restart the node");
+            return finding(
+                name,
+                "fail",
+                "runs an image that was never published here",
+                "weft image publish FILE, or restart the node",
+            );
         }
         Some(Verdict::Good) | None => {}
     }
@@ -171,7 +190,12 @@ fn diagnose_node(node: &NodeEntry, verdict: Option<Verdict>, boot: Option<&Boot>
 fn diagnose_boot(boot: &Boot) -> Finding {
     let name = format!("boot-{}", boot.mac.replace(':', ""));
     if !boot.problem.is_empty() {
-        return finding(&name, "fail", boot.problem.clone(), "see `weft doctor` for image and trust, then restart the machine");
+        return finding(
+            &name,
+            "fail",
+            boot.problem.clone(),
+            "see `weft doctor` for image and trust, then restart the machine",
+        );
     }
     let stuck = boot.last.elapsed() > STUCK_AFTER;
     let state = if stuck { "fail" } else { "ok" };

@@ -42,12 +42,7 @@ impl Error {
         title: impl Into<String>,
         next: impl Into<String>,
     ) -> Self {
-        Self::Refused {
-            code,
-            status,
-            title: title.into(),
-            next: next.into(),
-        }
+        Self::Refused { code, status, title: title.into(), next: next.into() }
     }
 
     pub(crate) fn not_found(code: &'static str, what: &str, name: &str, list: &str) -> Self {
@@ -67,12 +62,7 @@ impl Error {
             next: next.to_string(),
         };
         match self {
-            Self::Refused {
-                code,
-                status,
-                title,
-                next,
-            } => Problem {
+            Self::Refused { code, status, title, next } => Problem {
                 code: (*code).to_string(),
                 status: *status,
                 title: title.clone(),

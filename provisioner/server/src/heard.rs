@@ -54,12 +54,7 @@ impl Core {
                     self.vs_status(id, &name, status);
                 }
             }
-            ToServer::Console {
-                vs,
-                instance,
-                offset,
-                bytes,
-            } => {
+            ToServer::Console { vs, instance, offset, bytes } => {
                 let vs = vs.to_string();
                 let placed = self.world().servers.get(&vs).is_some_and(|entry| entry.row.node == id);
                 if trusted && placed {
@@ -159,15 +154,12 @@ impl Core {
 fn status_event(status: &VsStatus, vs: String, node: &str) -> NewEvent {
     let (name, state, text) = match status.state {
         VsState::Stopped => ("vs.stopped", "info", "stopped".to_string()),
-        VsState::Fetching => ("vs.fetching", "info", "kernel and initial ram disk are on their way".to_string()),
+        VsState::Fetching => {
+            ("vs.fetching", "info", "kernel and initial ram disk are on their way".to_string())
+        }
         VsState::Running => ("vs.running", "info", "running".to_string()),
         VsState::Off => ("vs.off", "info", "the guest switched itself off".to_string()),
         VsState::Failed => ("vs.failed", "error", format!("failed: {}", status.reason)),
     };
-    NewEvent {
-        vs,
-        node: node.to_string(),
-        actor: node.to_string(),
-        ..event(name, state, text)
-    }
+    NewEvent { vs, node: node.to_string(), actor: node.to_string(), ..event(name, state, text) }
 }

@@ -39,7 +39,9 @@ fn refused(error: &ManifestError) -> Error {
             ("image-unsigned", "have enough root holders sign it: weft image sign, weft image verify")
         }
         ManifestError::BelowFloor { .. } => ("image-too-old", "publish a later generation"),
-        ManifestError::RootVersion { .. } | ManifestError::OtherRoots => ("image-other-roots", "sign it with the root set in force here"),
+        ManifestError::RootVersion { .. } | ManifestError::OtherRoots => {
+            ("image-other-roots", "sign it with the root set in force here")
+        }
         ManifestError::PayloadDigest | ManifestError::ImageDigest | ManifestError::ImageSize { .. } => {
             ("image-changed", "the file is not the one that was signed; copy it again")
         }
@@ -63,7 +65,13 @@ impl Core {
     /// Least generation that is still published: the highest floor that any image here asks for.
     fn floor(&self) -> u64 {
         let world = self.world();
-        world.images.values().filter(|image| image.state != ImageState::Revoked).map(|image| image.floor).max().unwrap_or(0)
+        world
+            .images
+            .values()
+            .filter(|image| image.state != ImageState::Revoked)
+            .map(|image| image.floor)
+            .max()
+            .unwrap_or(0)
     }
 
     /// Judges an image as a node would, and as nodes that run later generations would.
@@ -77,14 +85,21 @@ impl Core {
                 "weft appliance init --data DIR --roots FILE",
             )
         })?;
-        let manifest = verify_image(file, roots, &RingVerifier, self.floor()).map_err(|error| refused(&error))?;
+        let manifest =
+            verify_image(file, roots, &RingVerifier, self.floor()).map_err(|error| refused(&error))?;
         if let Err(error) = manifest.valid_at(unix_s()) {
             return Err(Error::refused(422, "image-expired", error.to_string(), "sign a new manifest"));
         }
         if trust.is_revoked(&manifest.image_digest) {
-            return Err(Error::refused(409, "image-revoked", "the image is on the revocation list", "build a new one"));
+            return Err(Error::refused(
+                409,
+                "image-revoked",
+                "the image is on the revocation list",
+                "build a new one",
+            ));
         }
-        let section = pe::section_data(file, MANIFEST_SECTION).map_err(|error| refused(&ManifestError::Image(error)))?;
+        let section = pe::section_data(file, MANIFEST_SECTION)
+            .map_err(|error| refused(&ManifestError::Image(error)))?;
         let signatures = ManifestSection::parse(section).map_err(|error| refused(&error))?.signatures;
         Ok(ImageRow {
             digest: hex(&manifest.image_digest),
@@ -124,10 +139,16 @@ impl Core {
             core.keep_file(&file)?;
             Ok::<_, Error>(row)
         });
-        let mut row = judged.await.map_err(|_| std::io::Error::other("the check of the image broke off"))??;
+        let mut row =
+            judged.await.map_err(|_| std::io::Error::other("the check of the image broke off"))??;
         let before = self.world().images.get(&row.digest).cloned();
         if before.as_ref().is_some_and(|old| old.state == ImageState::Revoked) {
-            return Err(Error::refused(409, "image-revoked", "the image was revoked here", "build a new one"));
+            return Err(Error::refused(
+                409,
+                "image-revoked",
+                "the image was revoked here",
+                "build a new one",
+            ));
         }
         if let Some(old) = &before {
             // The same image with other signatures: its place and its companion stay.
@@ -138,7 +159,8 @@ impl Core {
             row.state = ImageState::Active;
         }
         let told = told(actor, "image.published", &row);
-        self.commit(Batch::new(now(), actor, "image publish").put_image(before.as_ref(), &row).event(told)).await?;
+        self.commit(Batch::new(now(), actor, "image publish").put_image(before.as_ref(), &row).event(told))
+            .await?;
         self.world().images.insert(row.digest.clone(), row.clone());
         self.load_boot_files()?;
         self.push_all();
@@ -146,7 +168,12 @@ impl Core {
     }
 
     /// Adds the Multiboot file for BIOS machines. It must hold the very payload that was signed.
-    pub(crate) async fn publish_bios(self: &Arc<Self>, actor: &str, name: &str, file: Bytes) -> Result<Image, Error> {
+    pub(crate) async fn publish_bios(
+        self: &Arc<Self>,
+        actor: &str,
+        name: &str,
+        file: Bytes,
+    ) -> Result<Image, Error> {
         let _change = self.change.lock().await;
         let before = self.find_image(name)?;
         let image = fs::read(self.files().join(&before.file))?;
@@ -169,7 +196,8 @@ impl Core {
         let mut row = before.clone();
         row.bios_file = digest;
         let told = told(actor, "image.bios", &row);
-        self.commit(Batch::new(now(), actor, "image bios").put_image(Some(&before), &row).event(told)).await?;
+        self.commit(Batch::new(now(), actor, "image bios").put_image(Some(&before), &row).event(told))
+            .await?;
         self.world().images.insert(row.digest.clone(), row.clone());
         self.load_boot_files()?;
         Ok(show(&row))
@@ -187,10 +215,7 @@ impl Core {
         }
         let floor = self.floor();
         if before.generation < floor {
-            let error = ManifestError::BelowFloor {
-                generation: before.generation,
-                floor,
-            };
+            let error = ManifestError::BelowFloor { generation: before.generation, floor };
             return Err(refused(&error));
         }
         let mut row = before.clone();
@@ -198,13 +223,15 @@ impl Core {
         let mut batch = Batch::new(now(), actor, "image activate").put_image(Some(&before), &row);
         let others: Vec<ImageRow> = {
             let world = self.world();
-            world.images.values().filter(|image| image.state == ImageState::Active && image.digest != row.digest).cloned().collect()
+            world
+                .images
+                .values()
+                .filter(|image| image.state == ImageState::Active && image.digest != row.digest)
+                .cloned()
+                .collect()
         };
         for other in &others {
-            let after = ImageRow {
-                state: ImageState::Published,
-                ..other.clone()
-            };
+            let after = ImageRow { state: ImageState::Published, ..other.clone() };
             batch = batch.put_image(Some(other), &after);
         }
         self.commit(batch.event(told(actor, "image.activated", &row))).await?;
@@ -223,15 +250,10 @@ impl Core {
     pub(crate) async fn revoke(&self, actor: &str, name: &str) -> Result<(), Error> {
         let _change = self.change.lock().await;
         let before = self.find_image(name)?;
-        let row = ImageRow {
-            state: ImageState::Revoked,
-            ..before.clone()
-        };
-        let told = NewEvent {
-            state: "warn".to_string(),
-            ..told(actor, "image.revoked", &row)
-        };
-        self.commit(Batch::new(now(), actor, "image revoke").put_image(Some(&before), &row).event(told)).await?;
+        let row = ImageRow { state: ImageState::Revoked, ..before.clone() };
+        let told = NewEvent { state: "warn".to_string(), ..told(actor, "image.revoked", &row) };
+        self.commit(Batch::new(now(), actor, "image revoke").put_image(Some(&before), &row).event(told))
+            .await?;
         self.world().images.insert(row.digest.clone(), row);
         self.load_boot_files()?;
         self.push_all();
@@ -258,7 +280,9 @@ impl Core {
         {
             let file = fs::read(self.files().join(&image.file))?;
             if hex(&sha256(&file)) != image.file {
-                return Err(std::io::Error::other(format!("the file of image {} is damaged", image.digest)).into());
+                return Err(
+                    std::io::Error::other(format!("the file of image {} is damaged", image.digest)).into()
+                );
             }
             if let Ok(section) = pe::section_data(&file, MANIFEST_SECTION) {
                 files.insert("manifest.bin".to_string(), Bytes::copy_from_slice(section));

@@ -41,10 +41,7 @@ impl Keys {
     /// Reads the keys of a data folder, or draws them.
     pub fn open(data: &Path) -> Result<Self, KeyError> {
         let folder = data.join("keys");
-        private_folder(&folder).map_err(|source| KeyError::File {
-            path: folder.clone(),
-            source,
-        })?;
+        private_folder(&folder).map_err(|source| KeyError::File { path: folder.clone(), source })?;
         let channel_path = folder.join("channel.key");
         let record_path = folder.join("record.key");
         let channel_private = seed(&channel_path)?;
@@ -53,12 +50,7 @@ impl Keys {
         let malformed = || KeyError::Malformed(record_path.clone());
         let record = Ed25519KeyPair::from_seed_unchecked(&record_seed).map_err(|_| malformed())?;
         let record_public = record.public_key().as_ref().try_into().map_err(|_| malformed())?;
-        Ok(Self {
-            channel_private,
-            channel_public,
-            record,
-            record_public,
-        })
+        Ok(Self { channel_private, channel_public, record, record_public })
     }
 
     /// X25519 public key of the channel.
@@ -96,10 +88,7 @@ pub(crate) fn x25519_public(private: &[u8; 32]) -> Option<[u8; 32]> {
 }
 
 fn seed(path: &Path) -> Result<[u8; 32], KeyError> {
-    let fail = |source| KeyError::File {
-        path: path.to_path_buf(),
-        source,
-    };
+    let fail = |source| KeyError::File { path: path.to_path_buf(), source };
     match fs::read_to_string(path) {
         Ok(text) => unhex(text.trim()).ok_or_else(|| KeyError::Malformed(path.to_path_buf())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {

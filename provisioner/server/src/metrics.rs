@@ -40,7 +40,11 @@ impl Core {
         };
         states(&mut out, "weft_virtual_servers", &VS_STATES, servers.into_iter());
         let counters = [
-            ("weft_agent_handshakes_failed", "Agent connections without a good handshake and Hello.", &self.counts.agent_handshakes_failed),
+            (
+                "weft_agent_handshakes_failed",
+                "Agent connections without a good handshake and Hello.",
+                &self.counts.agent_handshakes_failed,
+            ),
             ("weft_agent_refused", "Agent connections beyond the limits.", &self.counts.agent_refused),
             ("weft_agent_messages", "Messages from nodes.", &self.counts.agent_messages),
             ("weft_records_sent", "Signed records sent.", &self.counts.records_sent),

@@ -40,11 +40,7 @@ pub(crate) fn node_id(key: &[u8; 32]) -> NodeId {
 /// What becomes of a node that says `Hello`.
 pub(crate) enum Admission {
     /// It has a session.
-    In {
-        session: u64,
-        quarantined: bool,
-        reason: String,
-    },
+    In { session: u64, quarantined: bool, reason: String },
     /// It has none.
     Out(String),
 }
@@ -60,10 +56,7 @@ fn boot_mac(hello: &Hello) -> String {
 }
 
 fn node_event(name: &str, state: &str, node: &str, text: impl Into<String>) -> NewEvent {
-    NewEvent {
-        node: node.to_string(),
-        ..event(name, state, text)
-    }
+    NewEvent { node: node.to_string(), ..event(name, state, text) }
 }
 
 impl Core {
@@ -86,10 +79,7 @@ impl Core {
             return self.two_holders(&id, "a second live session showed the same key").await;
         }
         let known = self.world().nodes.get(&id).cloned();
-        let last = RecordNumber {
-            epoch: hello.last_record.0,
-            counter: hello.last_record.1,
-        };
+        let last = RecordNumber { epoch: hello.last_record.0, counter: hello.last_record.1 };
         if let Some(node) = &known {
             if stale(node, &hello) {
                 return self.two_holders(&id, "a stale boot counter was shown").await;
@@ -129,12 +119,8 @@ impl Core {
             IpAddr::V4(address) => self.boots.arrived(&mac, address, &hello.boot.stages, same_boot),
             IpAddr::V6(_) => Vec::new(),
         };
-        let report = Report {
-            boot_nonce: hello.boot_nonce,
-            boot: hello.boot,
-            inventory: hello.inventory,
-            stages,
-        };
+        let report =
+            Report { boot_nonce: hello.boot_nonce, boot: hello.boot, inventory: hello.inventory, stages };
         node.row.boot_counter = hello.boot_counter;
         node.row.mac = mac;
         node.row.address = peer.ip().to_string();
@@ -145,11 +131,7 @@ impl Core {
             self.commit(Batch::new(now(), "appliance", "arrival").observe_node(&node.row)).await?;
         }
         let session = self.sessions.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let older = node.live.replace(Live {
-            session,
-            asks,
-            heard: Instant::now(),
-        });
+        let older = node.live.replace(Live { session, asks, heard: Instant::now() });
         if let Some(older) = older {
             let _ = older.asks.try_send(Ask::Close(None));
         }
@@ -168,11 +150,7 @@ impl Core {
         };
         self.emit(node_event(name, "info", &node.row.name, text));
         self.world().nodes.insert(id, node);
-        Ok(Admission::In {
-            session,
-            quarantined,
-            reason,
-        })
+        Ok(Admission::In { session, quarantined, reason })
     }
 
     /// A node that was never seen; `None` where too many wait already.
@@ -183,12 +161,7 @@ impl Core {
         mac: &str,
         boot_counter: u64,
     ) -> Result<Option<NodeEntry>, Error> {
-        let mut row = NodeRow {
-            id: id.to_string(),
-            key: hex(key),
-            first_seen: now(),
-            ..NodeRow::default()
-        };
+        let mut row = NodeRow { id: id.to_string(), key: hex(key), first_seen: now(), ..NodeRow::default() };
         let (crowded, predecessor) = {
             let mut world = self.world();
             let crowded = !make_room(&mut world);
@@ -196,13 +169,15 @@ impl Core {
             // nothing else: it waits for approval.
             let predecessor = (boot_counter == 0 && !mac.is_empty())
                 .then(|| {
-                    world.nodes.values().find(|node| {
-                        node.row.mac == mac && node.row.boot_counter == 0 && node.live.is_none()
-                    })
+                    world
+                        .nodes
+                        .values()
+                        .find(|node| node.row.mac == mac && node.row.boot_counter == 0 && node.live.is_none())
                 })
                 .flatten()
                 .cloned();
-            row.name = predecessor.as_ref().map_or_else(|| world.free_node_name(), |node| node.row.name.clone());
+            row.name =
+                predecessor.as_ref().map_or_else(|| world.free_node_name(), |node| node.row.name.clone());
             (crowded, predecessor)
         };
         if crowded {
@@ -271,9 +246,17 @@ impl Core {
         if node.row.conflict.is_empty() {
             let mut row = node.row.clone();
             row.conflict = what.to_string();
-            let found = node_event("node.conflict", "error", &row.name, format!("{REASON}: {what}; both are held back"));
+            let found = node_event(
+                "node.conflict",
+                "error",
+                &row.name,
+                format!("{REASON}: {what}; both are held back"),
+            );
             if row.approved {
-                self.commit(Batch::new(now(), "appliance", what).put_node(Some(&node.row), &row).event(found)).await?;
+                self.commit(
+                    Batch::new(now(), "appliance", what).put_node(Some(&node.row), &row).event(found),
+                )
+                .await?;
             } else {
                 self.emit(found);
             }
@@ -310,7 +293,8 @@ impl Core {
         let _change = self.change.lock().await;
         let current = self.world().nodes.get(id).map(|node| node.row.clone());
         if let Some(row) = current
-            && let Err(error) = self.commit(Batch::new(now(), "appliance", "departure").observe_node(&row)).await
+            && let Err(error) =
+                self.commit(Batch::new(now(), "appliance", "departure").observe_node(&row)).await
         {
             tracing::error!(node = row.name, %error, "the departure was not written");
         }
@@ -351,7 +335,8 @@ impl Core {
     pub(crate) async fn forget(&self, actor: &str, name: &str) -> Result<(), Error> {
         let _change = self.change.lock().await;
         let node = self.find_node(name)?;
-        let placed = self.world().servers.values().find(|vs| vs.row.node == node.row.id).map(|vs| vs.row.name.clone());
+        let placed =
+            self.world().servers.values().find(|vs| vs.row.node == node.row.id).map(|vs| vs.row.name.clone());
         if let Some(vs) = placed {
             return Err(Error::refused(
                 409,

@@ -36,7 +36,8 @@ pub(crate) fn judge_image(core: &Core, world: &World, report: &Report) -> Verdic
     let manifest = hex(&report.boot.manifest_digest.0);
     let known = world.images.values().find_map(|image| {
         let current = (image.manifest == manifest).then_some(image.expiry);
-        let earlier = || image.earlier.iter().find(|(digest, _)| *digest == manifest).map(|(_, expiry)| *expiry);
+        let earlier =
+            || image.earlier.iter().find(|(digest, _)| *digest == manifest).map(|(_, expiry)| *expiry);
         current.or_else(earlier).map(|expiry| (image.state, expiry))
     });
     match known {
@@ -52,12 +53,7 @@ pub(crate) fn judge_image(core: &Core, world: &World, report: &Report) -> Verdic
 pub(crate) fn node_config(world: &World, id: &str, name: &str) -> NodeConfig {
     let servers = world.servers.values().filter(|vs| vs.row.node == id).filter_map(|vs| {
         let row = &vs.row;
-        let blob = |digest: &str, size| {
-            Some(BlobRef {
-                digest: BlobDigest(unhex(digest)?),
-                size,
-            })
-        };
+        let blob = |digest: &str, size| Some(BlobRef { digest: BlobDigest(unhex(digest)?), size });
         Some(VsSpec {
             id: VsId(unhex(&row.id)?),
             name: row.name.clone(),
@@ -72,10 +68,7 @@ pub(crate) fn node_config(world: &World, id: &str, name: &str) -> NodeConfig {
             macs: row.macs.iter().filter_map(|mac| mac_bytes(mac)).collect(),
         })
     });
-    NodeConfig {
-        name: name.to_string(),
-        servers: servers.collect(),
-    }
+    NodeConfig { name: name.to_string(), servers: servers.collect() }
 }
 
 /// Whether a configuration fits into a record.
@@ -106,7 +99,12 @@ impl Core {
             boot_nonce,
         };
         let unsigned = encode_unsigned(&envelope, payload).map_err(|error| {
-            Error::refused(409, "record-too-large", error.to_string(), format!("a record holds {MAX_RECORD} bytes"))
+            Error::refused(
+                409,
+                "record-too-large",
+                error.to_string(),
+                format!("a record holds {MAX_RECORD} bytes"),
+            )
         })?;
         let signature = self.keys.sign_record(&unsigned);
         Ok(with_signature(unsigned, &signature))

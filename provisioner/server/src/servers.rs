@@ -5,8 +5,8 @@
 
 use weft_api::{Vs, VsCreate};
 use weft_store::{Batch, NewEvent, VsRow};
-use weft_wire::agent::{ToNode, VsState};
 use weft_types::VsId;
+use weft_wire::agent::{ToNode, VsState};
 
 use crate::core::{Core, event};
 use crate::error::Error;
@@ -48,16 +48,25 @@ fn invalid(title: impl Into<String>, next: impl Into<String>) -> Error {
 fn check(wanted: &VsCreate) -> Result<(), Error> {
     let good = |c: char| c.is_ascii_alphanumeric() || c == '-';
     if wanted.name.is_empty() || wanted.name.len() > 63 || !wanted.name.chars().all(good) {
-        return Err(invalid("the name has characters or a length that it may not", "1 to 63 letters, digits, -"));
+        return Err(invalid(
+            "the name has characters or a length that it may not",
+            "1 to 63 letters, digits, -",
+        ));
     }
     if wanted.vcpus == 0 || wanted.vcpus > MAX_VCPUS {
         return Err(invalid(format!("{} processors", wanted.vcpus), format!("1 to {MAX_VCPUS}")));
     }
     if wanted.memory_mib < MIN_MEMORY_MIB {
-        return Err(invalid(format!("{} MiB of memory", wanted.memory_mib), format!("{MIN_MEMORY_MIB} or more")));
+        return Err(invalid(
+            format!("{} MiB of memory", wanted.memory_mib),
+            format!("{MIN_MEMORY_MIB} or more"),
+        ));
     }
     if wanted.append.len() > MAX_APPEND || wanted.append.chars().any(char::is_control) {
-        return Err(invalid("the command line is too long or has control characters", format!("at most {MAX_APPEND} bytes")));
+        return Err(invalid(
+            "the command line is too long or has control characters",
+            format!("at most {MAX_APPEND} bytes"),
+        ));
     }
     Ok(())
 }
@@ -159,13 +168,7 @@ fn check_size(world: &World, row: &VsRow) -> Result<(), Error> {
     let mut config = node_config(world, &row.node, "");
     config.name = world.nodes.get(&row.node).map(|node| node.row.name.clone()).unwrap_or_default();
     let mut alone = World::default();
-    alone.servers.insert(
-        row.id.clone(),
-        VsEntry {
-            row: row.clone(),
-            status: None,
-        },
-    );
+    alone.servers.insert(row.id.clone(), VsEntry { row: row.clone(), status: None });
     config.servers.retain(|spec| spec.id.to_string() != row.id);
     config.servers.extend(node_config(&alone, &row.node, "").servers);
     fits(&config).map_err(|error| {
@@ -211,10 +214,7 @@ impl Core {
         row.macs = vec![mac_text(&self.store.draw_mac(&row.id).await?)];
         let told = self.vs_event(actor, &row, "vs.created", "created");
         self.commit(Batch::new(now(), actor, "vs create").put_vs(None, &row).event(told)).await?;
-        let entry = VsEntry {
-            row: row.clone(),
-            status: None,
-        };
+        let entry = VsEntry { row: row.clone(), status: None };
         let mut world = self.world();
         let shown = show(&world, &entry);
         world.servers.insert(row.id.clone(), entry);
@@ -283,10 +283,7 @@ impl Core {
             return Err(Error::refused(409, "node-away", "its node is not there", "weft node list"));
         };
         for piece in bytes.chunks(INPUT_PIECE) {
-            let message = ToNode::ConsoleInput {
-                vs: VsId(vs),
-                bytes: piece.to_vec(),
-            };
+            let message = ToNode::ConsoleInput { vs: VsId(vs), bytes: piece.to_vec() };
             self.ask(&node, Ask::Send(message)).await?;
         }
         Ok(())
@@ -301,12 +298,7 @@ impl Core {
 
     fn vs_event(&self, actor: &str, row: &VsRow, name: &str, text: &str) -> NewEvent {
         let node = self.world().nodes.get(&row.node).map(|node| node.row.name.clone()).unwrap_or_default();
-        NewEvent {
-            actor: actor.to_string(),
-            vs: row.name.clone(),
-            node,
-            ..event(name, "info", text)
-        }
+        NewEvent { actor: actor.to_string(), vs: row.name.clone(), node, ..event(name, "info", text) }
     }
 }
 

@@ -6,9 +6,9 @@
 use std::net::SocketAddr;
 
 use tokio::net::TcpStream;
+use weft_format::RecordError;
 use weft_format::delegation::Delegation;
 use weft_format::gate::RecordGate;
-use weft_format::RecordError;
 use weft_types::{BlobDigest, Fingerprint, NodeId, VsId};
 use weft_wire::agent::{
     BootKind, BootReport, Heartbeat, Hello, Inventory, NicReport, PROTOCOL, RecordResult, Stage, ToNode,
@@ -200,26 +200,26 @@ impl SimSession {
     }
 
     /// State of a virtual server.
-    pub async fn status(&mut self, vs: VsId, generation: u64, instance: u64, state: VsState) -> Result<(), SimError> {
-        let status = VsStatus {
-            vs,
-            generation,
-            instance,
-            state,
-            reason: String::new(),
-            exits: 1,
-        };
+    pub async fn status(
+        &mut self,
+        vs: VsId,
+        generation: u64,
+        instance: u64,
+        state: VsState,
+    ) -> Result<(), SimError> {
+        let status = VsStatus { vs, generation, instance, state, reason: String::new(), exits: 1 };
         self.send(&ToServer::VsStatus(status)).await
     }
 
     /// Console output.
-    pub async fn console(&mut self, vs: VsId, instance: u64, offset: u64, bytes: &[u8]) -> Result<(), SimError> {
-        let message = ToServer::Console {
-            vs,
-            instance,
-            offset,
-            bytes: bytes.to_vec(),
-        };
+    pub async fn console(
+        &mut self,
+        vs: VsId,
+        instance: u64,
+        offset: u64,
+        bytes: &[u8],
+    ) -> Result<(), SimError> {
+        let message = ToServer::Console { vs, instance, offset, bytes: bytes.to_vec() };
         self.send(&message).await
     }
 

@@ -99,10 +99,7 @@ impl Trust {
     pub fn install(data: &Path, keys: &Keys, files: &TrustFiles, lab: bool) -> Result<Self, TrustError> {
         let before = Self::open(data, keys, lab)?;
         let folder = data.join("trust");
-        private_folder(&folder).map_err(|source| TrustError::File {
-            path: folder.clone(),
-            source,
-        })?;
+        private_folder(&folder).map_err(|source| TrustError::File { path: folder.clone(), source })?;
         let given = |path: &Option<PathBuf>, name: &str| -> Result<(Option<Vec<u8>>, bool), TrustError> {
             match path {
                 Some(path) => Ok((Some(read_given(path)?), true)),
@@ -175,7 +172,8 @@ impl Trust {
                 let delegation =
                     verify_delegation(&bytes, &roots, &RingVerifier, 0).map_err(TrustError::Delegation)?;
                 let ours = delegation.usable().any(|appliance| {
-                    appliance.channel_key == keys.channel_public() && appliance.record_key == keys.record_public()
+                    appliance.channel_key == keys.channel_public()
+                        && appliance.record_key == keys.record_public()
                 });
                 if ours { Ok((delegation, bytes)) } else { Err(TrustError::NotDelegated) }
             })
@@ -183,11 +181,7 @@ impl Trust {
         let revocations = revocations
             .map(|bytes| verify_revocations(bytes, &roots, &RingVerifier, 0).map_err(TrustError::Revocations))
             .transpose()?;
-        Ok(Self {
-            roots: Some(roots),
-            delegation,
-            revocations,
-        })
+        Ok(Self { roots: Some(roots), delegation, revocations })
     }
 
     /// Whether the list in force names an image.
@@ -219,10 +213,7 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, TrustError> {
 }
 
 fn read_given(path: &Path) -> Result<Vec<u8>, TrustError> {
-    let fail = |source| TrustError::File {
-        path: path.to_path_buf(),
-        source,
-    };
+    let fail = |source| TrustError::File { path: path.to_path_buf(), source };
     if fs::metadata(path).map_err(fail)?.len() > MAX_FILE {
         return Err(fail(io::ErrorKind::FileTooLarge.into()));
     }

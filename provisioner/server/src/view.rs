@@ -22,7 +22,8 @@ impl Core {
         let world = self.world();
         let mut nodes: Vec<Node> = world.nodes.values().map(|node| show(&world, node, &boots)).collect();
         let known = |boot: &Boot| nodes_have(&world, &boot.mac);
-        let booting = boots.iter().filter(|boot| boot.last.elapsed() < SHOW_BOOT_FOR && !known(boot)).map(show_boot);
+        let booting =
+            boots.iter().filter(|boot| boot.last.elapsed() < SHOW_BOOT_FOR && !known(boot)).map(show_boot);
         nodes.extend(booting.collect::<Vec<_>>());
         nodes.sort_by_key(|node| natural(&node.name));
         nodes
@@ -96,7 +97,12 @@ pub(crate) fn show(world: &World, node: &NodeEntry, boots: &[Boot]) -> Node {
         exits: node.beat.exits,
         busy_permille: node.beat.busy_permille,
         uptime_ms: if node.live.is_some() { node.beat.uptime_ms } else { 0 },
-        servers: world.servers.values().filter(|vs| vs.row.node == row.id).map(|vs| vs.row.name.clone()).collect(),
+        servers: world
+            .servers
+            .values()
+            .filter(|vs| vs.row.node == row.id)
+            .map(|vs| vs.row.name.clone())
+            .collect(),
         ..Node::default()
     };
     if let Some(report) = &node.report {

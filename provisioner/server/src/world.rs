@@ -81,12 +81,7 @@ pub(crate) struct NodeEntry {
 
 impl NodeEntry {
     pub(crate) fn from_row(row: NodeRow) -> Self {
-        Self {
-            report: Report::of(&row),
-            last_seen: row.last_seen.clone(),
-            row,
-            ..Self::default()
-        }
+        Self { report: Report::of(&row), last_seen: row.last_seen.clone(), row, ..Self::default() }
     }
 
     /// Name of its state, as the interface says it.
@@ -182,7 +177,6 @@ impl World {
             n = n.saturating_add(1);
         }
     }
-
 }
 
 fn prefix(id: &str, given: &str) -> bool {

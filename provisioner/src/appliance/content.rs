@@ -25,11 +25,7 @@ const MADE: usize = 16;
 impl Content {
     pub(crate) fn new(core: Arc<Core>) -> Self {
         let blobs = core.blob_folder();
-        Self {
-            core,
-            blobs,
-            made: Mutex::new(Vec::new()),
-        }
+        Self { core, blobs, made: Mutex::new(Vec::new()) }
     }
 
     fn memory(&self, bytes: weft_tftp::Bytes) -> Option<Blob> {
@@ -75,7 +71,9 @@ impl weft_tftp::Content for Content {
                 format!("the TFTP transfer of {} ended after {acked_bytes} bytes: {reason:?}", event.name)
             }
             weft_tftp::EventKind::NotFound => format!("asked TFTP for {}, which is not there", event.name),
-            weft_tftp::EventKind::Refused => format!("TFTP refused {}: too many transfers at once", event.name),
+            weft_tftp::EventKind::Refused => {
+                format!("TFTP refused {}: too many transfers at once", event.name)
+            }
         };
         observer::know(&self.core, address);
         self.core.saw_problem(Some(address), None, &problem);

@@ -47,7 +47,11 @@ pub(crate) fn advice(error: &io::Error, what: &str) -> String {
     }
 }
 
-fn dhcp_config(arguments: &RunArguments, place: &Place, http_port: u16) -> Result<Option<DhcpConfig>, Failure> {
+fn dhcp_config(
+    arguments: &RunArguments,
+    place: &Place,
+    http_port: u16,
+) -> Result<Option<DhcpConfig>, Failure> {
     let mut config = match arguments.dhcp {
         DhcpMode::Off => return Ok(None),
         DhcpMode::Proxy => DhcpConfig::proxy(place.address),
@@ -82,16 +86,11 @@ impl Engines {
     ) -> Result<Self, Failure> {
         let content = Arc::new(Content::new(Arc::clone(core)));
         let at = |port| SocketAddr::from((place.address, port));
-        let tftp = TftpConfig {
-            device: Some(place.interface.clone()),
-            ..TftpConfig::on(at(arguments.tftp_port))
-        };
+        let tftp =
+            TftpConfig { device: Some(place.interface.clone()), ..TftpConfig::on(at(arguments.tftp_port)) };
         let tftp = weft_tftp::Engine::start(tftp, Arc::clone(&content) as _)
             .map_err(|error| Failure::of(&error, in_use(&error, "tftpd, dnsmasq?")))?;
-        let http = HttpConfig {
-            device: Some(place.interface.clone()),
-            ..HttpConfig::on(at(http_port))
-        };
+        let http = HttpConfig { device: Some(place.interface.clone()), ..HttpConfig::on(at(http_port)) };
         let http = weft_boothttp::Engine::start(http, content)
             .map_err(|error| Failure::of(&error, in_use(&error, "a web server?")))?;
         let dhcp = match dhcp_config(arguments, place, http_port)? {
@@ -132,7 +131,10 @@ impl Engines {
         }
         let _ = writeln!(out, "# TYPE weft_tftp_active gauge\n# HELP weft_tftp_active Transfers now.");
         let _ = writeln!(out, "weft_tftp_active {}", tftp.active);
-        let _ = writeln!(out, "# TYPE weft_boot_http_active gauge\n# HELP weft_boot_http_active Connections now.");
+        let _ = writeln!(
+            out,
+            "# TYPE weft_boot_http_active gauge\n# HELP weft_boot_http_active Connections now."
+        );
         let _ = writeln!(out, "weft_boot_http_active {}", http.active);
         out
     }

@@ -24,11 +24,7 @@ pub(crate) fn find(name: &str, wanted: Option<Ipv4Addr>) -> Result<Place, Failur
         None => addresses.next(),
     };
     if let Some((address, prefix)) = found {
-        return Ok(Place {
-            interface: name.to_string(),
-            address,
-            prefix,
-        });
+        return Ok(Place { interface: name.to_string(), address, prefix });
     }
     let mut names: Vec<&str> = all.iter().map(|known| known.name.as_str()).collect();
     names.sort_unstable();

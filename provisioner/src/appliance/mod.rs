@@ -97,11 +97,9 @@ pub(crate) struct Range {
 
 fn range(text: &str) -> Result<Range, String> {
     let (first, last) = text.split_once('-').ok_or("FIRST-LAST, for example 10.0.0.50-10.0.0.250")?;
-    let address = |text: &str| text.trim().parse::<Ipv4Addr>().map_err(|_| format!("{text} is no IPv4 address"));
-    Ok(Range {
-        first: address(first)?,
-        last: address(last)?,
-    })
+    let address =
+        |text: &str| text.trim().parse::<Ipv4Addr>().map_err(|_| format!("{text} is no IPv4 address"));
+    Ok(Range { first: address(first)?, last: address(last)? })
 }
 
 fn reservation(text: &str) -> Result<weft_dhcp::Reservation, String> {
@@ -215,10 +213,7 @@ pub(crate) struct Failure {
 
 impl Failure {
     pub(crate) fn new(text: impl Into<String>, next: impl Into<String>) -> Self {
-        Self {
-            text: text.into(),
-            next: next.into(),
-        }
+        Self { text: text.into(), next: next.into() }
     }
 
     pub(crate) fn of(error: &dyn std::error::Error, next: impl Into<String>) -> Self {
@@ -250,7 +245,9 @@ fn init(arguments: &InitArguments) -> Result<(), Failure> {
             roots.version(),
             delegation.version
         ),
-        (Some(_), None) => eprintln!("next: root holders sign a delegation with the line above (weft delegation new)"),
+        (Some(_), None) => {
+            eprintln!("next: root holders sign a delegation with the line above (weft delegation new)")
+        }
         (None, _) => eprintln!("next: weft appliance init --data {} --roots FILE", data.display()),
     }
     Ok(())

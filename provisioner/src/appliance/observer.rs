@@ -32,12 +32,7 @@ impl Observer {
             ClientStage::Other => return,
         };
         if let Some(mac) = mac(&client.hw) {
-            self.0.saw_dhcp(&DhcpSeen {
-                mac,
-                address,
-                firmware,
-                path: path(client.arch),
-            });
+            self.0.saw_dhcp(&DhcpSeen { mac, address, firmware, path: path(client.arch) });
         }
     }
 }

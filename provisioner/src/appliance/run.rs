@@ -31,10 +31,9 @@ const FAREWELL: Duration = Duration::from_secs(20);
 pub(crate) fn run(arguments: RunArguments) -> Result<(), Failure> {
     // One voter has no remote leader: hiqlite's client for those would complain each second.
     tracing_subscriber::fmt()
-        .with_env_filter(
-            tracing_subscriber::EnvFilter::try_from_default_env()
-                .unwrap_or_else(|_| "info,hiqlite=error,hiqlite::client::stream=off,openraft=error,hiqlite_wal=error".into()),
-        )
+        .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| {
+            "info,hiqlite=error,hiqlite::client::stream=off,openraft=error,hiqlite_wal=error".into()
+        }))
         .with_writer(std::io::stderr)
         .init();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -79,9 +78,13 @@ fn ports(arguments: &RunArguments) -> Result<(u16, u16), Failure> {
     let trust = weft_server::trust::Trust::open(data, &keys, arguments.lab)
         .map_err(|error| Failure::of(&error, "see: weft appliance init"))?;
     let (agent, http) = trust.ports(&keys).unwrap_or((weft_wire::ports::AGENT, weft_wire::ports::HTTP));
-    for (asked, delegated, what) in [(arguments.agent_port, agent, "agent"), (arguments.http_port, http, "HTTP")] {
+    for (asked, delegated, what) in
+        [(arguments.agent_port, agent, "agent"), (arguments.http_port, http, "HTTP")]
+    {
         if trust.delegation.is_some() && asked.is_some_and(|asked| asked != delegated) {
-            tracing::warn!("nodes will dial {what} port {delegated}, as the delegation says, and not the one asked for");
+            tracing::warn!(
+                "nodes will dial {what} port {delegated}, as the delegation says, and not the one asked for"
+            );
         }
     }
     Ok((arguments.agent_port.unwrap_or(agent), arguments.http_port.unwrap_or(http)))
@@ -95,7 +98,9 @@ struct Sockets {
 }
 
 async fn sockets(arguments: &RunArguments, place: &Place, agent_port: u16) -> Result<Sockets, Failure> {
-    let refused = |what: String, error: &std::io::Error| Failure::new(format!("cannot listen {what}: {error}"), advice(error, "another appliance?"));
+    let refused = |what: String, error: &std::io::Error| {
+        Failure::new(format!("cannot listen {what}: {error}"), advice(error, "another appliance?"))
+    };
     let agent = listen_on(place, agent_port)
         .and_then(TcpListener::from_std)
         .map_err(|error| refused(format!("for agents on {}:{agent_port}", place.address), &error))?;
@@ -108,13 +113,9 @@ async fn sockets(arguments: &RunArguments, place: &Place, agent_port: u16) -> Re
     }
     let data = &arguments.data.data;
     let local = arguments.api_socket.clone().unwrap_or_else(|| data.join("api.sock"));
-    let unix = |path: &Path| admin::bind(path).map_err(|error| refused(format!("on {}", path.display()), &error));
-    Ok(Sockets {
-        agent,
-        api,
-        api_local: unix(&local)?,
-        admin: unix(&admin::socket(data))?,
-    })
+    let unix =
+        |path: &Path| admin::bind(path).map_err(|error| refused(format!("on {}", path.display()), &error));
+    Ok(Sockets { agent, api, api_local: unix(&local)?, admin: unix(&admin::socket(data))? })
 }
 
 async fn appliance(arguments: RunArguments) -> Result<(), Failure> {
@@ -181,7 +182,12 @@ async fn serve(
     tasks.spawn(weft_server::agent::serve(Arc::clone(core), sockets.agent, stopped.clone()));
     tasks.spawn(watch_trust(Arc::clone(core), data.clone(), stopped));
 
-    println!("Weft appliance on {} ({}): {}, agents {agent_at}", place.interface, place.address, engines.describe());
+    println!(
+        "Weft appliance on {} ({}): {}, agents {agent_at}",
+        place.interface,
+        place.address,
+        engines.describe()
+    );
     for at in &shown {
         println!("interface and page: https://{at}");
     }
@@ -222,7 +228,9 @@ async fn watch_trust(core: Arc<Core>, data: std::path::PathBuf, mut stop: watch:
     let stamp = |data: &Path| -> Vec<Option<SystemTime>> {
         ["roots.bin", "delegation.bin", "revocations.bin"]
             .iter()
-            .map(|name| std::fs::metadata(data.join("trust").join(name)).and_then(|meta| meta.modified()).ok())
+            .map(|name| {
+                std::fs::metadata(data.join("trust").join(name)).and_then(|meta| meta.modified()).ok()
+            })
             .collect()
     };
     let mut known = stamp(&data);
@@ -237,8 +245,14 @@ async fn watch_trust(core: Arc<Core>, data: std::path::PathBuf, mut stop: watch:
         }
         known = now;
         match core.reload_trust() {
-            Ok(()) => core.tell("trust.changed", "info", "root set, delegation and revocation list were read anew"),
-            Err(error) => core.tell("trust.refused", "error", &format!("the new trust files were refused: {}", chain(&error))),
+            Ok(()) => {
+                core.tell("trust.changed", "info", "root set, delegation and revocation list were read anew")
+            }
+            Err(error) => core.tell(
+                "trust.refused",
+                "error",
+                &format!("the new trust files were refused: {}", chain(&error)),
+            ),
         }
     }
 }

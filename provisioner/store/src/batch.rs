@@ -1,4 +1,7 @@
 //! A batch: a change with its history and its events, committed as one.
+//!
+//! To SQLite `$1` is a name, not a place: parameters bind in the order in which they first appear. Each
+//! statement here therefore uses `$1`, `$2` … in that order.
 
 use std::borrow::Cow;
 
@@ -22,12 +25,7 @@ pub struct Batch {
 impl Batch {
     /// Starts a batch: when (RFC 3339), who, and why.
     pub fn new(at: impl Into<String>, actor: impl Into<String>, cause: impl Into<String>) -> Self {
-        Self {
-            at: at.into(),
-            actor: actor.into(),
-            cause: cause.into(),
-            ..Self::default()
-        }
+        Self { at: at.into(), actor: actor.into(), cause: cause.into(), ..Self::default() }
     }
 
     /// Whether nothing is in it.
@@ -71,8 +69,8 @@ impl Batch {
     #[must_use]
     pub fn observe_node(mut self, row: &NodeRow) -> Self {
         self.push(
-            "UPDATE nodes SET doc = $2 WHERE id = $1",
-            vec![Param::from(row.id.as_str()), Param::from(json(row))],
+            "UPDATE nodes SET doc = $1 WHERE id = $2",
+            vec![Param::from(json(row)), Param::from(row.id.as_str())],
         );
         self
     }
@@ -134,10 +132,7 @@ impl Batch {
             "INSERT INTO users (name, doc) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET doc = excluded.doc",
             vec![Param::from(row.name.as_str()), Param::from(json(row))],
         );
-        let shown = UserRow {
-            hash: String::new(),
-            ..row.clone()
-        };
+        let shown = UserRow { hash: String::new(), ..row.clone() };
         self.history("user", &row.name, None, Some(json(&shown)));
         self
     }

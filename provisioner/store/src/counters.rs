@@ -37,10 +37,7 @@ struct Row {
 
 impl From<&mut hiqlite::Row<'_>> for Row {
     fn from(row: &mut hiqlite::Row<'_>) -> Self {
-        Self {
-            epoch: row.get("epoch"),
-            ceiling: row.get("ceiling"),
-        }
+        Self { epoch: row.get("epoch"), ceiling: row.get("ceiling") }
     }
 }
 
@@ -54,18 +51,11 @@ impl Store {
             )
             .await?;
         let Row { epoch, ceiling } = row.unwrap_or(Row { epoch: 1, ceiling: 1 });
-        Ok(Counter {
-            epoch,
-            next: ceiling,
-            ceiling,
-        })
+        Ok(Counter { epoch, next: ceiling, ceiling })
     }
 
     async fn reserve(&self, node: &str, counter: &mut Counter) -> Result<(), StoreError> {
-        let ceiling = counter
-            .next
-            .checked_add(BLOCK)
-            .ok_or(StoreError::Exhausted("a record counter"))?;
+        let ceiling = counter.next.checked_add(BLOCK).ok_or(StoreError::Exhausted("a record counter"))?;
         self.db
             .execute(
                 "INSERT INTO counters (node, epoch, ceiling) VALUES ($1, $2, $3) \
@@ -87,14 +77,9 @@ impl Store {
         if counter.next >= counter.ceiling {
             self.reserve(node, &mut counter).await?;
         }
-        let number = RecordNumber {
-            epoch: counter.epoch.unsigned_abs(),
-            counter: counter.next.unsigned_abs(),
-        };
-        counter.next = counter
-            .next
-            .checked_add(1)
-            .ok_or(StoreError::Exhausted("a record counter"))?;
+        let number =
+            RecordNumber { epoch: counter.epoch.unsigned_abs(), counter: counter.next.unsigned_abs() };
+        counter.next = counter.next.checked_add(1).ok_or(StoreError::Exhausted("a record counter"))?;
         counters.insert(node.to_string(), counter);
         Ok(number)
     }
@@ -107,10 +92,8 @@ impl Store {
             Some(known) => *known,
             None => self.load(node).await?,
         };
-        let given = RecordNumber {
-            epoch: counter.epoch.unsigned_abs(),
-            counter: counter.next.unsigned_abs(),
-        };
+        let given =
+            RecordNumber { epoch: counter.epoch.unsigned_abs(), counter: counter.next.unsigned_abs() };
         if heard < given {
             counters.insert(node.to_string(), counter);
             return Ok(false);
@@ -144,10 +127,8 @@ impl Store {
 
     /// Writes nothing and waits until what was written before is applied: a probe of the database.
     pub async fn probe(&self) -> Result<(), StoreError> {
-        let _: Vec<ProbeRow> = self
-            .db
-            .query_map("SELECT version AS n FROM schema_version", Params::new())
-            .await?;
+        let _: Vec<ProbeRow> =
+            self.db.query_map("SELECT version AS n FROM schema_version", Params::new()).await?;
         Ok(self.db.is_healthy_db().await?)
     }
 }

@@ -38,8 +38,7 @@ impl Store {
         let db_folder = folder.join("db");
         make_folder(&db_folder)?;
         let db = hiqlite::start_node(config(&db_folder, secrets)).await?;
-        db.wait_until_healthy_db_timeout(std::time::Duration::from_secs(30))
-            .await?;
+        db.wait_until_healthy_db_timeout(std::time::Duration::from_secs(30)).await?;
         migrate(&db).await?;
         let last_event = number(&db, "SELECT coalesce(max(seq), 0) AS n FROM events").await?;
         let next_mac = number(&db, "SELECT coalesce(max(n), -1) + 1 AS n FROM macs").await?;
@@ -67,11 +66,7 @@ fn config(folder: &Path, [secret_raft, secret_api]: [String; 2]) -> NodeConfig {
     raft_config.election_timeout_max = 800;
     NodeConfig {
         node_id: 1,
-        nodes: vec![Node {
-            id: 1,
-            addr_raft: ADDRESS.to_string(),
-            addr_api: ADDRESS.to_string(),
-        }],
+        nodes: vec![Node { id: 1, addr_raft: ADDRESS.to_string(), addr_api: ADDRESS.to_string() }],
         listen_addr_api: "127.0.0.1".into(),
         listen_addr_raft: "127.0.0.1".into(),
         data_dir: folder.display().to_string().into(),
@@ -91,25 +86,14 @@ fn make_folder(path: &Path) -> Result<(), StoreError> {
         .recursive(true)
         .mode(0o700)
         .create(path)
-        .map_err(|source| StoreError::Folder {
-            path: path.to_path_buf(),
-            source,
-        })
+        .map_err(|source| StoreError::Folder { path: path.to_path_buf(), source })
 }
 
 fn take_lock(folder: &Path) -> Result<File, StoreError> {
     let path = folder.join("lock");
-    let fail = |source| StoreError::Folder {
-        path: path.clone(),
-        source,
-    };
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        .open(&path)
-        .map_err(fail)?;
+    let fail = |source| StoreError::Folder { path: path.clone(), source };
+    let file =
+        OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path).map_err(fail)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(fs::TryLockError::WouldBlock) => Err(StoreError::InUse(folder.to_path_buf())),
@@ -131,9 +115,7 @@ fn secret(folder: &Path, name: &str) -> Result<String, StoreError> {
         Err(error) => return Err(fail(&path)(error)),
     }
     let mut bytes = [0u8; 32];
-    SystemRandom::new()
-        .fill(&mut bytes)
-        .map_err(|_| StoreError::Exhausted("the system's randomness"))?;
+    SystemRandom::new().fill(&mut bytes).map_err(|_| StoreError::Exhausted("the system's randomness"))?;
     let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     let mut file = OpenOptions::new()
         .create(true)
@@ -142,9 +124,7 @@ fn secret(folder: &Path, name: &str) -> Result<String, StoreError> {
         .mode(0o600)
         .open(&path)
         .map_err(fail(&path))?;
-    file.write_all(text.as_bytes())
-        .and_then(|()| file.sync_all())
-        .map_err(fail(&path))?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(fail(&path))?;
     Ok(text)
 }
 
@@ -154,20 +134,17 @@ async fn migrate(db: &Client) -> Result<(), StoreError> {
         Params::new(),
     )
     .await?;
-    db.execute("INSERT OR IGNORE INTO schema_version VALUES (1, 0)", Params::new())
-        .await?;
+    db.execute("INSERT OR IGNORE INTO schema_version VALUES (1, 0)", Params::new()).await?;
     let found = number(db, "SELECT version AS n FROM schema_version").await? as i64;
     if found > VERSION {
-        return Err(StoreError::Newer {
-            found,
-            known: VERSION,
-        });
+        return Err(StoreError::Newer { found, known: VERSION });
     }
     for (version, statements) in (1i64..).zip(MIGRATIONS) {
         if version <= found {
             continue;
         }
-        let mut all: Vec<(&'static str, Params)> = statements.iter().map(|sql| (*sql, Params::new())).collect();
+        let mut all: Vec<(&'static str, Params)> =
+            statements.iter().map(|sql| (*sql, Params::new())).collect();
         all.push(("UPDATE schema_version SET version = $1", vec![Param::from(version)]));
         for result in db.txn(all).await? {
             result?;
@@ -187,8 +164,5 @@ impl From<&mut hiqlite::Row<'_>> for Number {
 
 pub(crate) async fn number(db: &Client, sql: &'static str) -> Result<u64, StoreError> {
     let Number(n) = db.query_map_one(sql, Params::new()).await?;
-    u64::try_from(n).map_err(|_| StoreError::Damaged {
-        table: "numbers",
-        key: sql.to_string(),
-    })
+    u64::try_from(n).map_err(|_| StoreError::Damaged { table: "numbers", key: sql.to_string() })
 }

@@ -16,10 +16,7 @@ struct Doc {
 
 impl From<&mut hiqlite::Row<'_>> for Doc {
     fn from(row: &mut hiqlite::Row<'_>) -> Self {
-        Self {
-            key: row.get("key"),
-            doc: row.get("doc"),
-        }
+        Self { key: row.get("key"), doc: row.get("doc") }
     }
 }
 
@@ -30,10 +27,7 @@ struct Placed {
 
 impl From<&mut hiqlite::Row<'_>> for Placed {
     fn from(row: &mut hiqlite::Row<'_>) -> Self {
-        Self {
-            seq: row.get("seq"),
-            doc: row.get("doc"),
-        }
+        Self { seq: row.get("seq"), doc: row.get("doc") }
     }
 }
 
@@ -64,14 +58,15 @@ impl From<&mut hiqlite::Row<'_>> for History {
 }
 
 fn parse<T: DeserializeOwned>(table: &'static str, key: &str, doc: &str) -> Result<T, StoreError> {
-    serde_json::from_str(doc).map_err(|_| StoreError::Damaged {
-        table,
-        key: key.to_string(),
-    })
+    serde_json::from_str(doc).map_err(|_| StoreError::Damaged { table, key: key.to_string() })
 }
 
 impl Store {
-    async fn docs<T: DeserializeOwned>(&self, table: &'static str, sql: &'static str) -> Result<Vec<T>, StoreError> {
+    async fn docs<T: DeserializeOwned>(
+        &self,
+        table: &'static str,
+        sql: &'static str,
+    ) -> Result<Vec<T>, StoreError> {
         let rows: Vec<Doc> = self.db.query_map(sql, Params::new()).await?;
         rows.iter().map(|row| parse(table, &row.key, &row.doc)).collect()
     }
@@ -130,19 +125,13 @@ impl Store {
             .db
             .query_map(
                 "SELECT seq, doc FROM events WHERE seq > $1 ORDER BY seq LIMIT $2",
-                vec![
-                    Param::from(i64::try_from(after).unwrap_or(i64::MAX)),
-                    Param::from(i64::from(limit)),
-                ],
+                vec![Param::from(i64::try_from(after).unwrap_or(i64::MAX)), Param::from(i64::from(limit))],
             )
             .await?;
         rows.iter()
             .map(|row| {
                 let event: NewEvent = parse("events", &row.seq.to_string(), &row.doc)?;
-                Ok(EventRow {
-                    seq: row.seq.unsigned_abs(),
-                    event,
-                })
+                Ok(EventRow { seq: row.seq.unsigned_abs(), event })
             })
             .collect()
     }
@@ -158,10 +147,7 @@ impl Store {
             .db
             .query_map(
                 "SELECT * FROM transactions WHERE id > $1 ORDER BY id LIMIT $2",
-                vec![
-                    Param::from(i64::try_from(after).unwrap_or(i64::MAX)),
-                    Param::from(i64::from(limit)),
-                ],
+                vec![Param::from(i64::try_from(after).unwrap_or(i64::MAX)), Param::from(i64::from(limit))],
             )
             .await?;
         Ok(rows.into_iter().map(|History(row)| row).collect())

@@ -10,19 +10,11 @@ const AT: &str = "2026-01-01T00:00:00Z";
 const CHILD: &str = "WEFT_STORE_TEST_FOLDER";
 
 fn node(id: &str, name: &str) -> NodeRow {
-    NodeRow {
-        id: id.to_string(),
-        name: name.to_string(),
-        ..NodeRow::default()
-    }
+    NodeRow { id: id.to_string(), name: name.to_string(), ..NodeRow::default() }
 }
 
 fn event(text: &str) -> NewEvent {
-    NewEvent {
-        at: AT.to_string(),
-        text: text.to_string(),
-        ..NewEvent::default()
-    }
+    NewEvent { at: AT.to_string(), text: text.to_string(), ..NewEvent::default() }
 }
 
 /// Runs in the child: draws numbers, and says each one that it may use.
@@ -36,10 +28,7 @@ async fn child_draws_until_killed() {
     for n in 0..u64::MAX {
         let record = store.next_record("a").await.expect("a record number");
         let mac = store.draw_mac("v").await.expect("a MAC");
-        let row = NodeRow {
-            boot_counter: n,
-            ..node("a", "node-1")
-        };
+        let row = NodeRow { boot_counter: n, ..node("a", "node-1") };
         let batch = Batch::new(AT, "test", "loop").put_node(None, &row).event(event(&n.to_string()));
         let placed = store.commit(batch).await.expect("a commit");
         println!("drew {} {} {} {n} {}", record.epoch, record.counter, mac[5], placed[0].seq);
@@ -104,15 +93,8 @@ async fn acknowledged_numbers_and_rows_survive_kill_9_and_none_comes_back() {
 async fn a_name_that_is_taken_aborts_the_whole_batch() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = Store::open(folder.path()).await.expect("open");
-    store
-        .commit(Batch::new(AT, "t", "t").put_node(None, &node("a", "one")))
-        .await
-        .expect("first");
-    let vs = VsRow {
-        id: "v".to_string(),
-        name: "v".to_string(),
-        ..VsRow::default()
-    };
+    store.commit(Batch::new(AT, "t", "t").put_node(None, &node("a", "one"))).await.expect("first");
+    let vs = VsRow { id: "v".to_string(), name: "v".to_string(), ..VsRow::default() };
     let batch = Batch::new(AT, "t", "t")
         .put_vs(None, &vs)
         .event(event("not to be seen"))
@@ -129,22 +111,28 @@ async fn a_name_that_is_taken_aborts_the_whole_batch() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_observation_is_kept_and_writes_no_history() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = Store::open(folder.path()).await.expect("open");
+    store.commit(Batch::new(AT, "t", "t").put_node(None, &node("a", "one"))).await.expect("put");
+    let seen = NodeRow { boot_counter: 7, ..node("a", "one") };
+    store.commit(Batch::new(AT, "t", "t").observe_node(&seen)).await.expect("observed");
+    assert_eq!(store.nodes().await.expect("nodes"), vec![seen]);
+    assert_eq!(store.transactions(0, 10).await.expect("history").len(), 1);
+    store.close().await.expect("closed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_ahead_of_the_store_starts_a_new_epoch() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = Store::open(folder.path()).await.expect("open");
     let first = store.next_record("a").await.expect("number");
     assert!(!store.heard_record("a", first).await.expect("known"));
-    let ahead = RecordNumber {
-        epoch: 1,
-        counter: 5000,
-    };
+    let ahead = RecordNumber { epoch: 1, counter: 5000 };
     assert!(store.heard_record("a", ahead).await.expect("ahead"));
     let next = store.next_record("a").await.expect("number");
     assert!(next > ahead && next.epoch == 2, "{next:?}");
-    let last = RecordNumber {
-        epoch: u64::MAX,
-        counter: 1,
-    };
+    let last = RecordNumber { epoch: u64::MAX, counter: 1 };
     assert!(matches!(store.heard_record("a", last).await, Err(StoreError::Exhausted(_))));
     assert_eq!(store.next_record("b").await.expect("number").epoch, 1);
     store.close().await.expect("closed");

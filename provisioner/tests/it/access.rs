@@ -111,7 +111,8 @@ async fn a_foreign_page_cannot_use_the_cookie() {
     let client = appliance.first_login().await;
     let cookie = format!("weft_session={}", client.token);
     let post = |headers: &[(&str, &str)]| {
-        let mut builder = hyper::Request::builder().method("POST").uri("/api/v1/vs/x/start").header("host", "weft");
+        let mut builder =
+            hyper::Request::builder().method("POST").uri("/api/v1/vs/x/start").header("host", "weft");
         for (name, value) in headers {
             builder = builder.header(*name, *value);
         }
@@ -129,7 +130,10 @@ async fn a_foreign_page_cannot_use_the_cookie() {
     let answer = client.request(client.build("GET", "/").body(Full::default()).expect("a request")).await;
     assert_eq!(answer.status(), 200);
     let policy = answer.headers()["content-security-policy"].to_str().expect("text").to_string();
-    assert!(policy.contains("default-src 'none'") && !policy.contains("script-src 'self' 'unsafe-inline'"), "{policy}");
+    assert!(
+        policy.contains("default-src 'none'") && !policy.contains("script-src 'self' 'unsafe-inline'"),
+        "{policy}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -62,7 +62,10 @@ async fn a_new_node_waits_without_records_until_its_fingerprint_is_approved() {
     assert_eq!(config.name, "node-1");
     assert_eq!(client.node(&node).await["state"], "ready");
     let stages = client.node(&node).await["stages"].clone();
-    assert!(stages.as_array().is_some_and(|all| all.iter().any(|stage| stage["stage"] == "channel")), "{stages}");
+    assert!(
+        stages.as_array().is_some_and(|all| all.iter().any(|stage| stage["stage"] == "channel")),
+        "{stages}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -75,7 +78,8 @@ async fn intent_reaches_the_node_as_signed_records_on_change_and_on_reconnect() 
 
     let (status, blob) = client.send("PUT", "/api/v1/blobs", b"a kernel".to_vec()).await;
     assert_eq!(status, 200, "{blob}");
-    let wanted = json!({"name": "db", "vcpus": 2, "memory_mib": 256, "kernel": blob["digest"], "append": "quiet"});
+    let wanted =
+        json!({"name": "db", "vcpus": 2, "memory_mib": 256, "kernel": blob["digest"], "append": "quiet"});
     let (status, vs) = client.json("POST", "/api/v1/vs", &wanted).await;
     assert_eq!(status, 201, "{vs}");
     assert_eq!(vs["node"], "node-1");
@@ -165,7 +169,11 @@ async fn a_second_live_holder_of_an_identity_puts_both_into_quarantine() {
     assert_eq!(client.node(&node).await["state"], "conflict");
     assert_eq!(client.event("node.conflict").await["state"], "error");
     let doctor = client.get("/api/v1/doctor").await;
-    assert!(doctor.as_array().is_some_and(|all| all.iter().any(|f| f["name"] == "node-1" && f["state"] == "fail")));
+    assert!(
+        doctor
+            .as_array()
+            .is_some_and(|all| all.iter().any(|f| f["name"] == "node-1" && f["state"] == "fail"))
+    );
     let mut first = beating.await.expect("the first holder lives");
     loop {
         match first.next().await.expect("a message") {
@@ -257,7 +265,8 @@ async fn garbage_agents_are_dropped_and_good_ones_served_meanwhile() {
     assert!(session.welcome.quarantined);
     let ended = tokio::time::timeout(Duration::from_secs(8), silent.read_u8()).await;
     assert!(matches!(ended, Ok(Err(_))), "a silent connection is kept");
-    let metrics = client.request(client.build("GET", "/metrics").body(Default::default()).expect("a request")).await;
+    let metrics =
+        client.request(client.build("GET", "/metrics").body(Default::default()).expect("a request")).await;
     let text = String::from_utf8_lossy(metrics.body()).into_owned();
     assert!(text.contains("weft_agent_handshakes_failed_total 5"), "{text}");
     assert!(text.ends_with("# EOF\n"));
@@ -295,7 +304,8 @@ async fn a_node_cannot_speak_for_servers_that_are_not_its_own() {
     first.next_config().await.expect("first");
     second.next_config().await.expect("second");
     let (_, blob) = client.send("PUT", "/api/v1/blobs", b"a kernel".to_vec()).await;
-    let wanted = json!({"name": "db", "node": "node-1", "vcpus": 1, "memory_mib": 64, "kernel": blob["digest"]});
+    let wanted =
+        json!({"name": "db", "node": "node-1", "vcpus": 1, "memory_mib": 64, "kernel": blob["digest"]});
     let (_, vs) = client.json("POST", "/api/v1/vs", &wanted).await;
     client.send("POST", "/api/v1/vs/db/start", Vec::new()).await;
     let id = vs_id(vs["id"].as_str().expect("an id"));
@@ -309,10 +319,7 @@ async fn a_node_cannot_speak_for_servers_that_are_not_its_own() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_runs_what_was_never_published_gets_no_configuration() {
     let (_folder, appliance, client, _) = Appliance::with_image().await;
-    let other = Made {
-        payload: b"from elsewhere ".repeat(2000),
-        ..Made::default()
-    };
+    let other = Made { payload: b"from elsewhere ".repeat(2000), ..Made::default() };
     let node = sim(1, &other.file());
     let mut session = appliance.connect(&node).await;
     client.approve(&node).await;

@@ -156,10 +156,11 @@ pub(crate) fn prepared() -> (TempDir, [u8; 32], Delegation) {
         revoked: Vec::new(),
     };
     let blank = document::delegation(&delegation).expect("encoded");
-    let signed = [1, 2]
-        .iter()
-        .fold(blank, |bytes, number| document::sign(&bytes, &holder(*number), &roots(false)).expect("signed"));
-    let (roots_file, delegation_file) = (folder.path().join("roots.bin"), folder.path().join("delegation.bin"));
+    let signed = [1, 2].iter().fold(blank, |bytes, number| {
+        document::sign(&bytes, &holder(*number), &roots(false)).expect("signed")
+    });
+    let (roots_file, delegation_file) =
+        (folder.path().join("roots.bin"), folder.path().join("delegation.bin"));
     std::fs::write(&roots_file, document::root_set(&roots(false))).expect("written");
     std::fs::write(&delegation_file, signed).expect("written");
     let done = Command::new(WEFT)
@@ -212,7 +213,8 @@ impl Appliance {
             }
         }
         let log = || std::fs::read_to_string(folder.path().join("appliance.log")).unwrap_or_default();
-        let find = |after: &str| address(&text, after).unwrap_or_else(|| panic!("no {after} in:\n{text}{}", log()));
+        let find =
+            |after: &str| address(&text, after).unwrap_or_else(|| panic!("no {after} in:\n{text}{}", log()));
         Self {
             data,
             agent: find("agents "),
@@ -255,10 +257,7 @@ impl Appliance {
     }
 
     pub(crate) fn client(&self) -> Client {
-        Client {
-            socket: self.data.join("api.sock"),
-            token: String::new(),
-        }
+        Client { socket: self.data.join("api.sock"), token: String::new() }
     }
 
     /// Uses the one-time password and sets another.
@@ -286,7 +285,11 @@ impl Appliance {
         self.connect_after(node, (0, 0)).await
     }
 
-    pub(crate) async fn connect_after(&self, node: &SimNode, last: (u64, u64)) -> weft_server::simnode::SimSession {
+    pub(crate) async fn connect_after(
+        &self,
+        node: &SimNode,
+        last: (u64, u64),
+    ) -> weft_server::simnode::SimSession {
         node.connect(self.agent, &self.channel_key, &self.delegation, last).await.expect("a session")
     }
 }
@@ -319,7 +322,11 @@ impl Client {
 
     pub(crate) fn build(&self, method: &str, path: &str) -> hyper::http::request::Builder {
         let builder = hyper::Request::builder().method(method).uri(path).header("host", "weft");
-        if self.token.is_empty() { builder } else { builder.header("authorization", format!("Bearer {}", self.token)) }
+        if self.token.is_empty() {
+            builder
+        } else {
+            builder.header("authorization", format!("Bearer {}", self.token))
+        }
     }
 
     pub(crate) async fn send(&self, method: &str, path: &str, body: Vec<u8>) -> (u16, Value) {
@@ -350,7 +357,11 @@ impl Client {
 
     pub(crate) async fn approve(&self, node: &SimNode) {
         let (status, reply) = self
-            .json("POST", &format!("/api/v1/nodes/{}/approve", node.id()), &json!({"fingerprint": node.fingerprint()}))
+            .json(
+                "POST",
+                &format!("/api/v1/nodes/{}/approve", node.id()),
+                &json!({"fingerprint": node.fingerprint()}),
+            )
             .await;
         assert_eq!(status, 204, "{reply}");
     }

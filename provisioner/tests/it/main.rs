@@ -6,5 +6,6 @@ mod access;
 mod agents;
 mod common;
 mod lifecycle;
+mod page;
 mod publish;
 mod streams;

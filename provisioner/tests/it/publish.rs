@@ -48,11 +48,7 @@ async fn what_a_node_would_refuse_is_refused_and_nothing_is_kept() {
     let mut flipped = good.clone();
     let at = flipped.windows(10).position(|window| window == b"a monitor ").expect("the payload");
     flipped[at] ^= 1;
-    let mut mixed = Made {
-        payload: b"another  ".repeat(2000),
-        ..Made::default()
-    }
-    .file();
+    let mut mixed = Made { payload: b"another  ".repeat(2000), ..Made::default() }.file();
     let section = weft_format::pe::find_section(&good, weft_format::pe::MANIFEST_SECTION).expect("a section");
     let range = section.content_range().expect("a range");
     mixed[range.clone()].copy_from_slice(&good[range]);
@@ -61,7 +57,11 @@ async fn what_a_node_would_refuse_is_refused_and_nothing_is_kept() {
         ("image and manifest mixed", mixed, "image-changed"),
         ("unsigned", Made { holders: vec![], ..Made::default() }.file(), "image-unsigned"),
         ("too few signatures", Made { holders: vec![1], ..Made::default() }.file(), "image-unsigned"),
-        ("expired", Made { expiry: unix_s() - 5, payload: b"late".repeat(999), ..Made::default() }.file(), "image-expired"),
+        (
+            "expired",
+            Made { expiry: unix_s() - 5, payload: b"late".repeat(999), ..Made::default() }.file(),
+            "image-expired",
+        ),
         ("older than the floor", Made { generation: 4, least: 1, ..Made::default() }.file(), "image-too-old"),
         ("no image at all", b"hello".to_vec(), "image-malformed"),
         ("cut short", good[..good.len() / 2].to_vec(), "image-malformed"),
@@ -96,7 +96,9 @@ async fn boot_files_and_blobs_are_served_as_published() {
     assert_eq!(client.send("PUT", &path, companion.clone()).await.0, 200);
     assert_eq!(http(appliance.http, "weft.bios"), (200, companion));
     let script = String::from_utf8(tftp(appliance.tftp, "boot.ipxe").expect("served")).expect("text");
-    assert!(script.starts_with("#!ipxe\n") && script.contains("weft.bios") && script.contains("manifest.bin"));
+    assert!(
+        script.starts_with("#!ipxe\n") && script.contains("weft.bios") && script.contains("manifest.bin")
+    );
 
     let blob = vec![7u8; 3_000_000];
     let (status, reply) = client.send("PUT", "/api/v1/blobs", blob.clone()).await;
@@ -138,13 +140,8 @@ async fn a_revoked_image_is_no_longer_offered_and_its_nodes_are_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn activating_one_image_retires_the_other_and_never_goes_below_the_floor() {
     let (_folder, appliance, client, first) = Appliance::with_image().await;
-    let next = Made {
-        generation: 8,
-        least: 8,
-        payload: b"the next one ".repeat(2000),
-        ..Made::default()
-    }
-    .file();
+    let next =
+        Made { generation: 8, least: 8, payload: b"the next one ".repeat(2000), ..Made::default() }.file();
     let (status, image) = client.send("POST", "/api/v1/images", next.clone()).await;
     assert_eq!((status, image["state"].as_str()), (201, Some("published")), "{image}");
     assert_eq!(http(appliance.http, "weft.efi").1, first);
@@ -163,13 +160,12 @@ async fn signing_an_image_anew_keeps_its_place_and_the_nodes_that_run_the_older_
     let mut session = appliance.connect(&node).await;
     client.approve(&node).await;
     session.next_config().await.expect("approved");
-    let again = Made {
-        generation: 8,
-        ..Made::default()
-    }
-    .file();
+    let again = Made { generation: 8, ..Made::default() }.file();
     let (status, image) = client.send("POST", "/api/v1/images", again.clone()).await;
-    assert_eq!((status, image["state"].as_str(), image["generation"].as_u64()), (201, Some("active"), Some(8)));
+    assert_eq!(
+        (status, image["state"].as_str(), image["generation"].as_u64()),
+        (201, Some("active"), Some(8))
+    );
     assert_eq!(client.get("/api/v1/images").await.as_array().map(Vec::len), Some(1));
     assert_eq!(http(appliance.http, "weft.efi"), (200, again));
     session.next_config().await.expect("the older manifest is still good");
@@ -183,38 +179,86 @@ async fn a_crash_during_publishing_loses_nothing_that_was_acknowledged() {
     for round in 0..4u8 {
         let mut client = appliance.client();
         client.token.clone_from(&token);
+        let (said, mut heard) = tokio::sync::mpsc::unbounded_channel();
         let publishing = tokio::spawn(async move {
-            let mut done = Vec::new();
             for n in 0..40u8 {
-                let file = Made {
-                    payload: vec![round * 40 + n; 200_000],
-                    ..Made::default()
-                }
-                .file();
-                let request = client.build("POST", "/api/v1/images").body(file.clone().into()).expect("a request");
+                let file = Made { payload: vec![round * 40 + n; 200_000], ..Made::default() }.file();
+                let request =
+                    client.build("POST", "/api/v1/images").body(file.clone().into()).expect("a request");
                 match try_send(&client, request).await {
-                    Some(201) => done.push(hex(&digests(&file).1)),
+                    Some(201) => said.send(hex(&digests(&file).1)).expect("heard"),
                     Some(other) => panic!("status {other}"),
                     None => break,
                 }
             }
-            done
         });
-        tokio::time::sleep(Duration::from_millis(150 + 90 * u64::from(round))).await;
+        // Some were acknowledged; the next is somewhere on its way.
+        for _ in 0..=round {
+            acknowledged.push(heard.recv().await.expect("published"));
+        }
+        tokio::time::sleep(Duration::from_millis(7 * u64::from(round))).await;
         let restarted = appliance.crash_and_restart(&folder);
-        let done = publishing.await.expect("publishing ended");
-        acknowledged.extend(done);
+        publishing.await.expect("publishing ended");
+        while let Ok(digest) = heard.try_recv() {
+            acknowledged.push(digest);
+        }
         appliance = restarted;
         let client = appliance.login().await;
         token.clone_from(&client.token);
         let listed = client.get("/api/v1/images").await;
-        let listed: Vec<&str> = listed.as_array().expect("a list").iter().filter_map(|i| i["digest"].as_str()).collect();
+        let listed: Vec<&str> =
+            listed.as_array().expect("a list").iter().filter_map(|i| i["digest"].as_str()).collect();
         for digest in &acknowledged {
             assert!(listed.contains(&digest.as_str()), "{digest} was acknowledged and is gone");
         }
         assert_eq!(http(appliance.http, "weft.efi"), (200, first.clone()));
     }
-    assert!(acknowledged.len() > 4, "nothing was published between the crashes");
+    assert!(acknowledged.len() > 10);
+}
+
+/// A data folder on a disk of its own, 90 MiB large; the store keeps 64 of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_refuses_uploads_with_clear_words_and_loses_nothing() {
+    let (folder, _, _) = crate::common::prepared();
+    let at = |name: &str| folder.path().join(name);
+    let script = "mkdir \"$0/small\" && mount -t tmpfs -o size=90m,mode=700 tmpfs \"$0/small\" \
+                  && cp -a \"$0/data/.\" \"$0/small/\" \
+                  && exec \"$1\" appliance run --interface lo --dhcp off --api-listen 127.0.0.1:0 --tftp-port 0 \
+                     --http-port 0 --agent-port 0 --data \"$0/small\" --api-socket \"$0/out.sock\"";
+    let mut child = std::process::Command::new("unshare")
+        .args(["--user", "--map-root-user", "--mount", "sh", "-c", script])
+        .arg(folder.path())
+        .arg(crate::common::WEFT)
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("unshare runs");
+    let pid = child.id();
+    let mut out = std::io::BufReader::new(child.stdout.take().expect("a pipe"));
+    let mut text = String::new();
+    while !text.ends_with("ready\n") {
+        assert!(
+            std::io::BufRead::read_line(&mut out, &mut text).expect("read") > 0,
+            "it did not start: {text}"
+        );
+    }
+    // The disk is visible through the process alone.
+    let inside = std::path::PathBuf::from(format!("/proc/{pid}/root{}", at("small").display()));
+    let first = std::fs::read_to_string(inside.join("admin-password")).expect("the password");
+    let mut client = crate::common::Client { socket: at("out.sock"), token: String::new() };
+    let (_, reply) = client.login("admin", first.trim()).await;
+    client.token = reply["token"].as_str().expect("a token").to_string();
+    let change = json!({"old": first.trim(), "new": crate::common::PASSWORD});
+    assert_eq!(client.json("POST", "/api/v1/password", &change).await.0, 204);
+
+    assert_eq!(client.send("POST", "/api/v1/images", Made::default().file()).await.0, 201);
+    let (status, reply) = client.send("PUT", "/api/v1/blobs", vec![1; 40 << 20]).await;
+    assert_eq!((status, reply["code"].as_str()), (507, Some("disk-full")), "{reply}");
+    assert!(reply["next"].as_str().is_some_and(|next| next.contains("make room")), "{reply}");
+    assert_eq!(std::fs::read_dir(inside.join("blobs")).expect("blobs").count(), 0, "a piece was left");
+    assert_eq!(client.send("PUT", "/api/v1/blobs", vec![2; 1 << 20]).await.0, 200);
+    assert_eq!(client.get("/api/v1/images").await.as_array().map(Vec::len), Some(1));
+    child.kill().expect("killed");
+    child.wait().expect("ended");
 }
 
 async fn try_send(
@@ -241,7 +285,10 @@ async fn a_server_that_cannot_be_placed_or_described_is_refused_with_the_reason(
     assert_eq!(create(fits.clone()).await, (409, "no-node".into()));
     let node = sim(1, &file);
     let mut session = appliance.connect(&node).await;
-    assert_eq!(create(json!({"name": "a", "vcpus": 1, "memory_mib": 64, "kernel": kernel, "node": "node-1"})).await, (409, "node-not-approved".into()));
+    assert_eq!(
+        create(json!({"name": "a", "vcpus": 1, "memory_mib": 64, "kernel": kernel, "node": "node-1"})).await,
+        (409, "node-not-approved".into())
+    );
     client.approve(&node).await;
     session.next_config().await.expect("approved");
     for (wanted, status, code) in [
@@ -252,7 +299,11 @@ async fn a_server_that_cannot_be_placed_or_described_is_refused_with_the_reason(
         (json!({"name": "a", "vcpus": 1, "memory_mib": 64, "kernel": "00"}), 422, "blob-not-found"),
         (json!({"name": "a", "vcpus": 1, "memory_mib": 64}), 422, "no-default-guest"),
         (json!({"name": "a", "vcpus": 1, "memory_mib": 4_000_000, "kernel": kernel}), 409, "no-room"),
-        (json!({"name": "a", "vcpus": 1, "memory_mib": 64, "kernel": kernel, "node": "nowhere"}), 404, "node-not-found"),
+        (
+            json!({"name": "a", "vcpus": 1, "memory_mib": 64, "kernel": kernel, "node": "nowhere"}),
+            404,
+            "node-not-found",
+        ),
         (json!({"nonsense": 1}), 422, "bad-request"),
     ] {
         assert_eq!(create(wanted.clone()).await, (status, code.to_string()), "{wanted}");
@@ -270,7 +321,8 @@ async fn a_server_that_cannot_be_placed_or_described_is_refused_with_the_reason(
     }
     assert_eq!(last, (409, "record-too-large".into()));
     let servers = client.get("/api/v1/vs").await;
-    let mut macs: Vec<&str> = servers.as_array().expect("a list").iter().filter_map(|vs| vs["macs"][0].as_str()).collect();
+    let mut macs: Vec<&str> =
+        servers.as_array().expect("a list").iter().filter_map(|vs| vs["macs"][0].as_str()).collect();
     let count = macs.len();
     macs.sort_unstable();
     macs.dedup();

@@ -16,7 +16,9 @@ use crate::common::{Appliance, Client, sim};
 
 async fn watch(client: &Client) -> tokio_tungstenite::WebSocketStream<UnixStream> {
     let mut request = "ws://weft/api/v1/vs/db/console".into_client_request().expect("a request");
-    request.headers_mut().insert("authorization", format!("Bearer {}", client.token).parse().expect("a header"));
+    request
+        .headers_mut()
+        .insert("authorization", format!("Bearer {}", client.token).parse().expect("a header"));
     let stream = UnixStream::connect(&client.socket).await.expect("the socket");
     tokio_tungstenite::client_async(request, stream).await.expect("upgraded").0
 }
@@ -70,11 +72,13 @@ async fn a_console_shows_history_then_live_output_and_takes_input() {
         }
     }
     drop(session);
+    client.until("/api/v1/nodes/node-1", "lost", |node| node["state"] == "lost").await;
     two.send(Message::Binary(b"x".to_vec().into())).await.expect("typed");
     shown(&mut two, "the node is away").await;
     // A session that ends takes its consoles along.
     assert_eq!(client.send("POST", "/api/v1/logout", Vec::new()).await.0, 204);
-    let ended = tokio::time::timeout(Duration::from_secs(15), async { while let Some(Ok(_)) = two.next().await {} });
+    let ended =
+        tokio::time::timeout(Duration::from_secs(15), async { while let Some(Ok(_)) = two.next().await {} });
     assert!(ended.await.is_ok(), "the console outlives its session");
 }
 
@@ -113,7 +117,8 @@ async fn the_event_stream_replays_from_where_one_stopped_and_goes_on_without_a_g
     let (_folder, appliance, client, file) = Appliance::with_image().await;
     client.event("image.published").await;
     let all = client.get("/api/v1/events?after=0&limit=1000").await;
-    let last = all.as_array().and_then(|all| all.last()).and_then(|event| event["seq"].as_u64()).expect("events");
+    let last =
+        all.as_array().and_then(|all| all.last()).and_then(|event| event["seq"].as_u64()).expect("events");
     let replayed = follow(&client, 0, usize::try_from(last).expect("few")).await;
     assert_eq!(replayed.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), (1..=last).collect::<Vec<_>>());
     assert_eq!(&replayed[0].1, &all[0]);

@@ -119,16 +119,8 @@ impl Channel {
         let noise = Arc::new(noise);
         let (read, write) = stream.into_split();
         Self {
-            reader: Reader {
-                stream: read,
-                noise: Arc::clone(&noise),
-                nonce: 0,
-            },
-            writer: Writer {
-                stream: write,
-                noise,
-                nonce: 0,
-            },
+            reader: Reader { stream: read, noise: Arc::clone(&noise), nonce: 0 },
+            writer: Writer { stream: write, noise, nonce: 0 },
         }
     }
 }

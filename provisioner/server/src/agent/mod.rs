@@ -49,10 +49,7 @@ impl Strangers {
             return None;
         }
         *here = here.saturating_add(1);
-        Some(Stranger {
-            of: Arc::clone(self),
-            source,
-        })
+        Some(Stranger { of: Arc::clone(self), source })
     }
 }
 

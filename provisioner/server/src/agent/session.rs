@@ -63,11 +63,9 @@ pub(crate) async fn greet(
     }
     let (asked, asks) = mpsc::channel(ASKS);
     let (session, answer, push) = match core.arrive(key, peer, hello, asked).await {
-        Ok(Admission::In {
-            session,
-            quarantined,
-            reason,
-        }) => (Some(session), welcome(quarantined, reason), !quarantined),
+        Ok(Admission::In { session, quarantined, reason }) => {
+            (Some(session), welcome(quarantined, reason), !quarantined)
+        }
         Ok(Admission::Out(reason)) => (None, welcome(true, reason), false),
         Err(error) => {
             tracing::error!(%peer, error = crate::chain(&error), "a node was not admitted");
@@ -75,13 +73,8 @@ pub(crate) async fn greet(
         }
     };
     let sent = timeout(patience, send(&mut channel.writer, &answer)).await;
-    let arrival = Arrival {
-        id: crate::nodes::node_id(&key).to_string(),
-        session: session?,
-        channel,
-        asks,
-        push,
-    };
+    let arrival =
+        Arrival { id: crate::nodes::node_id(&key).to_string(), session: session?, channel, asks, push };
     if !matches!(sent, Ok(Ok(()))) {
         core.left(&arrival.id, arrival.session, false).await;
         return None;
@@ -90,16 +83,14 @@ pub(crate) async fn greet(
 }
 
 fn welcome(quarantined: bool, reason: String) -> ToNode {
-    ToNode::Welcome(Welcome {
-        protocol: PROTOCOL,
-        quarantined,
-        reason,
-    })
+    ToNode::Welcome(Welcome { protocol: PROTOCOL, quarantined, reason })
 }
 
 async fn send(writer: &mut Writer, message: &ToNode) -> Result<(), ChannelError> {
     let plain = encode_to_node(message).map_err(|error| ChannelError::TooLong(error.max))?;
-    timeout(DEAD_AFTER, writer.send(&plain)).await.map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))?
+    timeout(DEAD_AFTER, writer.send(&plain))
+        .await
+        .map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))?
 }
 
 /// Reads until the channel ends; the end itself is the last item.
@@ -118,13 +109,7 @@ async fn read_all(mut reader: Reader, out: mpsc::Sender<Result<ToServer, Channel
 
 /// Runs the session to its end.
 pub(crate) async fn run(core: Arc<Core>, arrival: Arrival, mut stop: watch::Receiver<bool>) {
-    let Arrival {
-        id,
-        session,
-        channel,
-        mut asks,
-        push,
-    } = arrival;
+    let Arrival { id, session, channel, mut asks, push } = arrival;
     let (out, mut messages) = mpsc::channel(READ_AHEAD);
     let reading = tokio::spawn(read_all(channel.reader, out));
     let mut writer = channel.writer;
@@ -219,11 +204,7 @@ pub(crate) struct Talk {
 
 impl Talk {
     fn new() -> Self {
-        Self {
-            left: TALK_BURST,
-            at: Instant::now(),
-            dropped: 0,
-        }
+        Self { left: TALK_BURST, at: Instant::now(), dropped: 0 }
     }
 
     /// Whether one more line is taken.

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose, SanType};
+use tokio_rustls::rustls;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::rustls;
 
 use crate::util::{hex, private_folder, sha256, write_whole};
 
@@ -70,11 +70,7 @@ impl Certificate {
         if chain.is_empty() {
             return Err(CertificateError::Pem(cert_path));
         }
-        Ok(Self {
-            path: cert_path,
-            chain,
-            key,
-        })
+        Ok(Self { path: cert_path, chain, key })
     }
 
     /// `sha256:` and the digest of the certificate, as clients pin it.

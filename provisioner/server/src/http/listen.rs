@@ -39,11 +39,7 @@ pub async fn serve_tls(
     stop: watch::Receiver<bool>,
 ) -> Result<(), CertificateError> {
     let acceptor = TlsAcceptor::from(certificate.config()?);
-    let router = router(App {
-        core,
-        engines,
-        stop: stop.clone(),
-    });
+    let router = router(App { core, engines, stop: stop.clone() });
     serve(router, TlsDoor { listener, acceptor }, stop).await;
     Ok(())
 }
@@ -56,11 +52,7 @@ pub async fn serve_local(
     listener: UnixListener,
     stop: watch::Receiver<bool>,
 ) {
-    let router = router(App {
-        core,
-        engines,
-        stop: stop.clone(),
-    });
+    let router = router(App { core, engines, stop: stop.clone() });
     serve(router, listener, stop).await;
 }
 

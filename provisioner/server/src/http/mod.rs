@@ -34,12 +34,8 @@ pub use cert::{Certificate, CertificateError};
 pub use listen::{serve_local, serve_tls};
 
 /// What anybody may ask.
-pub const PUBLIC: &[(&str, &str)] = &[
-    ("post", "/api/v1/login"),
-    ("get", "/api/v1/openapi.json"),
-    ("get", "/healthz"),
-    ("get", "/readyz"),
-];
+pub const PUBLIC: &[(&str, &str)] =
+    &[("post", "/api/v1/login"), ("get", "/api/v1/openapi.json"), ("get", "/healthz"), ("get", "/readyz")];
 
 /// Largest body of a JSON request.
 const MAX_JSON: usize = 64 * 1024;
@@ -128,9 +124,8 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(handlers::images::put_blob))
         .layer(DefaultBodyLimit::disable())
         .layer(from_fn(upload_limit));
-    let streams = OpenApiRouter::new()
-        .routes(routes!(stream::events_stream))
-        .routes(routes!(stream::console));
+    let streams =
+        OpenApiRouter::new().routes(routes!(stream::events_stream)).routes(routes!(stream::console));
     OpenApiRouter::with_openapi(Document::openapi()).merge(plain).merge(images).merge(blobs).merge(streams)
 }
 
@@ -138,7 +133,9 @@ fn routes() -> OpenApiRouter<App> {
 pub fn openapi() -> utoipa::openapi::OpenApi {
     let mut document = routes().into_openapi();
     for item in document.paths.paths.values_mut() {
-        for operation in [&mut item.get, &mut item.put, &mut item.post, &mut item.delete].into_iter().flatten() {
+        for operation in
+            [&mut item.get, &mut item.put, &mut item.post, &mut item.delete].into_iter().flatten()
+        {
             // Unique in the document, as generators demand: the tag and the handler's name, `nodes_list`.
             let tag = operation.tags.iter().flatten().next().cloned().unwrap_or_default();
             let name = operation.operation_id.take().unwrap_or_default();
@@ -235,8 +232,14 @@ mod tests {
         for (path, item) in json["paths"].as_object().expect("paths") {
             for (method, operation) in item.as_object().expect("operations") {
                 assert!(operation["summary"].is_string(), "{method} {path} has no summary");
-                assert!(ids.insert(operation["operationId"].to_string()), "{method} {path} has the id of another");
-                assert!(operation["responses"].as_object().is_some_and(|all| !all.is_empty()), "{method} {path}");
+                assert!(
+                    ids.insert(operation["operationId"].to_string()),
+                    "{method} {path} has the id of another"
+                );
+                assert!(
+                    operation["responses"].as_object().is_some_and(|all| !all.is_empty()),
+                    "{method} {path}"
+                );
             }
         }
     }

@@ -34,6 +34,7 @@ pub(crate) async fn serve(method: Method, uri: Uri) -> Response {
         },
     };
     // The bundler puts a digest into the names under `assets/`.
-    let cache = if file.path.starts_with("assets/") { "public, max-age=31536000, immutable" } else { "no-cache" };
+    let cache =
+        if file.path.starts_with("assets/") { "public, max-age=31536000, immutable" } else { "no-cache" };
     ([(header::CONTENT_TYPE, file.kind), (header::CACHE_CONTROL, cache)], file.bytes).into_response()
 }

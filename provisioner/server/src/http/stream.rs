@@ -94,13 +94,7 @@ pub(crate) async fn events_stream(
         Some(after) => after,
         None => app.core.store.last_event().await,
     };
-    let follow = Follow {
-        app,
-        caller,
-        after,
-        ready: VecDeque::new(),
-        live,
-    };
+    let follow = Follow { app, caller, after, ready: VecDeque::new(), live };
     let events = stream::unfold(follow, |mut follow| async move {
         let event = follow.next().await?;
         let sse = Sse::default().id(event.seq.to_string()).json_data(&event).unwrap_or_default();

@@ -27,7 +27,10 @@ pub(crate) struct Span {
     params(("after" = Option<u64>, Query, description = "Those behind this sequence number"),
         ("limit" = Option<u32>, Query, description = "At most so many, 100 by default, 1000 at most")),
     responses((status = 200, body = Vec<Event>)))]
-pub(crate) async fn events(State(app): State<App>, Query(span): Query<Span>) -> Result<Json<Vec<Event>>, Error> {
+pub(crate) async fn events(
+    State(app): State<App>,
+    Query(span): Query<Span>,
+) -> Result<Json<Vec<Event>>, Error> {
     let limit = span.limit.unwrap_or(100).min(MAX_EVENTS);
     let after = match span.after {
         Some(after) => after,

@@ -21,7 +21,12 @@ async fn whole(body: Body) -> Result<Bytes, Error> {
             Error::refused(400, "upload-broken", "the upload broke off", "send it again; nothing was kept")
         })?;
         if file.len().saturating_add(piece.len()) > MAX_IMAGE {
-            return Err(Error::refused(413, "too-large", format!("more than {MAX_IMAGE} bytes"), "is this an image?"));
+            return Err(Error::refused(
+                413,
+                "too-large",
+                format!("more than {MAX_IMAGE} bytes"),
+                "is this an image?",
+            ));
         }
         file.extend_from_slice(&piece);
     }
@@ -94,6 +99,10 @@ pub(crate) async fn revoke(
 #[utoipa::path(put, path = "/api/v1/blobs", tag = "images",
     request_body(content = Vec<u8>, content_type = "application/octet-stream"),
     responses((status = 200, body = BlobReply), (status = 413, body = Problem), (status = 507, body = Problem)))]
-pub(crate) async fn put_blob(State(app): State<App>, caller: Caller, body: Body) -> Result<Json<BlobReply>, Error> {
+pub(crate) async fn put_blob(
+    State(app): State<App>,
+    caller: Caller,
+    body: Body,
+) -> Result<Json<BlobReply>, Error> {
     Ok(Json(app.core.put_blob(&caller.user, body.into_data_stream()).await?))
 }

@@ -27,6 +27,11 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
 
 impl From<JsonRejection> for Error {
     fn from(rejection: JsonRejection) -> Self {
-        Self::refused(rejection.status().as_u16(), "bad-request", rejection.body_text(), "see /api/v1/openapi.json")
+        Self::refused(
+            rejection.status().as_u16(),
+            "bad-request",
+            rejection.body_text(),
+            "see /api/v1/openapi.json",
+        )
     }
 }

@@ -1,9 +1,9 @@
 //! Log-in, log-out, password.
 
+use axum::Json;
 use axum::extract::{Extension, State};
 use axum::http::{StatusCode, header};
 use axum::response::{AppendHeaders, IntoResponse};
-use axum::Json;
 use weft_api::{LoginReply, LoginRequest, PasswordChange, Problem};
 
 use super::Body;

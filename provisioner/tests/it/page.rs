@@ -1,0 +1,105 @@
+//! The page in a real browser against this program, with a simulated node behind it.
+
+use std::process::Command;
+use std::time::Duration;
+
+use weft_server::simnode::{Heard, SimSession};
+use weft_types::VsId;
+use weft_wire::agent::{ToNode, VsState};
+use weft_wire::record::Desired;
+
+use crate::common::{Appliance, PASSWORD, sim};
+
+const PROMPT: &str = "guest:~# ";
+
+/// The one guest of the simulated node: it answers each line with the same words.
+#[derive(Default)]
+struct Guest {
+    id: Option<VsId>,
+    instance: u64,
+    offset: u64,
+    line: Vec<u8>,
+}
+
+impl Guest {
+    async fn print(&mut self, session: &mut SimSession, text: &str) {
+        let Some(id) = self.id else { return };
+        session.console(id, self.instance, self.offset, text.as_bytes()).await.expect("sent");
+        self.offset += text.len() as u64;
+    }
+
+    async fn hear(&mut self, session: &mut SimSession, heard: Heard) {
+        match heard {
+            Heard::Config(config) => {
+                let Some(server) = config.servers.first() else { return };
+                let runs = server.desired == Desired::Running;
+                let state = if runs { VsState::Running } else { VsState::Stopped };
+                session.status(server.id, server.generation, server.instance, state).await.expect("sent");
+                if runs && self.instance != server.instance {
+                    *self = Self { id: Some(server.id), instance: server.instance, ..Self::default() };
+                    self.print(session, &format!("Linux version 6.1\r\n{PROMPT}")).await;
+                }
+            }
+            Heard::Message(ToNode::ConsoleInput { bytes, .. }) => {
+                for byte in bytes {
+                    let echo = if byte == b'\r' { "\r\n".to_string() } else { char::from(byte).to_string() };
+                    self.print(session, &echo).await;
+                    if byte != b'\r' {
+                        self.line.push(byte);
+                    } else if std::mem::take(&mut self.line).starts_with(b"echo ") {
+                        self.print(session, &format!("e2e-42\r\n{PROMPT}")).await;
+                    }
+                }
+            }
+            Heard::Message(_) | Heard::Standing(_) | Heard::Refused(_) => {}
+        }
+    }
+}
+
+async fn serve(mut session: SimSession) {
+    let mut guest = Guest::default();
+    let mut uptime_ms = 0;
+    loop {
+        match tokio::time::timeout(Duration::from_secs(1), session.next()).await {
+            Ok(Ok(heard)) => guest.hear(&mut session, heard).await,
+            Ok(Err(_)) => return,
+            Err(_) => {
+                uptime_ms += 1000;
+                if session.beat(uptime_ms).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "drives Chromium: npm ci and npm run build in provisioner/web first, then --ignored"]
+async fn an_operator_admits_a_node_and_uses_a_guest_in_the_browser() {
+    let (folder, appliance, client, file) = Appliance::with_image().await;
+    let node = sim(1, &file);
+    let session = appliance.connect(&node).await;
+    let name = client.node(&node).await["name"].as_str().expect("a name").to_string();
+    let served = tokio::spawn(serve(session));
+    let password = folder.path().join("password");
+    std::fs::write(&password, PASSWORD).expect("written");
+    let kernel = folder.path().join("vmlinuz");
+    std::fs::write(&kernel, b"a kernel".repeat(9000)).expect("written");
+    let web = concat!(env!("CARGO_MANIFEST_DIR"), "/web");
+    let mut browser = Command::new("node");
+    browser
+        .arg("e2e/run.mjs")
+        .current_dir(web)
+        .env("WEFT_URL", format!("https://{}", appliance.api))
+        .env("WEFT_CA", appliance.data.join("tls/cert.pem"))
+        .env("WEFT_PASSWORD_FILE", &password)
+        .env("WEFT_NODE", &name)
+        .env("WEFT_FINGERPRINT", node.fingerprint())
+        .env("WEFT_KERNEL", &kernel)
+        .env("WEFT_GUEST_PROMPT", PROMPT.trim_end());
+    let done =
+        tokio::task::spawn_blocking(move || browser.output()).await.expect("it ran").expect("node runs");
+    let text = String::from_utf8_lossy(&done.stdout);
+    assert!(done.status.success(), "{text}{}", String::from_utf8_lossy(&done.stderr));
+    served.abort();
+}
