@@ -115,6 +115,22 @@ fn a_refused_image_leaves_no_trace() {
 }
 
 #[test]
+fn the_ipxe_rom_is_no_way_round_secure_boot() {
+    let folder = folder();
+    let owner = owner(folder.path());
+    let good = authenticode(&owner, &image(1, 1, 2));
+    // The firmware runs the card's unsigned ROM, but the ROM asks the firmware to load the image.
+    let vars = variables(folder.path(), &owner.store);
+    let offered = offer(folder.path(), &flip(&good, ".dvmm"));
+    let ends = ["Could not boot image", "weft uefi entry"];
+    let output = Machine::uefi(&vars).network(&offered, "weft.efi", IPXE).run(&ends);
+    assert_contains(&output, "Could not boot image");
+    let output = boot(&vars, folder.path(), &good, IPXE);
+    assert_contains(&output, "iPXE");
+    assert_eq!(field(&output, "flags"), "15");
+}
+
+#[test]
 fn under_secure_boot_the_firmware_refuses_a_foreign_key_and_a_changed_bit() {
     let folder = folder();
     let ours = folder.path().join("ours");
