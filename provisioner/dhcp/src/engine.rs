@@ -25,6 +25,8 @@ use crate::server::{Destination, Effect, Meta, Reply, Server};
 const TURN: usize = 64;
 /// Longer packets are not sound anyway.
 const BUFFER: usize = 2048;
+/// Bytes that may wait to be received.
+const RECEIVE_BUFFER: usize = 4 << 20;
 /// A failing store is reported so often.
 const COMPLAIN: Duration = Duration::from_secs(1);
 
@@ -233,8 +235,10 @@ fn bind(config: &DhcpConfig, port: u16, shared_port: bool) -> io::Result<UdpSock
     let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port);
     socket.bind(&address.into())?;
     socket.set_nonblocking(true)?;
-    // Best effort: a rack's worth of DISCOVERs at once.
-    let _ = socket.set_recv_buffer_size(4 << 20);
+    // A rack's worth of DISCOVERs at once. Beyond the system's limit only with privilege, which port 67 needs anyway.
+    if rustix::net::sockopt::set_socket_recv_buffer_size_force(&socket, RECEIVE_BUFFER).is_err() {
+        let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+    }
     UdpSocket::from_std(socket.into())
 }
 

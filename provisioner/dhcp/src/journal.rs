@@ -40,8 +40,9 @@ const MAGIC: &[u8; 16] = b"weft leases v1\n\0";
 const QUEUE: usize = 16_384;
 /// Leases in one group.
 const GROUP: usize = 4096;
-/// The file grows by this much.
-const PIECE: u64 = 1 << 20;
+/// The file grows by this much: two hundred thousand leases. Growing waits for the file system's own journal, which may take
+/// long on a busy disk, so it is done seldom, and when nothing waits.
+const PIECE: u64 = 8 << 20;
 /// Least size for which tidying up is worth it.
 const TIDY: u64 = 4 << 20;
 
@@ -99,6 +100,7 @@ impl Drop for LeaseJournal {
 }
 
 fn write_groups(mut log: Log, leases: &Receiver<(Lease, Done)>) {
+    log.prepare();
     while let Ok(first) = leases.recv() {
         let mut group = vec![first];
         while group.len() < GROUP
@@ -107,8 +109,12 @@ fn write_groups(mut log: Log, leases: &Receiver<(Lease, Done)>) {
             group.push(next);
         }
         let outcome = log.append(group.iter().map(|(lease, _)| lease));
+        let idle = group.len() == 1;
         for (_, done) in group {
             done(outcome.clone());
+        }
+        if idle && outcome.is_ok() {
+            log.prepare();
         }
     }
 }
@@ -165,6 +171,15 @@ impl Log {
             log.rewrite()?;
         }
         Ok((log, recovery))
+    }
+
+    /// Grows the file before it must grow. No room is no error yet.
+    fn prepare(&mut self) {
+        if self.reserved.saturating_sub(self.end) < PIECE / 2
+            && let Err(error) = self.reserve(self.end)
+        {
+            tracing::debug!(%error, "lease journal: cannot grow ahead");
+        }
     }
 
     fn append<'a>(&mut self, leases: impl Iterator<Item = &'a Lease> + Clone) -> Result<(), StoreError> {

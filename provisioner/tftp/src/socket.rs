@@ -63,8 +63,10 @@ impl Udp {
         }
         socket.bind(&address.into())?;
         socket.set_nonblocking(true)?;
-        // Best effort: the kernel caps both at its own limits.
-        let _ = socket.set_recv_buffer_size(1 << 20);
+        // Beyond the system's limit only with privilege, which port 69 needs anyway; best effort otherwise.
+        if rustix::net::sockopt::set_socket_recv_buffer_size_force(&socket, 2 << 20).is_err() {
+            let _ = socket.set_recv_buffer_size(2 << 20);
+        }
         let _ = socket.set_send_buffer_size(1 << 20);
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
         Ok(Self { io: UdpSocket::from_std(socket.into())?, state, bound: !address.ip().is_unspecified() })

@@ -13,8 +13,8 @@ use super::peers::Peers;
 use super::report::{Better, Samples, figure, publish};
 use super::tftp::peer;
 
-const LADDER: [u32; 14] =
-    [500, 1000, 2000, 3000, 4000, 5000, 6000, 7500, 9000, 11_000, 13_000, 16_000, 20_000, 25_000];
+const LADDER: [u32; 16] =
+    [100, 250, 500, 1000, 2000, 3000, 4000, 5000, 6000, 7500, 9000, 11_000, 13_000, 16_000, 20_000, 25_000];
 
 /// What perfdhcp saw.
 #[derive(Clone, Copy, Debug)]
@@ -23,12 +23,12 @@ struct Seen {
     drops_permille: f64,
 }
 
-pub(crate) fn run(quick: bool) -> anyhow::Result<()> {
+pub(crate) fn run(quick: bool, runs: u32) -> anyhow::Result<()> {
     let lab = Lab::new()?;
     let peers = Peers::fetch()?;
     let root = lab.folder.path().join("empty");
     std::fs::create_dir(&root)?;
-    let (search_s, count) = if quick { (3, 1) } else { (6, 3) };
+    let (search_s, count) = if quick { (3, 1) } else { (6, runs) };
     let final_s = if quick { 5 } else { 20 };
     let mut rates: BTreeMap<&str, Samples> = BTreeMap::new();
     for name in ["weft", "kea", "dnsmasq"] {
@@ -101,13 +101,12 @@ fn measure(lab: &Lab, peers: &Peers, rate: u32, seconds: u32, seed: u32) -> anyh
     command.arg(SERVER.to_string());
     let output = command.output().context("perfdhcp")?;
     let text = String::from_utf8_lossy(&output.stdout);
-    parse(&text).with_context(|| format!("perfdhcp said: {text}{}", String::from_utf8_lossy(&output.stderr)))
+    parse(&text, seconds)
+        .with_context(|| format!("perfdhcp said: {text}{}", String::from_utf8_lossy(&output.stderr)))
 }
 
-/// Sent and received packets of both halves, and the rate.
-fn parse(text: &str) -> Option<Seen> {
-    let rate = text.lines().find_map(|line| line.strip_prefix("Rate: "))?;
-    let exchanges_s = rate.split_whitespace().next()?.parse().ok()?;
+/// Sent and received packets of both halves. perfdhcp's own rate counts its waiting at the end as well, so it is not used.
+fn parse(text: &str, seconds: u32) -> Option<Seen> {
     let numbers = |prefix: &str| -> Vec<f64> {
         let values = text.lines().filter_map(|line| line.strip_prefix(prefix));
         values.filter_map(|value| value.split_whitespace().next()?.parse().ok()).collect()
@@ -116,7 +115,7 @@ fn parse(text: &str) -> Option<Seen> {
     // Of those discovered, how many were acknowledged in the end.
     let (first, last) = (sent.first()?, received.last()?);
     let drops_permille = if *first > 0.0 { (first - last).max(0.0) / first * 1000.0 } else { 1000.0 };
-    Some(Seen { exchanges_s, drops_permille })
+    Some(Seen { exchanges_s: last / f64::from(seconds), drops_permille })
 }
 
 fn kea(lab: &Lab, peers: &Peers) -> anyhow::Result<Server> {
@@ -156,8 +155,8 @@ mod tests {
         let text = "Rate: 998.5 4-way exchanges/second, expected rate: 1000\n\n***Statistics for: DISCOVER-OFFER***\n\
                     sent packets: 2000\nreceived packets: 2000\ndrops: 0\n\n***Statistics for: REQUEST-ACK***\n\
                     sent packets: 2000\nreceived packets: 1990\ndrops: 10\n";
-        let seen = parse(text).expect("sound");
-        assert_eq!((seen.exchanges_s, seen.drops_permille), (998.5, 5.0));
-        assert!(parse("Failed to open socket").is_none());
+        let seen = parse(text, 2).expect("sound");
+        assert_eq!((seen.exchanges_s, seen.drops_permille), (995.0, 5.0));
+        assert!(parse("Failed to open socket", 2).is_none());
     }
 }

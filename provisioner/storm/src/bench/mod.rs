@@ -23,18 +23,19 @@ pub enum Bench {
     Dhcp,
 }
 
-/// Runs a bench, or the part of one that the arguments name.
+/// Runs a bench, or the part of one that the arguments name. `--quick` for a look, `--runs=N` for other than three rounds.
 #[must_use]
 pub fn main(bench: Bench) -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let quick = words.contains(&"--quick");
+    let runs = words.iter().find_map(|word| word.strip_prefix("--runs=")?.parse().ok()).unwrap_or(3);
     let outcome = match crate::command::part(&words) {
         Ok(true) => return ExitCode::SUCCESS,
         Ok(false) => match bench {
-            Bench::Tftp => tftp::run(quick),
-            Bench::Storm => storm::run(quick),
-            Bench::Dhcp => dhcp::run(quick),
+            Bench::Tftp => tftp::run(quick, runs),
+            Bench::Storm => storm::run(quick, runs),
+            Bench::Dhcp => dhcp::run(quick, runs),
         },
         Err(error) => Err(error),
     };
