@@ -1,6 +1,7 @@
 /** A modal dialog: the browser's own, so that focus stays in it and Escape closes it. */
 import { useEffect, useId, useRef, useState } from "react";
 import type { FormEvent, ReactNode } from "react";
+import type { Problem } from "../api/types";
 import { CliHint } from "./parts";
 
 interface Props {
@@ -10,8 +11,8 @@ interface Props {
   action: string;
   danger?: boolean;
   ready?: boolean;
-  /** Does it; true closes the dialog. */
-  onAction: () => Promise<boolean>;
+  /** Does it; null closes the dialog, a problem is shown in it. */
+  onAction: () => Promise<Problem | null>;
   onClose: () => void;
   children: ReactNode;
 }
@@ -20,6 +21,7 @@ export function Dialog({ title, command, action, danger = false, ready = true, o
   const dialog = useRef<HTMLDialogElement>(null);
   const heading = useId();
   const [busy, setBusy] = useState(false);
+  const [problem, setProblem] = useState<Problem | null>(null);
   useEffect(() => {
     const element = dialog.current;
     element?.showModal();
@@ -29,9 +31,10 @@ export function Dialog({ title, command, action, danger = false, ready = true, o
     event.preventDefault();
     if (!ready || busy) return;
     setBusy(true);
-    const done = await onAction();
+    const refused = await onAction();
     setBusy(false);
-    if (done) onClose();
+    setProblem(refused);
+    if (!refused) onClose();
   };
   return (
     <dialog
@@ -46,7 +49,14 @@ export function Dialog({ title, command, action, danger = false, ready = true, o
         <header>
           <h2 id={heading}>{title}</h2>
         </header>
-        <div className="dialog-body">{children}</div>
+        <div className="dialog-body">
+          {children}
+          {problem && (
+            <p className="note bad" role="alert">
+              <strong>{problem.title.replace(/\.$/, "")}.</strong> {problem.next}
+            </p>
+          )}
+        </div>
         <CliHint command={command} />
         <footer>
           <button type="button" onClick={onClose}>

@@ -10,7 +10,8 @@ export function validate(vs: VsCreate, taken: readonly string[], nodes: readonly
   if (!Number.isInteger(vs.vcpus) || vs.vcpus < 1 || vs.vcpus > 32) errors.vcpus = "1 to 32.";
   if (!Number.isInteger(vs.memory_mib) || vs.memory_mib < 64) errors.memory_mib = "At least 64 MiB.";
   const node = nodes.find(({ name }) => name === vs.node);
-  if (vs.node !== "" && !node) errors.node = "There is no such node.";
+  if (nodes.length === 0) errors.node = "No node is approved yet: boot and approve one first.";
+  else if (vs.node !== "" && !node) errors.node = "There is no such node.";
   else if (node && node.memory_kib > 0) {
     const free = Math.floor((node.memory_kib - node.monitor_kib - node.guest_kib) / 1024);
     if (vs.memory_mib > free) errors.memory_mib = `${node.name} has ${Math.max(free, 0)} MiB free.`;

@@ -31,8 +31,11 @@ describe("the create form", () => {
     const errors = validate({ ...vs, name: "a b", vcpus: 33, memory_mib: 63, node: "moon" }, [], [node]);
     expect(Object.keys(errors).sort()).toEqual(["memory_mib", "name", "node", "vcpus"]);
     expect(validate({ ...vs, vcpus: Number.NaN, memory_mib: Number.NaN }, [], []).vcpus).toBeDefined();
-    expect(validate(vs, ["web"], []).name).toContain("this name");
+    expect(validate(vs, ["web"], [node]).name).toContain("this name");
     expect(validate({ ...vs, name: "x".repeat(64) }, [], []).name).toBeDefined();
+  });
+  it("wants a node first", () => {
+    expect(validate(vs, [], []).node).toContain("approve one first");
   });
   it("knows what fits on a node", () => {
     expect(validate({ ...vs, node: "node-1", memory_mib: 1024 }, [], [node]).memory_mib).toBe("node-1 has 992 MiB free.");

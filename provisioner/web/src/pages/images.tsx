@@ -75,7 +75,7 @@ function nodesOf(count: number): string {
 
 function ChangeDialog({ verb, image, onClose }: { verb: "activate" | "revoke"; image: Image; onClose: () => void }) {
   const { refresh } = useStore();
-  const { attempt } = useToasts();
+  const { tryTo } = useToasts();
   const activate = verb === "activate";
   return (
     <Dialog
@@ -84,9 +84,9 @@ function ChangeDialog({ verb, image, onClose }: { verb: "activate" | "revoke"; i
       action={activate ? "Activate" : "Revoke"}
       danger={!activate}
       onAction={async () => {
-        const done = await attempt(() => (activate ? api.activate(image.digest) : api.revoke(image.digest)), `${image.name} is ${activate ? "active" : "revoked"}.`);
+        const problem = await tryTo(() => (activate ? api.activate(image.digest) : api.revoke(image.digest)), `${image.name} is ${activate ? "active" : "revoked"}.`);
         await refresh();
-        return done;
+        return problem;
       }}
       onClose={onClose}
     >
@@ -105,7 +105,7 @@ function ChangeDialog({ verb, image, onClose }: { verb: "activate" | "revoke"; i
 
 function PublishDialog({ onClose }: { onClose: () => void }) {
   const { refresh } = useStore();
-  const { attempt } = useToasts();
+  const { tryTo } = useToasts();
   const [file, setFile] = useState<File | null>(null);
   const [activate, setActivate] = useState(false);
   const input = useRef<HTMLInputElement>(null);
@@ -116,13 +116,13 @@ function PublishDialog({ onClose }: { onClose: () => void }) {
       action="Publish"
       ready={file !== null}
       onAction={async () => {
-        if (!file) return false;
-        const done = await attempt(async () => {
+        if (!file) return null;
+        const problem = await tryTo(async () => {
           const image = await api.publish(file);
           if (activate) await api.activate(image.digest);
         }, `${file.name} is published.`);
         await refresh();
-        return done;
+        return problem;
       }}
       onClose={onClose}
     >

@@ -16,7 +16,7 @@ interface Props {
 
 export function ApproveDialog({ node, onClose }: Props) {
   const { refresh } = useStore();
-  const { attempt } = useToasts();
+  const { tryTo } = useToasts();
   const [typed, setTyped] = useState("");
   const matches = lastGroupMatches(node.fingerprint, typed);
   const groups = node.fingerprint.split("-");
@@ -28,9 +28,9 @@ export function ApproveDialog({ node, onClose }: Props) {
       action="Approve"
       ready={matches}
       onAction={async () => {
-        const done = await attempt(() => api.approve(node.name, node.fingerprint), `${node.name} is approved.`);
+        const problem = await tryTo(() => api.approve(node.name, node.fingerprint), `${node.name} is approved.`);
         await refresh();
-        return done;
+        return problem;
       }}
       onClose={onClose}
     >
@@ -60,7 +60,7 @@ export function ApproveDialog({ node, onClose }: Props) {
 
 export function ForgetDialog({ node, onClose }: Props) {
   const { refresh } = useStore();
-  const { attempt } = useToasts();
+  const { tryTo } = useToasts();
   return (
     <Dialog
       title={`Forget ${node.name}`}
@@ -68,10 +68,10 @@ export function ForgetDialog({ node, onClose }: Props) {
       action="Forget"
       danger
       onAction={async () => {
-        const done = await attempt(() => api.forget(node.name), `${node.name} is forgotten.`);
-        if (done) location.hash = "#/nodes";
+        const problem = await tryTo(() => api.forget(node.name), `${node.name} is forgotten.`);
+        if (!problem) location.hash = "#/nodes";
         await refresh();
-        return done;
+        return problem;
       }}
       onClose={onClose}
     >
@@ -87,7 +87,7 @@ export function ForgetDialog({ node, onClose }: Props) {
 
 export function RebootDialog({ node, onClose }: Props) {
   const { refresh } = useStore();
-  const { attempt } = useToasts();
+  const { tryTo } = useToasts();
   return (
     <Dialog
       title={`Restart ${node.name}`}
@@ -95,9 +95,9 @@ export function RebootDialog({ node, onClose }: Props) {
       action="Restart"
       danger
       onAction={async () => {
-        const done = await attempt(() => api.reboot(node.name), `${node.name} restarts.`);
+        const problem = await tryTo(() => api.reboot(node.name), `${node.name} restarts.`);
         await refresh();
-        return done;
+        return problem;
       }}
       onClose={onClose}
     >

@@ -12,7 +12,7 @@ import { useToasts } from "../state/toasts";
 
 export function CreateDialog({ onClose }: { onClose: () => void }) {
   const { nodes, servers, refresh } = useStore();
-  const { attempt } = useToasts();
+  const { tryTo } = useToasts();
   const taken = (servers ?? []).map(({ name }) => name);
   const [vs, setVs] = useState<VsCreate>(() => ({ name: freeName(taken), node: "", vcpus: 1, memory_mib: 256, kernel: "", initrd: "", append: "" }));
   const [start, setStart] = useState(true);
@@ -23,13 +23,13 @@ export function CreateDialog({ onClose }: { onClose: () => void }) {
   const put = (part: Partial<VsCreate>) => setVs((now) => ({ ...now, ...part }));
   const files = { ...(kernel ? { kernel: kernel.name } : {}), ...(initrd ? { initrd: initrd.name } : {}) };
   const create = async () => {
-    const done = await attempt(async () => {
+    const problem = await tryTo(async () => {
       const [kernelBlob, initrdBlob] = [kernel ? await api.blob(kernel) : null, initrd ? await api.blob(initrd) : null];
       await api.create({ ...vs, kernel: kernelBlob?.digest ?? "", initrd: initrdBlob?.digest ?? "" });
       if (start) await api.act(vs.name, "start");
     }, start ? `${vs.name} is starting.` : `${vs.name} is defined.`);
     await refresh();
-    return done;
+    return problem;
   };
   return (
     <Dialog title="New virtual server" command={createCommand(vs, start, files)} action={start ? "Create and start" : "Create"} ready={Object.keys(errors).length === 0} onAction={create} onClose={onClose}>
@@ -37,7 +37,7 @@ export function CreateDialog({ onClose }: { onClose: () => void }) {
         <Field label="Name" error={errors.name}>
           {(id, note) => <input id={id} aria-describedby={note} autoFocus spellCheck={false} value={vs.name} onChange={(event) => put({ name: event.target.value })} />}
         </Field>
-        <Field label="Node" error={errors.node} hint={places.length === 0 ? "No node is approved yet." : ""}>
+        <Field label="Node" error={errors.node}>
           {(id, note) => (
             <select id={id} aria-describedby={note} value={vs.node} onChange={(event) => put({ node: event.target.value })}>
               <option value="">the one with most free memory</option>
@@ -80,7 +80,7 @@ interface Props {
 
 export function DeleteDialog({ vs, onClose }: Props) {
   const { refresh } = useStore();
-  const { attempt } = useToasts();
+  const { tryTo } = useToasts();
   return (
     <Dialog
       title={`Delete ${vs.name}`}
@@ -88,10 +88,10 @@ export function DeleteDialog({ vs, onClose }: Props) {
       action="Delete"
       danger
       onAction={async () => {
-        const done = await attempt(() => api.remove(vs.name), `${vs.name} is deleted.`);
-        if (done) location.hash = "#/servers";
+        const problem = await tryTo(() => api.remove(vs.name), `${vs.name} is deleted.`);
+        if (!problem) location.hash = "#/servers";
         await refresh();
-        return done;
+        return problem;
       }}
       onClose={onClose}
     >
@@ -102,7 +102,7 @@ export function DeleteDialog({ vs, onClose }: Props) {
 
 export function ResetDialog({ vs, onClose }: Props) {
   const { refresh } = useStore();
-  const { attempt } = useToasts();
+  const { tryTo } = useToasts();
   return (
     <Dialog
       title={`Reset ${vs.name}`}
@@ -110,9 +110,9 @@ export function ResetDialog({ vs, onClose }: Props) {
       action="Reset"
       danger
       onAction={async () => {
-        const done = await attempt(() => api.act(vs.name, "reset"), `${vs.name} is reset.`);
+        const problem = await tryTo(() => api.act(vs.name, "reset"), `${vs.name} is reset.`);
         await refresh();
-        return done;
+        return problem;
       }}
       onClose={onClose}
     >
@@ -123,7 +123,7 @@ export function ResetDialog({ vs, onClose }: Props) {
 
 export function StopDialog({ vs, onClose }: Props) {
   const { refresh } = useStore();
-  const { attempt } = useToasts();
+  const { tryTo } = useToasts();
   return (
     <Dialog
       title={`Stop ${vs.name}`}
@@ -131,9 +131,9 @@ export function StopDialog({ vs, onClose }: Props) {
       action="Power off"
       danger
       onAction={async () => {
-        const done = await attempt(() => api.act(vs.name, "stop"), `${vs.name} is stopping.`);
+        const problem = await tryTo(() => api.act(vs.name, "stop"), `${vs.name} is stopping.`);
         await refresh();
-        return done;
+        return problem;
       }}
       onClose={onClose}
     >

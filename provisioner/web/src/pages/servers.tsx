@@ -42,8 +42,8 @@ export function ServersPage() {
             <p>A node is ready. The defaults make a small Linux guest that comes up with a shell on its console.</p>
           ) : (
             <p>
-              A virtual server needs a node that is ready. <a href="#/nodes">Boot and approve one</a> first; a server may be defined
-              before that, and starts when a node is there.
+              A virtual server needs a node that is ready. <a href="#/nodes">Boot and approve one</a> first; then
+              this makes the first server:
             </p>
           )}
           <CliHint command="weft vs create vs-1 --start" />

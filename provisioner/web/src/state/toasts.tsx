@@ -2,6 +2,7 @@
 import { createContext, useCallback, useContext, useMemo, useRef, useState } from "react";
 import type { ReactNode } from "react";
 import { ApiError } from "../api/client";
+import type { Problem } from "../api/types";
 
 interface Toast {
   key: number;
@@ -14,6 +15,8 @@ interface Toasts {
   say: (text: string) => void;
   /** Runs work and says what came of it; true where it succeeded. */
   attempt: (work: () => Promise<unknown>, done: string) => Promise<boolean>;
+  /** The same for a dialog, which shows the problem itself; null where it succeeded. */
+  tryTo: (work: () => Promise<unknown>, done: string) => Promise<Problem | null>;
 }
 
 const ToastContext = createContext<Toasts | null>(null);
@@ -36,23 +39,24 @@ export function ToastProvider({ children }: { children: ReactNode }) {
     },
     [drop],
   );
-  const toasts = useMemo<Toasts>(
-    () => ({
-      say: (text) => add({ bad: false, text, next: "" }),
-      attempt: async (work, done) => {
-        try {
-          await work();
-        } catch (error) {
-          if (!(error instanceof ApiError)) throw error;
-          add({ bad: true, text: error.problem.title, next: error.problem.next });
-          return false;
-        }
-        add({ bad: false, text: done, next: "" });
-        return true;
-      },
-    }),
-    [add],
-  );
+  const toasts = useMemo<Toasts>(() => {
+    const tryTo = async (work: () => Promise<unknown>, done: string) => {
+      try {
+        await work();
+      } catch (error) {
+        if (error instanceof ApiError) return error.problem;
+        throw error;
+      }
+      add({ bad: false, text: done, next: "" });
+      return null;
+    };
+    const attempt = async (work: () => Promise<unknown>, done: string) => {
+      const problem = await tryTo(work, done);
+      if (problem) add({ bad: true, text: problem.title, next: problem.next });
+      return problem === null;
+    };
+    return { say: (text) => add({ bad: false, text, next: "" }), attempt, tryTo };
+  }, [add]);
   return (
     <ToastContext.Provider value={toasts}>
       {children}
