@@ -43,7 +43,7 @@ function make(place: HTMLElement, { series, max, spark, format }: Props): uPlot 
     cursor: { show: !spark, y: false, drag: { x: false, y: false } },
     scales: {
       x: { range: (_, first, last) => [spark ? Math.max(first, last - WINDOW_S) : last - WINDOW_S, last] },
-      y: { range: (_, __, top) => [0, max ?? Math.max((top ?? 0) * 1.15, 1)] },
+      y: { range: (_, __, top) => [0, max ?? Math.max((top ?? 0) * 1.15, 10)] },
     },
     axes: spark
       ? [

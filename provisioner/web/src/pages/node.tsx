@@ -80,7 +80,7 @@ function Load({ node }: { node: Node }) {
       <Chart title="Busy" unit=" %" max={100} at={at} format={(value) => value.toFixed(0)} series={[{ label: "busy", color: "--accent", values: history.map(({ busy }) => busy) }]} />
       <Chart title="Exits" unit=" /s" at={at} format={count} series={[{ label: "exits", color: "--blue", values: history.map(({ exitsPerSecond }) => exitsPerSecond) }]} />
       <Chart
-        title="Memory in use"
+        title="Memory"
         unit=" MiB"
         at={at}
         format={(value) => value.toFixed(value < 10 ? 1 : 0)}
