@@ -1,7 +1,7 @@
 //! Sockets, the clock, and the way from a synced lease to its ACK.
 
-use std::collections::BTreeMap;
 use std::collections::hash_map::RandomState;
+use std::collections::{BTreeMap, VecDeque};
 use std::hash::BuildHasher;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
@@ -27,6 +27,8 @@ const TURN: usize = 64;
 const BUFFER: usize = 2048;
 /// Bytes that may wait to be received.
 const RECEIVE_BUFFER: usize = 4 << 20;
+/// Replies that may wait for room in the socket.
+const OUTBOX: usize = 16_384;
 /// A failing store is reported so often.
 const COMPLAIN: Duration = Duration::from_secs(1);
 
@@ -160,6 +162,7 @@ impl Engine {
             store,
             synced,
             pending: 0,
+            outbox: VecDeque::new(),
             complained: None,
         };
         let thread = std::thread::Builder::new()
@@ -279,6 +282,8 @@ struct Service {
     /// Unbounded, but at most `max_pending` are on their way.
     synced: mpsc::UnboundedSender<Outcome>,
     pending: usize,
+    /// Replies from the server port that found no room; sent in order as soon as there is some.
+    outbox: VecDeque<Reply>,
     complained: Option<Instant>,
 }
 
@@ -298,6 +303,7 @@ impl Service {
                     }
                 }
                 ready = self.main.readable() => if ready.is_ok() { self.receive(&mut buffer, false) },
+                ready = self.main.writable(), if !self.outbox.is_empty() => if ready.is_ok() { self.flush() },
                 ready = self.pxe.readable() => if ready.is_ok() { self.receive(&mut buffer, true) },
                 ready = readable(self.probe.as_ref()) => if ready.is_ok() { self.probe_answers(&mut buffer) },
                 _ = tick.tick() => {
@@ -328,7 +334,7 @@ impl Service {
 
     fn effect(&mut self, effect: Effect) {
         match effect {
-            Effect::Send(reply) => self.send(&reply),
+            Effect::Send(reply) => self.send(reply),
             Effect::Event(event) => self.shared.observer.event(event),
             Effect::Persist { lease, then, event } => {
                 if self.pending >= self.max_pending {
@@ -352,7 +358,7 @@ impl Service {
         let pending = self.pending as u64;
         match outcome.result {
             Ok(()) => {
-                if let Some(reply) = &outcome.then {
+                if let Some(reply) = outcome.then {
                     self.send(reply);
                 }
                 self.shared.observer.event(outcome.event);
@@ -374,18 +380,36 @@ impl Service {
         }
     }
 
-    fn send(&self, reply: &Reply) {
+    fn send(&mut self, reply: Reply) {
+        // Behind others that wait, or at once.
+        let waits = !reply.from_pxe_port && !self.outbox.is_empty();
+        if (waits || !self.try_send(&reply)) && !reply.from_pxe_port && self.outbox.len() < OUTBOX {
+            self.outbox.push_back(reply);
+        }
+    }
+
+    fn flush(&mut self) {
+        while let Some(reply) = self.outbox.pop_front() {
+            if !self.try_send(&reply) {
+                self.outbox.push_front(reply);
+                return;
+            }
+        }
+    }
+
+    /// `false` if there is no room now. What the kernel refuses otherwise is lost, as on a wire: the client asks again.
+    fn try_send(&self, reply: &Reply) -> bool {
         let to = match reply.to {
             Destination::Broadcast => SocketAddrV4::new(Ipv4Addr::BROADCAST, self.client_port),
             Destination::Unicast(address) => address,
         };
         let socket = if reply.from_pxe_port { &self.pxe } else { &self.main };
-        // A full buffer loses the packet, as a wire may: the client asks again.
-        let sent = socket.try_send_to(&reply.bytes, to.into());
-        self.shared.count(|counts| match sent {
-            Ok(_) => counts.sent = counts.sent.saturating_add(1),
-            Err(_) => counts.send_errors = counts.send_errors.saturating_add(1),
-        });
+        match socket.try_send_to(&reply.bytes, to.into()) {
+            Ok(_) => self.shared.count(|counts| counts.sent = counts.sent.saturating_add(1)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+            Err(_) => self.shared.count(|counts| counts.send_errors = counts.send_errors.saturating_add(1)),
+        }
+        true
     }
 
     fn send_probe(&mut self) {
