@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::cpio::Archive;
-use crate::{Error, modules, packages, sha256_hex};
+use crate::{Error, cpuid_cost, modules, packages, sha256_hex};
 
 /// Drivers that the guest loads; what they depend on comes along.
 pub const MODULES: &[&str] = &["virtio_mmio", "virtio_console", "virtio_rng", "virtio_net", "af_packet"];
@@ -20,7 +20,7 @@ const INIT: &str = include_str!("../guest/init");
 const INITTAB: &str = include_str!("../guest/inittab");
 const UDHCPC: &str = include_str!("../guest/udhcpc.script");
 const PROFILE: &str = include_str!("../guest/profile");
-const BUSYBOX: &str = "/bin/busybox";
+pub(crate) const BUSYBOX: &str = "/bin/busybox";
 
 /// A guest, ready to upload.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,6 +89,7 @@ fn ram_disk(busybox: &[u8], applets: &str, modules: &[modules::Module]) -> Vec<u
     archive.char_device("dev/null", 0o666, 1, 3);
     archive.file("init", 0o755, INIT.as_bytes());
     archive.file("bin/busybox", 0o755, busybox);
+    archive.file("bin/cpuid-cost", 0o755, &cpuid_cost::program());
     for applet in applets.lines().filter(|name| *name != "busybox") {
         archive.symlink(&format!("bin/{applet}"), "/bin/busybox");
     }

@@ -6,15 +6,19 @@
 //!
 //! - [`guest`]: Debian's kernel with busybox, the guest of the lab;
 //! - [`hostile`]: a guest that attacks its monitor;
+//! - [`peer`]: Debian with KVM and QEMU as a node, to measure beside;
+//! - [`cpuid_cost`]: a program in the guest that measures an exit;
 //! - [`cpio`]: a deterministic writer of the kernel's ram-disk format;
 //! - [`modules`]: which kernel modules, in which order;
 //! - [`packages`]: fetching and unpacking.
 
 pub mod cpio;
+pub mod cpuid_cost;
 pub mod guest;
 pub mod hostile;
 pub mod modules;
 pub mod packages;
+pub mod peer;
 
 use std::path::{Path, PathBuf};
 

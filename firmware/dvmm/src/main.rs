@@ -12,6 +12,7 @@ mod facts;
 mod guest;
 mod host_cpuid;
 mod manage;
+mod measure;
 mod nic;
 mod schedule;
 
@@ -43,6 +44,9 @@ extern "Rust" fn dvmm_main(handoff: &'static Handoff) -> ! {
     schedule::set_cpu_count(cpus);
     let (free, total) = frames::counts();
     println!("weft: {cpus} processors, {} of {} MiB free, counter {} MHz", free / 256, total / 256, time::tsc_hz() / 1_000_000);
+    if features.is_some() {
+        measure::on_request(handoff);
+    }
     manage::start(handoff, features, tsc_started);
     schedule::run(0)
 }

@@ -15,6 +15,7 @@ use weft_node::runtime::{Command, Parts, Runtime};
 use weft_node::{Event, Limits, StopCause};
 use weft_types::VsId;
 use weft_types::handoff::{FLAG_ENTROPY, Handoff};
+use weft_vmm::cpu::exits::EXIT_NAMES;
 use weft_wire::agent::{Heartbeat, Level};
 use weft_wire::record::VsSpec;
 
@@ -196,6 +197,7 @@ impl Manager {
             schedule::remove(&running.guest);
             let (vs, instance) = (running.guest.id, running.guest.instance);
             self.ended_exits += running.guest.exits();
+            self.runtime.log(now, Level::Info, &exit_counts(&running.guest));
             // The last words of a guest.
             let mut machine = running.guest.machine.lock();
             let (_, bytes) = machine.console_output(running.console_seen, CONSOLE_CHUNK);
@@ -237,6 +239,15 @@ impl Manager {
             busy_permille,
         });
     }
+}
+
+/// One line: what a guest's exits were for.
+fn exit_counts(guest: &Guest) -> String {
+    let mut text = format!("guest {} exits:", guest.id);
+    for (name, count) in EXIT_NAMES.iter().zip(guest.machine.lock().exits()) {
+        text.push_str(&format!(" {name} {count}"));
+    }
+    text
 }
 
 struct GuestPorts<'a> {

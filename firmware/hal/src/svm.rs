@@ -263,6 +263,38 @@ impl VcpuHardware {
         // back every host register, GS included (rule C).
         unsafe { world_switch(vmcb.0, &raw mut self.gprs, host) };
     }
+
+    /// Enters the guest `count` times by nothing but VMRUN: what the processor itself asks for. Meant for
+    /// guests whose first instruction is intercepted; what others do to the registers is lost.
+    pub fn enter_bare(&mut self, count: u32) {
+        let cpu = cpu::index();
+        assert!(LOADED[cpu].load(Ordering::Relaxed) == self.number, "vCPU not loaded");
+        let vmcb = phys::address_of((&raw const *self.vmcb).cast(), Hpa(0));
+        let host = HOST_AREA[cpu].load(Ordering::Relaxed);
+        assert!(host != 0, "SVM is not on");
+        // SAFETY: as for `run`: the nested tables bound the guest; every register that it may change is kept
+        // on the stack, named as lost, or put back by VMLOAD (GS included). Interrupts stay off.
+        unsafe {
+            core::arch::asm!(
+                "push rbx", "push rbp", "push rdx", "push rcx",
+                "clgi",
+                "2:",
+                "vmrun rax",
+                "dec qword ptr [rsp]",
+                "jnz 2b",
+                "mov rax, [rsp + 8]",
+                "vmload rax",
+                "stgi",
+                "add rsp, 16",
+                "pop rbp", "pop rbx",
+                inout("rax") vmcb.0 => _,
+                inout("rcx") u64::from(count.max(1)) => _,
+                inout("rdx") host => _,
+                out("rsi") _, out("rdi") _, out("r8") _, out("r9") _, out("r10") _, out("r11") _,
+                out("r12") _, out("r13") _, out("r14") _, out("r15") _,
+            );
+        }
+    }
 }
 
 impl Default for VcpuHardware {
