@@ -3,9 +3,9 @@
 //! For tests, and for storms of more nodes than one machine can emulate. It does what it is told and
 //! reports what it receives; what a monitor does with a configuration is not its affair.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
-use tokio::net::TcpStream;
+use tokio::net::TcpSocket;
 use weft_format::RecordError;
 use weft_format::delegation::Delegation;
 use weft_format::gate::RecordGate;
@@ -48,6 +48,8 @@ pub struct SimNode {
     pub boot_counter: u64,
     /// Nonce of this boot.
     pub boot_nonce: [u8; 16],
+    /// Address to dial from: many nodes on one machine need one each, as limits count by source.
+    pub source: Ipv4Addr,
     /// How it says it booted.
     pub boot: BootReport,
     /// What it says it has.
@@ -92,6 +94,7 @@ impl SimNode {
             key: random(),
             boot_counter: 1,
             boot_nonce: random(),
+            source: Ipv4Addr::LOCALHOST,
             boot: BootReport {
                 path: BootKind::Uefi,
                 secure_boot: true,
@@ -143,7 +146,9 @@ impl SimNode {
         delegation: &Delegation,
         last_record: (u64, u64),
     ) -> Result<SimSession, SimError> {
-        let stream = TcpStream::connect(appliance).await.map_err(ChannelError::from)?;
+        let socket = TcpSocket::new_v4().map_err(ChannelError::from)?;
+        socket.bind(SocketAddr::from((self.source, 0))).map_err(ChannelError::from)?;
+        let stream = socket.connect(appliance).await.map_err(ChannelError::from)?;
         let mut channel = Channel::dial(stream, &self.key, appliance_key).await?;
         let hello = ToServer::Hello(Hello {
             protocol: PROTOCOL,

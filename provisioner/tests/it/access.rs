@@ -144,8 +144,12 @@ async fn the_command_line_reaches_the_appliance_over_tls_by_the_printed_fingerpr
     {
         use std::io::Write;
         use std::os::unix::fs::OpenOptionsExt;
-        let mut file =
-            std::fs::OpenOptions::new().create(true).write(true).mode(0o600).open(&token).expect("a file");
+        let mut file = std::fs::OpenOptions::new()
+            .create_new(true)
+            .write(true)
+            .mode(0o600)
+            .open(&token)
+            .expect("a file");
         file.write_all(client.token.as_bytes()).expect("written");
     }
     let run = |pin: String| {

@@ -337,3 +337,61 @@ async fn a_node_that_runs_what_was_never_published_gets_no_configuration() {
     assert_eq!(client.send("POST", "/api/v1/images", other.file()).await.0, 201);
     session.next_config().await.expect("configured");
 }
+
+/// Dials as a node does: again and again, a little later each time. (Unoptimised, a machine does some
+/// hundred handshakes in the time that one is given.)
+async fn dial(
+    appliance: &Appliance,
+    node: &weft_server::simnode::SimNode,
+) -> weft_server::simnode::SimSession {
+    for attempt in 1..=20 {
+        match node.connect(appliance.agent, &appliance.channel_key, &appliance.delegation, (0, 0)).await {
+            Ok(session) => return session,
+            Err(_) => tokio::time::sleep(Duration::from_millis(300 * attempt)).await,
+        }
+    }
+    panic!("{} is lost", node.id());
+}
+
+/// Two hundred nodes at once, and the appliance killed under them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_of_nodes_comes_back_after_a_crash_and_none_is_lost() {
+    const CROWD: u8 = 200;
+    let (folder, appliance, client, file) = Appliance::with_image().await;
+    let nodes: Vec<_> = (0..CROWD)
+        .map(|number| {
+            let mut node = sim(number, &file);
+            node.source = std::net::Ipv4Addr::new(127, 0, 1, number);
+            node
+        })
+        .collect();
+    let sessions = futures_util::future::join_all(nodes.iter().map(|node| dial(&appliance, node))).await;
+    assert!(sessions.iter().all(|session| session.welcome.quarantined));
+    for node in &nodes {
+        client.approve(node).await;
+    }
+    drop(sessions);
+    let appliance = appliance.crash_and_restart(&folder);
+    let began = std::time::Instant::now();
+    let arrive = async |node: &weft_server::simnode::SimNode| {
+        let mut session = dial(&appliance, node).await;
+        assert!(!session.welcome.quarantined, "{}", session.welcome.reason);
+        session.next_config().await.expect("configured");
+        let numbers = session.numbers.len();
+        // Those that came first live on while the others arrive.
+        tokio::spawn(async move {
+            while session.beat(1).await.is_ok() {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        });
+        numbers
+    };
+    let mut numbers = futures_util::future::join_all(nodes.iter().map(arrive)).await;
+    println!("{CROWD} nodes were configured {} ms after the first dialled", began.elapsed().as_millis());
+    let client = appliance.login().await;
+    let listed = client.get("/api/v1/nodes").await;
+    let ready = listed.as_array().expect("a list").iter().filter(|node| node["state"] == "ready").count();
+    assert_eq!(ready, usize::from(CROWD));
+    numbers.dedup();
+    assert_eq!(numbers, [2], "a standing and a configuration each");
+}

@@ -63,12 +63,9 @@ async fn a_console_shows_history_then_live_output_and_takes_input() {
     assert_eq!(shown(&mut two, "login: ").await, "Linux version 6.1\r\nlogin: ");
     two.send(Message::Binary(b"root\n".to_vec().into())).await.expect("typed");
     loop {
-        match session.next().await.expect("a message") {
-            Heard::Message(ToNode::ConsoleInput { vs, bytes }) => {
-                assert_eq!((vs, bytes.as_slice()), (id, &b"root\n"[..]));
-                break;
-            }
-            _ => {}
+        if let Heard::Message(ToNode::ConsoleInput { vs, bytes }) = session.next().await.expect("a message") {
+            assert_eq!((vs, bytes.as_slice()), (id, &b"root\n"[..]));
+            break;
         }
     }
     drop(session);

@@ -68,9 +68,8 @@ impl Follow {
                 () = tokio::time::sleep(RECHECK) => {}
                 () = crate::util::stopped(&mut stop) => return None,
             }
-            if self.app.core.accounts.session(&self.caller.token_hash).is_none() {
-                return None;
-            }
+            // A session that ended takes its streams along.
+            self.app.core.accounts.session(&self.caller.token_hash)?;
         }
     }
 }
