@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -14,7 +14,7 @@ use weft_signing::document;
 
 use super::image::{SignedImage, now_s};
 use super::keys::{LabKeys, random_words, write};
-use crate::workspace::{output, program, run};
+use crate::workspace::{output, program};
 
 /// Time for the appliance to answer after its start.
 const START: Duration = Duration::from_secs(60);
@@ -182,12 +182,12 @@ fn log_in(access: &Access, data: &Path) -> anyhow::Result<()> {
     write(&access.password, format!("{}\n", random_words()?).as_bytes())?;
     let mut login = access.weft(&["login", "--user", "admin", "--password-file"]);
     login.arg(one_time_password(data)).arg("--new-password-file").arg(&access.password);
-    run(login.stdout(Stdio::null()))
+    output(&mut login).map(drop)
 }
 
 /// Hands the signed image over and lets nodes boot it.
 pub fn publish(access: &Access, image: &SignedImage) -> anyhow::Result<()> {
     let mut publish = access.weft(&["image", "publish", "--activate"]);
     publish.arg(&image.file).arg("--bios").arg(&image.bios);
-    run(publish.stdout(Stdio::null()))
+    output(&mut publish).map(drop)
 }

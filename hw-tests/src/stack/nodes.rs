@@ -9,10 +9,12 @@ use weft_lab::Node;
 
 use super::appliance::Access;
 use super::progress::Progress;
-use crate::workspace::run;
+use crate::workspace::output;
 
 /// What the monitor prints before its fingerprint.
 const FINGERPRINT: &str = "fingerprint ";
+/// What a node prints that goes no further by itself.
+const LAST_WORDS: &[&str] = &["fatal exception", "refused"];
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// What was told about one node so far.
@@ -23,6 +25,8 @@ struct Told {
     /// Lines of its console that were shown.
     lines: usize,
     approved: bool,
+    /// Its console said that it is over.
+    dead: bool,
 }
 
 /// Waits until every node is ready, tells its stages and approves it on the way.
@@ -49,7 +53,7 @@ pub fn bring_up(
         if told.iter().all(|told| told.state == "ready") {
             return Ok(());
         }
-        if Instant::now() > deadline {
+        if Instant::now() > deadline || told.iter().any(|told| told.dead) {
             return give_up(access, nodes, &told);
         }
         std::thread::sleep(LOOK_EVERY);
@@ -73,6 +77,7 @@ fn tell_console(node: &Node, told: &mut Told, progress: &Progress) {
         progress.say(&format!("{}  console: {line}", name(node)));
     }
     told.lines = lines.len();
+    told.dead = lines.iter().any(|line| LAST_WORDS.iter().any(|words| line.contains(words)));
 }
 
 fn tell_seen(node: &Node, seen: &Value, told: &mut Told, progress: &Progress) {
@@ -98,7 +103,7 @@ fn approve(access: &Access, node: &Node, seen: &Value, progress: &Progress) -> a
     let fingerprint = after.split_whitespace().next().unwrap_or_default();
     let known_as = text(seen, "name");
     let mut approve = access.weft(&["node", "approve", known_as, "--fingerprint", fingerprint]);
-    run(approve.stdout(std::process::Stdio::null()))?;
+    output(&mut approve)?;
     progress.say(&format!("{}  approved as {known_as} by fingerprint {fingerprint}", name(node)));
     Ok(true)
 }

@@ -58,8 +58,21 @@ pub(crate) fn image() -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// `bench NAME`: a bench is an example of some crate that is called `bench-NAME`, built optimised.
+/// Benches of whole nodes; what they measure is emulated, so that they need no optimised build.
+const NODE_BENCHES: [&str; 3] = ["boot", "exit", "size"];
+
+/// `bench NAME`: one of whole nodes, or an example of some crate that is called `bench-NAME`, built optimised.
 pub(crate) fn bench(named: &Named) -> anyhow::Result<ExitCode> {
+    if let Some(name) = named.name.as_deref().filter(|name| NODE_BENCHES.contains(name)) {
+        let mut cargo = command(&["cargo", "run", "--quiet", "--package", "weft-bench", "--", name]);
+        run(cargo.args(&named.rest))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if named.name.is_none() {
+        for name in NODE_BENCHES {
+            println!("{name:12} weft-bench");
+        }
+    }
     example("bench", named)
 }
 

@@ -164,7 +164,7 @@ fn start_guest(access: &Access, arguments: &UpArguments, progress: &Progress) ->
     if let Some(initrd) = &arguments.initrd {
         create.arg("--initrd").arg(initrd);
     }
-    run(create.stdout(Stdio::null()))?;
+    workspace::output(&mut create)?;
     progress.say(&format!("{SERVER}  runs"));
     // Somebody else's guest says other words, or none.
     if arguments.guest.is_none() {

@@ -1,0 +1,68 @@
+//! Benches of whole nodes, side by side with Debian's kernel, KVM and QEMU netbooted as a node:
+//! `cargo run -p weft-bench -- boot|size|exit`, or `./just bench NAME`.
+//!
+//! - [`ours`]: a lab with our appliance and our node;
+//! - [`peer`]: the same wire and the same machine with the peer;
+//! - [`boot`], [`size`], [`exit`]: the benches;
+//! - [`report`]: the table, and `target/bench/NAME.json`.
+//!
+//! Both sides run one after the other, never at once: two busy nodes are too many for two cores.
+
+mod boot;
+mod exit;
+mod ours;
+mod peer;
+mod report;
+mod size;
+
+use std::process::ExitCode;
+
+use clap::{Parser, ValueEnum};
+use weft_hw_tests::{permit, workspace};
+use weft_lab::{Firmware, NodeSpec};
+
+#[derive(Debug, Parser)]
+#[command(about = "Benches of whole nodes beside Debian with KVM")]
+struct Arguments {
+    /// Which one
+    bench: Bench,
+    /// How many times each side
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=20))]
+    runs: u8,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Bench {
+    /// Power-on to the guest's userland
+    Boot,
+    /// Bytes of the image, memory of an idle node
+    Size,
+    /// Exits until the guest's userland, and what one costs
+    Exit,
+}
+
+/// The machine that both sides get: SeaBIOS, iPXE's ROM, virtio, two processors, 1 GiB.
+fn machine(index: u8) -> NodeSpec {
+    NodeSpec { firmware: Firmware::Bios, ..NodeSpec::new(index) }
+}
+
+fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    workspace::build_page()?;
+    workspace::build(&["weft", "weft-lab"])?;
+    let _permit = permit::nodes()?;
+    match arguments.bench {
+        Bench::Boot => boot::run(arguments.runs),
+        Bench::Size => size::run(),
+        Bench::Exit => exit::run(arguments.runs),
+    }
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
