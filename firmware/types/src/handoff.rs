@@ -146,4 +146,4 @@ pub struct Handoff {
 }
 
 const _: () = assert!(core::mem::size_of::<Region>() == 24);
-const _: () = assert!(core::mem::size_of::<Handoff>() % 8 == 0);
+const _: () = assert!(core::mem::size_of::<Handoff>().is_multiple_of(8));

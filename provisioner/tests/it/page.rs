@@ -74,7 +74,6 @@ async fn serve(mut session: SimSession) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "drives Chromium: npm ci and npm run build in provisioner/web first, then --ignored"]
 async fn an_operator_admits_a_node_and_uses_a_guest_in_the_browser() {
     let (folder, appliance, client, file) = Appliance::with_image().await;
     let node = sim(1, &file);
