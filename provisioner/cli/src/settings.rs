@@ -6,8 +6,8 @@
 //! default = "lab"
 //! [profile.lab]
 //! url = "https://10.20.0.1:8443"
-//! ca = "/home/me/weft-ca.pem"        # or "sha256:9b1f…"
-//! token-file = "/home/me/.config/weft/lab.token"
+//! ca = "/etc/weft/lab-ca.pem"        # or "sha256:9b1f…"
+//! token-file = "/etc/weft/lab.token"
 //! ```
 
 use std::collections::BTreeMap;
