@@ -39,6 +39,7 @@ extern "Rust" fn dvmm_main(handoff: &'static Handoff) -> ! {
     apic::init();
     apic::calibrate();
     let features = start_processor();
+    let functions = nic::scan();
     let cpus = smp::start(&platform.apic_ids, second_processor);
     smp::drop_identity_map();
     schedule::set_cpu_count(cpus);
@@ -47,7 +48,7 @@ extern "Rust" fn dvmm_main(handoff: &'static Handoff) -> ! {
     if features.is_some() {
         measure::on_request(handoff);
     }
-    manage::start(handoff, features, tsc_started);
+    manage::start(handoff, &functions, features, tsc_started);
     schedule::run(0)
 }
 

@@ -10,6 +10,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use spin::Mutex;
+use weft_hal::pci::Function;
 use weft_hal::{cpu, frames, guest_ram, println, serial, svm, time};
 use weft_node::runtime::{Command, Parts, Runtime};
 use weft_node::{Event, Limits, StopCause};
@@ -55,9 +56,14 @@ struct Manager {
 
 static MANAGER: Mutex<Option<Manager>> = Mutex::new(None);
 
-/// Finds the NICs and sets the runtime up.
-pub(crate) fn start(handoff: &Handoff, features: Option<svm::Features>, tsc_started: u64) {
-    let ports = nic::find();
+/// Starts the NICs and sets the runtime up.
+pub(crate) fn start(
+    handoff: &Handoff,
+    functions: &[Function],
+    features: Option<svm::Features>,
+    tsc_started: u64,
+) {
+    let ports = nic::start(functions);
     let reports = ports.iter().map(|port| port.report.clone()).collect();
     let boot_port = ports.iter().position(|port| port.nic.mac() == handoff.boot_mac).unwrap_or(0);
     let Some(port) = ports.into_iter().nth(boot_port) else {

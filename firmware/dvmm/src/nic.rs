@@ -20,12 +20,20 @@ pub(crate) struct Port {
     pub(crate) report: NicReport,
 }
 
-/// All NICs with a driver, in the order of their PCI addresses.
-pub(crate) fn find() -> Vec<Port> {
+/// Functions that have a driver, their registers made reachable. Before other processors start.
+pub(crate) fn scan() -> Vec<Function> {
+    let mut functions = pci::scan();
+    functions.retain(|function| driver_for(function.id.0, function.id.1).is_some());
+    pci::map_windows(&functions);
+    functions
+}
+
+/// Starts the NICs of `functions`, in the order of their PCI addresses.
+pub(crate) fn start(functions: &[Function]) -> Vec<Port> {
     let mut ports = Vec::new();
-    for function in pci::scan() {
+    for function in functions {
         let Some(driver) = driver_for(function.id.0, function.id.1) else { continue };
-        match open(&function, driver) {
+        match open(function, driver) {
             Ok(nic) => {
                 let report = NicReport {
                     mac: nic.mac(),

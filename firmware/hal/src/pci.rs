@@ -105,6 +105,22 @@ pub fn scan() -> Vec<Function> {
     found
 }
 
+/// Makes all memory BARs of the functions given reachable (see [`phys::map_device`]).
+pub fn map_windows(functions: &[Function]) {
+    for function in functions {
+        let mut index = 0;
+        while index < 6 {
+            let wide = function.address.read(0x10 + index * 4) & 0b111 == 0b100;
+            if let Some((base, size)) = function.address.memory_bar(index)
+                && !phys::map_device(Hpa(base), size)
+            {
+                crate::println!("weft: no memory to map the registers of {:?}", function.address);
+            }
+            index += if wide { 2 } else { 1 };
+        }
+    }
+}
+
 /// [`Mmio`] window over a memory BAR.
 pub struct Bar {
     base: Hpa,
