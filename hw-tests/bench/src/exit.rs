@@ -37,6 +37,7 @@ struct Side {
 
 pub(crate) fn run(runs: u8) -> anyhow::Result<()> {
     let (bare, switch) = bare_loop()?;
+    eprintln!("an entry: bare {bare:?}, world switch {switch:?} ticks");
     let ours = ours(runs)?;
     let theirs = theirs(runs)?;
     publish("exit", &figures(&ours, &theirs, (&bare, &switch)))
@@ -70,7 +71,9 @@ fn ours(runs: u8) -> anyhow::Result<Side> {
         let name = format!("cost-{run}");
         ours.start_guest(&name, "quiet weft.cpuid")?;
         let words = ours.console(&name, "(cpuid took [0-9]+ ticks\\s+(.*\\s+)?){20}")?;
-        side.cost.extend(cost(&words)?);
+        let ticks = cost(&words)?;
+        eprintln!("ours, run {run}: ticks of a CPUID {ticks:?}");
+        side.cost.extend(ticks);
         ours.delete_guest(&name)?;
     }
     Ok(side)
@@ -88,7 +91,9 @@ fn theirs(runs: u8) -> anyhow::Result<Side> {
         side.counts.push(counts);
         peer.power_on("weft.cpuid weft.poweroff")?;
         peer.wait_for("weft peer: end")?;
-        side.cost.extend(cost(&peer.console())?);
+        let ticks = cost(&peer.console())?;
+        eprintln!("peer, run {run}: ticks of a CPUID {ticks:?}");
+        side.cost.extend(ticks);
         peer.power_off();
     }
     Ok(side)

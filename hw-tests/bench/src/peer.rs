@@ -20,6 +20,7 @@ pub(crate) struct Peer {
     node: Option<Node>,
     lab: Lab,
     pub(crate) peer: peer::Peer,
+    next: u8,
 }
 
 impl Peer {
@@ -38,7 +39,7 @@ impl Peer {
         let mut http = lab.command_inside("/bin/busybox");
         http.args(["httpd", "-f", "-p", "10.77.0.1:80", "-h"]).arg(&served);
         lab.start_inside("httpd", http)?;
-        Ok(Self { node: None, lab, peer })
+        Ok(Self { node: None, lab, peer, next: 100 })
     }
 
     /// Switches the machine on with these words on the kernel's command line.
@@ -49,7 +50,8 @@ impl Peer {
         );
         let file = self.lab.folder().join("served/boot.ipxe");
         std::fs::write(&file, script).with_context(|| format!("{}", file.display()))?;
-        let mut node = self.lab.node(machine(100))?;
+        let mut node = self.lab.node(machine(self.next))?;
+        self.next += 1;
         let started = Instant::now();
         node.power_on()?;
         self.node = Some(node);
