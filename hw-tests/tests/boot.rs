@@ -2,76 +2,40 @@
 //!
 //! `cargo test` boots one cell of each kind of firmware; with `WEFT_SOAK=1` (`./just soak`) every cell that can boot.
 
-use std::process::Stdio;
-use std::time::Duration;
-
-use weft_hw_tests::stack::{Access, LabKeys, Progress, appliance, image, nodes};
-use weft_hw_tests::{permit, workspace};
+use weft_hw_tests::stack::{LabKeys, Stack};
 use weft_images::guest;
-use weft_lab::{Firmware, Lab, LabConfig, NicModel, Node, NodeSpec, Rom};
+use weft_lab::{Firmware, NicModel, NodeSpec, Rom};
 
-const READY: Duration = Duration::from_secs(240);
-
-/// Everything of one lab; nodes are switched off before the wire ends.
-struct Stack {
-    access: Access,
-    nodes: Vec<Node>,
-    _lab: Lab,
-    _permit: permit::Permit,
-}
-
-fn secure_boot(keys: &LabKeys) -> Firmware {
-    Firmware::SecureBoot { variables: keys.variable_store().expect("a variable store") }
-}
-
-/// Starts an appliance, publishes the image, boots one node and waits until it is ready.
-fn boot(name: &str, spec: impl Fn(&LabKeys) -> NodeSpec) -> Stack {
-    let permit = permit::nodes().expect("a permit");
-    let keys = LabKeys::open().expect("keys");
-    let image = image::build_with(&keys).expect("an image");
-    let guest = guest::build(&workspace::root().join("target/guest")).expect("a guest");
-    let mut lab = Lab::start(LabConfig::test(name)).expect("a lab");
-    let access = appliance::start(&mut lab, &keys, &guest).expect("an appliance");
-    appliance::publish(&access, &image).expect("published");
-    let mut node = lab.node(spec(&keys)).expect("a node");
-    node.power_on().expect("on");
-    let nodes = vec![node];
-    nodes::bring_up(&access, &nodes, READY, &Progress::start()).expect("ready");
-    Stack { access, nodes, _lab: lab, _permit: permit }
-}
-
-fn only_node(stack: &Stack) -> serde_json::Value {
-    let listed = stack.access.ask(&["node", "list"]).expect("a list");
-    assert_eq!(listed.as_array().map(Vec::len), Some(1), "{listed}");
-    listed[0].clone()
+fn secure_boot(keys: &LabKeys) -> anyhow::Result<Firmware> {
+    Ok(Firmware::SecureBoot { variables: keys.variable_store()? })
 }
 
 #[test]
 fn a_secure_boot_node_becomes_ready_and_runs_linux_to_its_shell() {
-    let stack =
-        boot("uefi", |keys| NodeSpec { firmware: secure_boot(keys), rom: Rom::None, ..NodeSpec::new(1) });
-    let node = only_node(&stack);
+    let stack = Stack::boot("uefi", |keys| {
+        Ok(NodeSpec { firmware: secure_boot(keys)?, rom: Rom::None, ..NodeSpec::new(1) })
+    })
+    .expect("a ready node");
+    let node = stack.listed_node().expect("listed");
     assert_eq!(node["trusted_boot"], true, "{node}");
     assert_eq!(node["boot_path"], "uefi", "{node}");
 
-    let weft = |arguments: &[&str]| {
-        let mut command = stack.access.weft(arguments);
-        workspace::output(command.stdin(Stdio::null())).expect("weft does it")
-    };
+    let weft = |arguments: &[&str]| stack.weft(arguments).expect("weft does it");
     weft(&["vs", "create", "shell", "--memory", "256M", "--append=quiet", "--start", "--wait"]);
     let up = format!("{}.*\\n", guest::USERLAND_UP);
     weft(&["vs", "console", "shell", "--timeout", "180", "--wait-for", &up]);
     // What was printed before is shown to those who come later.
     let history = weft(&["vs", "console", "shell", "--timeout", "30", "--wait-for", guest::USERLAND_UP]);
     assert!(history.contains(guest::USERLAND_UP), "{history}");
-    assert_eq!(stack.nodes.len(), 1);
 }
 
 #[test]
 fn a_bios_node_becomes_ready_and_is_marked_untrusted() {
-    let stack =
-        boot("bios", |_| NodeSpec { firmware: Firmware::Bios, nic: NicModel::E1000, ..NodeSpec::new(1) });
-    let node = only_node(&stack);
+    let stack = Stack::boot("bios", |_| {
+        Ok(NodeSpec { firmware: Firmware::Bios, nic: NicModel::E1000, ..NodeSpec::new(1) })
+    })
+    .expect("a ready node");
+    let node = stack.listed_node().expect("listed");
     assert_eq!(node["trusted_boot"], false, "{node}");
     assert_eq!(node["boot_path"], "bios", "{node}");
 }
@@ -98,10 +62,11 @@ fn further_cells() -> Vec<(&'static str, bool, NodeSpec)> {
 fn every_other_pair_of_firmware_and_card_becomes_ready() {
     for (name, secure, spec) in further_cells() {
         eprintln!("cell {name}");
-        let stack = boot(name, |keys| {
-            let firmware = if secure { secure_boot(keys) } else { spec.firmware.clone() };
-            NodeSpec { firmware, ..spec.clone() }
-        });
-        assert_eq!(only_node(&stack)["trusted_boot"], secure, "{name}");
+        let stack = Stack::boot(name, |keys| {
+            let firmware = if secure { secure_boot(keys)? } else { spec.firmware.clone() };
+            Ok(NodeSpec { firmware, ..spec.clone() })
+        })
+        .expect("a ready node");
+        assert_eq!(stack.listed_node().expect("listed")["trusted_boot"], secure, "{name}");
     }
 }

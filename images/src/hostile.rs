@@ -196,7 +196,11 @@ fn attack(random: &mut Random, fatal: bool, code: &mut Code) {
         56..60 => {
             // Soft interrupts, and accesses far outside of memory, which the page tables do not map.
             match random.next() % 2 {
-                0 => code.put(&[0xcd, random.next() as u8]),
+                // INT pushes no error code, whatever its vector.
+                0 => {
+                    let vector = random.next() as u8;
+                    code.put(&[0xcd, if WITH_CODE.contains(&vector) { 0x80 } else { vector }])
+                }
                 _ => code.rbx(random.value() | 1 << 40).put(&[0x8b, 0x03]),
             };
         }

@@ -1,0 +1,58 @@
+//! Guests on one node: several at once, with several processors, and some that attack the monitor. An attacker
+//! ends alone; its neighbour and its node notice nothing.
+
+use std::time::Duration;
+
+use weft_hw_tests::stack::Stack;
+use weft_images::guest::USERLAND_UP;
+use weft_images::hostile::{Attack, kernel};
+use weft_lab::{Firmware, NodeSpec};
+
+const BOOT_S: &str = "240";
+
+/// Rounds of the patient attackers: some seconds here, minutes in the soak.
+fn rounds() -> u32 {
+    if std::env::var_os("WEFT_SOAK").is_some() { 500 } else { 10 }
+}
+
+#[test]
+fn attackers_end_alone_beside_a_guest_with_two_processors() {
+    let stack = Stack::boot("guests", |_| Ok(NodeSpec { firmware: Firmware::Bios, ..NodeSpec::new(1) }))
+        .expect("a ready node");
+    let weft = |arguments: &[&str]| stack.weft(arguments).expect("weft does it");
+    weft(&["vs", "create", "neighbour", "--vcpus", "2", "--memory", "256M", "--append=quiet", "--start", "--wait"]);
+    let up = format!("{USERLAND_UP}.*\\n");
+    weft(&["vs", "console", "neighbour", "--timeout", BOOT_S, "--wait-for", &up]);
+
+    let folder = tempfile::tempdir().expect("a folder");
+    // Attacks that a monitor survives by answering them, then some that it may only answer by stopping the guest.
+    for (seed, fatal) in [(1, false), (2, false), (3, true)] {
+        let name = format!("attacker-{seed}");
+        let file = folder.path().join(&name);
+        std::fs::write(&file, kernel(Attack { seed, slots: 5000, rounds: rounds(), fatal })).expect("written");
+        let file = file.display().to_string();
+        weft(&["vs", "create", &name, "--memory", "64M", "--kernel", &file, "--start"]);
+        let ended = stack.await_state(&name, &["off", "failed"], Duration::from_secs(1200)).expect("an end");
+        let reason = ended["reason"].as_str().unwrap_or_default();
+        if fatal {
+            assert_eq!(ended["state"], "failed", "{ended}");
+            assert!(reason.contains("rip 0x"), "the report names the place: {ended}");
+        } else {
+            assert_eq!(ended["state"], "off", "{ended}");
+        }
+    }
+
+    let node = stack.listed_node().expect("listed");
+    assert_eq!(node["state"], "ready", "{node}");
+    let neighbour = stack.server("neighbour").expect("the neighbour");
+    assert_eq!(neighbour["state"], "running", "{neighbour}");
+    // It still answers, with both processors.
+    let mut console = stack.access.weft(&[
+        "vs", "console", "neighbour", "--send-after", USERLAND_UP, "--wait-for", "(?m)^processors: 2", "--timeout", "60",
+    ]);
+    console.stdin(std::process::Stdio::piped());
+    let mut child = console.spawn().expect("weft starts");
+    let typed = b"echo processors: $(grep -c ^processor /proc/cpuinfo)\n";
+    std::io::Write::write_all(&mut child.stdin.take().expect("a pipe"), typed).expect("typed");
+    assert!(child.wait().expect("weft ends").success(), "the neighbour does not answer");
+}
