@@ -89,7 +89,7 @@ fn sign_now(mut image: Vec<u8>, keys: &LabKeys, folder: &std::path::Path) -> any
         sign(&mut image, &holder, keys.roots())?;
     }
     let db = &keys.secure_boot().db;
-    Ok(authenticode::sign(&image, &db.key, &db.certificate)?)
+    Ok(authenticode::sign(&image, keys.roots(), &db.key, &db.certificate)?)
 }
 
 /// Counts this machine's images up; publication refuses to go back.

@@ -41,6 +41,35 @@ enum Command {
         #[arg(long)]
         out: PathBuf,
     },
+    /// Build the boot files that pin a given root set, unsigned: holders sign them afterwards (`weft image`).
+    Unsigned {
+        /// Root set.
+        #[arg(long)]
+        roots: PathBuf,
+        /// Folder for `weft.efi` and `weft.bios`.
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Make Secure Boot keys (PK, KEK, db) for a site; keep them as safe as a holder's key.
+    Keys {
+        /// Folder, made on first use.
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Sign an image for Secure Boot, last of all: refused unless enough holders signed its manifest.
+    Authenticode {
+        /// Image, changed in place.
+        image: PathBuf,
+        /// Root set that judges it.
+        #[arg(long)]
+        roots: PathBuf,
+        /// Private db key, PEM.
+        #[arg(long)]
+        key: PathBuf,
+        /// Its certificate, PEM.
+        #[arg(long)]
+        certificate: PathBuf,
+    },
     /// Build twice in different folders and compare the image digests.
     Reproduce,
 }
@@ -105,7 +134,7 @@ fn build_all(options: &Build) -> Outcome {
     place_manifest(&mut efi, &release(options.generation)?, &roots)?;
     sign(&mut efi, &holder, &roots)?;
     let keys = secureboot::make_keys(&out.join("secureboot"))?;
-    let signed = authenticode::sign(&efi, &keys.db.key, &keys.db.certificate)?;
+    let signed = authenticode::sign(&efi, &roots, &keys.db.key, &keys.db.certificate)?;
     let manifest = section(&signed)?;
     let outputs = [
         ("dvmm.elf", files.dvmm.as_slice()),
@@ -122,12 +151,36 @@ fn build_all(options: &Build) -> Outcome {
     Ok(())
 }
 
+fn build_unsigned(roots: &Path, out: &Path) -> Outcome {
+    let roots = fs::read(roots)?;
+    RootSet::parse(&roots)?;
+    fs::create_dir_all(out)?;
+    let (workspace, target_dir) = (build::workspace(), build::target_dir());
+    let job = Job { workspace: &workspace, root: &workspace, target_dir: &target_dir, profile: "node" };
+    let files = boot_files(&job, Monitor { workspace: &workspace, package: "weft-dvmm" }, &roots)?;
+    fs::write(out.join("weft.efi"), &files.efi)?;
+    fs::write(out.join("weft.bios"), &files.bios)?;
+    println!("image digest {}", reproduce::hex(&files.digest()?));
+    Ok(())
+}
+
 fn main() -> Outcome {
     match Arguments::parse().command {
         Command::Build(options) => build_all(&options),
         Command::Enroll { template, keys, out } => {
             let keys = secureboot::make_keys(&keys)?;
             Ok(secureboot::enroll(&template, &keys, &out, &build::target_dir().join("tools"))?)
+        }
+        Command::Unsigned { roots, out } => build_unsigned(&roots, &out),
+        Command::Keys { out } => {
+            let keys = secureboot::make_keys(&out)?;
+            println!("enrol {} as db", keys.db.certificate.display());
+            Ok(())
+        }
+        Command::Authenticode { image, roots, key, certificate } => {
+            let roots = RootSet::parse(&fs::read(roots)?)?;
+            let signed = authenticode::sign(&fs::read(&image)?, &roots, &key, &certificate)?;
+            Ok(fs::write(&image, signed)?)
         }
         Command::Reproduce => {
             let verdict = reproduce::reproduce(&build::workspace(), &build::target_dir())?;

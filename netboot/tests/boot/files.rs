@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use std::{env, fs, thread};
 
 use weft_format::RootSet;
-use weft_netboot::authenticode;
+use weft_netboot::authenticode::{self, AuthenticodeError};
 use weft_netboot::build::{self, Job};
 use weft_netboot::image::{BootFiles, Monitor, boot_files};
 use weft_netboot::secureboot::{self, Keys};
@@ -76,7 +76,12 @@ pub(crate) fn owner(folder: &Path) -> Owner {
 
 /// `image` with Authenticode by `owner`.
 pub(crate) fn authenticode(owner: &Owner, image: &[u8]) -> Vec<u8> {
-    authenticode::sign(image, &owner.keys.db.key, &owner.keys.db.certificate).expect("Authenticode")
+    try_authenticode(owner, image, &shared().roots).expect("Authenticode")
+}
+
+/// `image` with Authenticode by `owner`, if `roots` accept it.
+pub(crate) fn try_authenticode(owner: &Owner, image: &[u8], roots: &RootSet) -> Result<Vec<u8>, AuthenticodeError> {
+    authenticode::sign(image, roots, &owner.keys.db.key, &owner.keys.db.certificate)
 }
 
 /// A folder for one test.

@@ -2,9 +2,12 @@
 
 use std::path::Path;
 
+use weft_format::RootSet;
+use weft_netboot::authenticode::AuthenticodeError;
 use weft_netboot::secureboot;
+use weft_signing::Holder;
 
-use crate::files::{authenticode, flip, folder, image, offer, owner, serve, shared};
+use crate::files::{authenticode, flip, folder, image, offer, owner, serve, shared, try_authenticode};
 use crate::machine::{Machine, VARIABLES, field, require, variables};
 
 /// OVMF's own PXE: no option ROM.
@@ -148,4 +151,18 @@ fn under_secure_boot_the_firmware_refuses_a_foreign_key_and_a_changed_bit() {
         let words = FIRMWARE_REFUSED.iter().any(|words| output.contains(words));
         assert!(words && !output.contains("weft uefi entry"), "{what} was not refused:\n{output}");
     }
+}
+
+#[test]
+fn authenticode_is_refused_below_k_and_for_roots_of_others() {
+    let folder = folder();
+    let owner = owner(folder.path());
+    let roots = &shared().roots;
+    let below = try_authenticode(&owner, &image(1, 1, 1), roots);
+    assert!(matches!(below, Err(AuthenticodeError::Manifest(_))), "{below:?}");
+    let stranger = Holder::generate("stranger").expect("a key");
+    let others = RootSet::new(1, 1, &[*stranger.public_key()], true).expect("a root set");
+    let foreign = try_authenticode(&owner, &image(1, 1, 2), &others);
+    assert!(matches!(foreign, Err(AuthenticodeError::Manifest(_))), "{foreign:?}");
+    assert!(try_authenticode(&owner, &image(1, 1, 2), roots).is_ok());
 }
