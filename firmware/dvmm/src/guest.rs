@@ -226,6 +226,8 @@ impl Guest {
     /// Runs a vCPU on its processor until its slot is over, something else wants the processor, or it waits.
     pub(crate) fn run_slot(&self, index: usize, slot_end_ns: u64) -> Slot {
         let mut hardware = self.vcpus[index].lock();
+        // What the timer is set to. Setting it is slow, and most exits change nothing about it.
+        let mut armed = None;
         loop {
             if self.stopping.load(Ordering::Acquire) {
                 return self.park(&mut hardware);
@@ -239,13 +241,21 @@ impl Guest {
                 Err(due) => return Slot::Waits(due),
             };
             let wake_at = due.map_or(slot_end_ns, |due| due.min(slot_end_ns));
-            apic::set_timer(wake_at.saturating_sub(now.ns));
+            if armed != Some(wake_at) {
+                apic::set_timer(wake_at.saturating_sub(now.ns));
+                armed = Some(wake_at);
+            }
             hardware.run(self.generation());
             cpu::take_interrupts();
             if let Some(end) = self.exit(index, &mut hardware) {
                 self.stop(end);
             }
-            if desc::take_pending() & !schedule_bits() != 0 {
+            let pending = desc::take_pending();
+            if pending & TIMER_BIT != 0 {
+                // It fired, be it a little early: it is set again.
+                armed = None;
+            }
+            if pending & !schedule_bits() != 0 {
                 return Slot::Ran;
             }
         }
@@ -348,7 +358,10 @@ fn wake(home: usize) {
     }
 }
 
+/// Pending bit of the timer.
+const TIMER_BIT: u32 = 1;
+
 /// Pending bits that do not end a slot: a wake-up for this vCPU is seen at its next entry anyway.
 fn schedule_bits() -> u32 {
-    1 << (desc::VECTOR_WAKE - desc::VECTOR_TIMER) | 1 << (desc::VECTOR_TIMER - desc::VECTOR_TIMER) | 1 << 15
+    1 << (desc::VECTOR_WAKE - desc::VECTOR_TIMER) | TIMER_BIT | 1 << 15
 }

@@ -19,8 +19,10 @@ pub struct FpuState {
     xcr0: u64,
 }
 
+/// Asked once: it is wanted at every exit, and CPUID is slow.
 fn has_xsave() -> bool {
-    cpu::cpuid(1, 0).ecx & 1 << 26 != 0
+    static THERE: spin::Once<bool> = spin::Once::new();
+    *THERE.call_once(|| cpu::cpuid(1, 0).ecx & 1 << 26 != 0)
 }
 
 /// Prepares the calling CPU: SSE and XSAVE instructions on, so that guest state can be kept.

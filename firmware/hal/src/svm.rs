@@ -152,8 +152,10 @@ fn maps(pass_through: &[u32]) -> Option<(Hpa, Hpa)> {
     })
 }
 
+/// Asked once: CPUID is slow, above all where this monitor is itself a guest.
 fn has_tsc_aux() -> bool {
-    cpu::cpuid(0x8000_0001, 0).edx & 1 << 27 != 0
+    static THERE: spin::Once<bool> = spin::Once::new();
+    *THERE.call_once(|| cpu::cpuid(0x8000_0001, 0).edx & 1 << 27 != 0)
 }
 
 /// A vCPU's hardware half: its VMCB, its registers, its extended state.
