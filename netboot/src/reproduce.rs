@@ -1,8 +1,8 @@
 //! Two builds of the same source in different folders give the same image.
 //!
-//! The tracked and untracked-but-not-ignored files of the work tree are copied to two folders of
-//! different depth and name; each is built from nothing into a target folder of its own. The root set
-//! is a fixed one, since nobody signs here.
+//! One build is that of the work tree itself, as everybody makes it. For the other the tracked and
+//! untracked-but-not-ignored files are copied to a folder of different depth and name and built there from
+//! nothing. The root set is a fixed one, since nobody signs here.
 
 use std::path::{Path, PathBuf};
 use std::{fmt, fs, io};
@@ -111,18 +111,18 @@ fn build_in(folder: &Path, roots: &[u8]) -> Result<BootFiles, ReproduceError> {
     Ok(built)
 }
 
-/// Builds `workspace` twice below `scratch` and compares.
-pub fn reproduce(workspace: &Path, scratch: &Path) -> Result<Verdict, ReproduceError> {
+/// Builds `workspace` where it is, into `target_dir`, and a copy of it below `target_dir`, and compares.
+pub fn reproduce(workspace: &Path, target_dir: &Path) -> Result<Verdict, ReproduceError> {
     let list = ["-C".as_ref(), workspace.as_os_str(), "ls-files".as_ref(), "-z".as_ref()];
     let rest = ["--cached", "--others", "--exclude-standard"].map(AsRef::as_ref);
     let files = run("git", "git", list.into_iter().chain(rest))?;
     let roots = fixed_roots()?;
-    let folders = [scratch.join("reproduce-one"), scratch.join("deeper/and/elsewhere/reproduce-two")];
-    // Both copies first: somebody may be editing the source meanwhile.
-    for folder in &folders {
-        prepare(folder, workspace, &files)?;
-    }
-    let (one, two) = (build_in(&folders[0], &roots)?, build_in(&folders[1], &roots)?);
+    let elsewhere = target_dir.join("deeper/and/elsewhere/reproduce");
+    // The copy first: somebody may be editing the source meanwhile.
+    prepare(&elsewhere, workspace, &files)?;
+    let job = Job { workspace, root: workspace, target_dir, profile: "node" };
+    let one = boot_files(&job, Monitor { workspace, package: "weft-dvmm" }, &roots)?;
+    let two = build_in(&elsewhere, &roots)?;
     Ok(Verdict {
         digests: [one.digest()?, two.digest()?],
         bios_same: one.bios == two.bios,

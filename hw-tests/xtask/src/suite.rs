@@ -39,7 +39,14 @@ fn runners() -> Vec<Runner> {
     vec![
         Runner { name: "page", command: page, count: count_vitest },
         Runner { name: "rust", command: rust, count: count_cargo },
+        // After the others, which have built the image of this folder.
+        Runner { name: "reproduce", command: reproduce(), count: count_plain },
     ]
+}
+
+/// Two builds in different folders give the same image.
+fn reproduce() -> Command {
+    command(&["cargo", "run", "--quiet", "--bin", "weft-netboot", "--", "reproduce"])
 }
 
 /// Runs all tests, prints the sum as the last line.
@@ -126,6 +133,12 @@ fn count_cargo(line: &str) -> Option<Count> {
         }
     }
     Some(count)
+}
+
+/// `2 passed, 0 failed`
+fn count_plain(line: &str) -> Option<Count> {
+    let (passed, failed) = line.trim().strip_suffix(" failed")?.split_once(" passed, ")?;
+    Some(Count { passed: passed.parse().ok()?, failed: failed.parse().ok()? })
 }
 
 /// `      Tests  1 failed | 11 passed (12)`
