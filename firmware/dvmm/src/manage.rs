@@ -21,9 +21,9 @@ use weft_wire::agent::{Heartbeat, Level};
 use weft_wire::record::VsSpec;
 
 /// Memory that the monitor keeps for itself, MiB.
-const OWN_MIB: u64 = 24;
+const OWN_MIB: u64 = 40;
 /// Kernels and ram disks that are kept though nobody waits for them, bytes.
-const BLOB_CACHE: u64 = 0;
+const BLOB_CACHE: u64 = 16 << 20;
 /// How often the network is looked at when nothing happens, and while something does.
 const IDLE_POLL_NS: u64 = 2_000_000;
 const BUSY_POLL_NS: u64 = 200_000;
