@@ -83,8 +83,21 @@ fn unpack(work: &Path) -> Result<PathBuf, Error> {
 fn ram_disk(root: &Path, modules: &[modules::Module]) -> Result<Vec<u8>, Error> {
     let mut archive = Archive::new();
     for folder in [
-        "bin", "dev", "etc", "lib", "lib64", "modules", "proc", "run", "sys", "tmp", "usr", "usr/bin", "usr/share",
-        "usr/share/qemu", "lib/x86_64-linux-gnu",
+        "bin",
+        "dev",
+        "etc",
+        "lib",
+        "lib64",
+        "modules",
+        "proc",
+        "run",
+        "sys",
+        "tmp",
+        "usr",
+        "usr/bin",
+        "usr/share",
+        "usr/share/qemu",
+        "lib/x86_64-linux-gnu",
     ] {
         archive.directory(folder, 0o755);
     }
@@ -100,7 +113,11 @@ fn ram_disk(root: &Path, modules: &[modules::Module]) -> Result<Vec<u8>, Error> 
         archive.file(&format!("lib/x86_64-linux-gnu/{name}"), 0o755, &bytes);
     }
     for name in FIRMWARE {
-        archive.file(&format!("usr/share/qemu/{name}"), 0o644, &read(&root.join("usr/share/qemu").join(name))?);
+        archive.file(
+            &format!("usr/share/qemu/{name}"),
+            0o644,
+            &read(&root.join("usr/share/qemu").join(name))?,
+        );
     }
     archive.symlink("usr/share/qemu/bios-microvm.bin", "qboot.rom");
     let mut order = String::new();

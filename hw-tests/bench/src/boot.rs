@@ -14,13 +14,16 @@ use crate::report::{figure, publish};
 /// Stages of ours, in the order of their ends.
 const OURS: [&str; 5] =
     ["firmware, ROM and fetch", "entry to address", "channel open", "approved and ready", "guest's userland"];
-const THEIRS: [&str; 4] = ["firmware, ROM, fetch and kernel", "modules and address", "guest fetched", "guest's userland"];
+const THEIRS: [&str; 4] =
+    ["firmware, ROM, fetch and kernel", "modules and address", "guest fetched", "guest's userland"];
 
 pub(crate) fn run(runs: u8) -> anyhow::Result<()> {
     let ours = ours(runs)?;
     let theirs = theirs(runs)?;
-    let total = |samples: &[Vec<f64>]| -> Vec<f64> { samples.iter().filter_map(|s| s.last().copied()).collect() };
-    let mut figures = vec![figure("power-on to guest's userland", "s", &total(&ours), peer::NAME, &total(&theirs))];
+    let total =
+        |samples: &[Vec<f64>]| -> Vec<f64> { samples.iter().filter_map(|s| s.last().copied()).collect() };
+    let mut figures =
+        vec![figure("power-on to guest's userland", "s", &total(&ours), peer::NAME, &total(&theirs))];
     for (index, stage) in OURS.iter().enumerate() {
         figures.push(figure(&format!("ours: {stage}"), "s", &stage_times(&ours, index), "none", &[]));
     }
@@ -33,7 +36,10 @@ pub(crate) fn run(runs: u8) -> anyhow::Result<()> {
 /// What a stage took in each run: the difference of its end and the one before.
 fn stage_times(samples: &[Vec<f64>], index: usize) -> Vec<f64> {
     let at = |ends: &Vec<f64>, index: usize| ends.get(index).copied().unwrap_or(0.0);
-    samples.iter().map(|ends| at(ends, index) - index.checked_sub(1).map_or(0.0, |before| at(ends, before))).collect()
+    samples
+        .iter()
+        .map(|ends| at(ends, index) - index.checked_sub(1).map_or(0.0, |before| at(ends, before)))
+        .collect()
 }
 
 fn ours(runs: u8) -> anyhow::Result<Vec<Vec<f64>>> {

@@ -45,9 +45,11 @@ pub(crate) fn run(runs: u8) -> anyhow::Result<()> {
 
 fn figures(ours: &Side, theirs: &Side, (bare, switch): (&[f64], &[f64])) -> Vec<Figure> {
     let total = |side: &Side| -> Vec<f64> { side.counts.iter().map(|counts| counts.iter().sum()).collect() };
-    let mut figures = vec![figure("exits until userland and off", "exits", &total(ours), peer::NAME, &total(theirs))];
+    let mut figures =
+        vec![figure("exits until userland and off", "exits", &total(ours), peer::NAME, &total(theirs))];
     for (index, (name, ..)) in CLASSES.iter().enumerate() {
-        let of = |side: &Side| -> Vec<f64> { side.counts.iter().filter_map(|c| c.get(index).copied()).collect() };
+        let of =
+            |side: &Side| -> Vec<f64> { side.counts.iter().filter_map(|c| c.get(index).copied()).collect() };
         figures.push(figure(&format!("exits: {name}"), "exits", &of(ours), peer::NAME, &of(theirs)));
     }
     figures.push(figure("cost of a CPUID exit", "ticks", &ours.cost, peer::NAME, &theirs.cost));
@@ -166,7 +168,8 @@ fn bare_loop() -> anyhow::Result<(Vec<f64>, Vec<f64>)> {
 /// Lines `weft bench: 20000 entries exit 0x72 bare 1387883224 switch 1344460274 ticks`.
 fn bare_figures(text: &str) -> (Vec<f64>, Vec<f64>) {
     let mut figures = (Vec::new(), Vec::new());
-    let lines = text.lines().filter(|line| line.starts_with("weft bench:") && line.trim_end().ends_with("ticks"));
+    let lines =
+        text.lines().filter(|line| line.starts_with("weft bench:") && line.trim_end().ends_with("ticks"));
     for line in lines {
         let words: Vec<&str> = line.split_whitespace().collect();
         let after = |name: &str| -> Option<f64> {
@@ -201,9 +204,15 @@ mod tests {
 
     #[test]
     fn costs_are_per_instruction() {
-        assert_eq!(cost("weft guest: 1000 cpuid took 31000 ticks\nx\nweft guest: 1000 cpuid took 30000 ticks").unwrap(), [31.0, 30.0]);
+        assert_eq!(
+            cost("weft guest: 1000 cpuid took 31000 ticks\nx\nweft guest: 1000 cpuid took 30000 ticks")
+                .unwrap(),
+            [31.0, 30.0]
+        );
         assert!(cost("nothing").is_err());
-        let (bare, switch) = bare_figures("weft bench: 10 entries exit 0x72 bare 100 switch 200 ticks\nweft bench: 10 entries exit");
+        let (bare, switch) = bare_figures(
+            "weft bench: 10 entries exit 0x72 bare 100 switch 200 ticks\nweft bench: 10 entries exit",
+        );
         assert_eq!((bare, switch), (vec![10.0], vec![20.0]));
     }
 }
