@@ -20,7 +20,18 @@ fn attackers_end_alone_beside_a_guest_with_two_processors() {
     let stack = Stack::boot("guests", |_| Ok(NodeSpec { firmware: Firmware::Bios, ..NodeSpec::new(1) }))
         .expect("a ready node");
     let weft = |arguments: &[&str]| stack.weft(arguments).expect("weft does it");
-    weft(&["vs", "create", "neighbour", "--vcpus", "2", "--memory", "256M", "--append=quiet", "--start", "--wait"]);
+    weft(&[
+        "vs",
+        "create",
+        "neighbour",
+        "--vcpus",
+        "2",
+        "--memory",
+        "256M",
+        "--append=quiet",
+        "--start",
+        "--wait",
+    ]);
     let up = format!("{USERLAND_UP}.*\\n");
     weft(&["vs", "console", "neighbour", "--timeout", BOOT_S, "--wait-for", &up]);
 
@@ -29,7 +40,8 @@ fn attackers_end_alone_beside_a_guest_with_two_processors() {
     for (seed, fatal) in [(1, false), (2, false), (3, true)] {
         let name = format!("attacker-{seed}");
         let file = folder.path().join(&name);
-        std::fs::write(&file, kernel(Attack { seed, slots: 5000, rounds: rounds(), fatal })).expect("written");
+        std::fs::write(&file, kernel(Attack { seed, slots: 5000, rounds: rounds(), fatal }))
+            .expect("written");
         let file = file.display().to_string();
         weft(&["vs", "create", &name, "--memory", "64M", "--kernel", &file, "--start"]);
         let ended = stack.await_state(&name, &["off", "failed"], Duration::from_secs(1200)).expect("an end");
@@ -48,7 +60,15 @@ fn attackers_end_alone_beside_a_guest_with_two_processors() {
     assert_eq!(neighbour["state"], "running", "{neighbour}");
     // It still answers, with both processors.
     let mut console = stack.access.weft(&[
-        "vs", "console", "neighbour", "--send-after", USERLAND_UP, "--wait-for", "(?m)^processors: 2", "--timeout", "60",
+        "vs",
+        "console",
+        "neighbour",
+        "--send-after",
+        USERLAND_UP,
+        "--wait-for",
+        "(?m)^processors: 2",
+        "--timeout",
+        "60",
     ]);
     console.stdin(std::process::Stdio::piped());
     let mut child = console.spawn().expect("weft starts");

@@ -27,7 +27,12 @@ pub enum AuthenticodeError {
 }
 
 /// Signs `file` with the key and certificate (PEM files), once `roots` accept it.
-pub fn sign(file: &[u8], roots: &RootSet, key: &Path, certificate: &Path) -> Result<Vec<u8>, AuthenticodeError> {
+pub fn sign(
+    file: &[u8],
+    roots: &RootSet,
+    key: &Path,
+    certificate: &Path,
+) -> Result<Vec<u8>, AuthenticodeError> {
     let manifest: Manifest = image::ready_for_authenticode(file, roots)?;
     let folder = tempfile::tempdir()?;
     let (input, output) = (folder.path().join("unsigned.efi"), folder.path().join("signed.efi"));

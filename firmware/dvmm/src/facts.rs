@@ -15,7 +15,12 @@ fn micros(handoff: &Handoff, tsc: u64) -> u64 {
     time::ticks_to_ns(tsc.saturating_sub(handoff.tsc_entry)) / 1000
 }
 
-fn inventory(handoff: &Handoff, nics: Vec<NicReport>, features: Option<svm::Features>, cpus: usize) -> Inventory {
+fn inventory(
+    handoff: &Handoff,
+    nics: Vec<NicReport>,
+    features: Option<svm::Features>,
+    cpus: usize,
+) -> Inventory {
     let system = smbios::system(handoff.smbios);
     Inventory {
         cpu_model: cpu::brand(),

@@ -22,12 +22,12 @@ use weft_vmm::cpu::clock::Now;
 use weft_vmm::cpu::events::Entry;
 use weft_vmm::cpu::exits::{Env, Outcome};
 use weft_vmm::cpu::setup;
-use weft_vmm::layout;
-use weft_vmm::loader::{self, LoadConfig};
 use weft_vmm::devices::virtio::console::Console;
 use weft_vmm::devices::virtio::net::Net;
 use weft_vmm::devices::virtio::rng::Rng;
 use weft_vmm::devices::virtio::{Slot as VirtioSlot, Slots, Transport};
+use weft_vmm::layout;
+use weft_vmm::loader::{self, LoadConfig};
 use weft_vmm::machine::{Machine, MachineConfig};
 
 /// What the monitor adds to each kernel command line. There is no PCI bus: without being told, Linux asks some
@@ -146,7 +146,11 @@ impl Guest {
     }
 
     fn now(&self) -> Now {
-        Now { ns: time::now_ns(), guest_tsc: cpu::rdtsc().wrapping_sub(self.tsc_base), tsc_hz: time::tsc_hz() }
+        Now {
+            ns: time::now_ns(),
+            guest_tsc: cpu::rdtsc().wrapping_sub(self.tsc_base),
+            tsc_hz: time::tsc_hz(),
+        }
     }
 
     /// Ends the guest on all processors. The first reason stands.
@@ -316,7 +320,9 @@ impl Guest {
                 let start = Gpa(gpa.0 & !(LARGE_SIZE - 1));
                 tables.map(&mut TableFrames, start, hpa, PageSize::Large, Rights::ALL)
             }
-            Backing::Small(hpa) => tables.map(&mut TableFrames, gpa.page(), hpa, PageSize::Small, Rights::ALL),
+            Backing::Small(hpa) => {
+                tables.map(&mut TableFrames, gpa.page(), hpa, PageSize::Small, Rights::ALL)
+            }
         };
         match result {
             // Another vCPU was faster.

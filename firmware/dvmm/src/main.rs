@@ -44,7 +44,12 @@ extern "Rust" fn dvmm_main(handoff: &'static Handoff) -> ! {
     smp::drop_identity_map();
     schedule::set_cpu_count(cpus);
     let (free, total) = frames::counts();
-    println!("weft: {cpus} processors, {} of {} MiB free, counter {} MHz", free / 256, total / 256, time::tsc_hz() / 1_000_000);
+    println!(
+        "weft: {cpus} processors, {} of {} MiB free, counter {} MHz",
+        free / 256,
+        total / 256,
+        time::tsc_hz() / 1_000_000
+    );
     if features.is_some() {
         measure::on_request(handoff);
     }

@@ -129,10 +129,14 @@ impl Manager {
                 };
                 self.runtime.event(now, event);
             }
-            Command::StopVs { vs, instance } => match self.find(vs).filter(|r| r.guest.instance == instance) {
-                Some(running) => running.guest.stop(End::Stopped),
-                None => self.runtime.event(now, Event::VsStopped { vs, instance, cause: StopCause::Stopped }),
-            },
+            Command::StopVs { vs, instance } => {
+                match self.find(vs).filter(|r| r.guest.instance == instance) {
+                    Some(running) => running.guest.stop(End::Stopped),
+                    None => {
+                        self.runtime.event(now, Event::VsStopped { vs, instance, cause: StopCause::Stopped })
+                    }
+                }
+            }
             Command::ConsoleInput { vs, bytes } => {
                 if let Some(running) = self.find(vs) {
                     let room = MAX_INPUT.saturating_sub(running.input.len());

@@ -44,7 +44,9 @@ pub(crate) fn start(functions: &[Function]) -> Vec<Port> {
                 };
                 ports.push(Port { nic, report });
             }
-            Err(error) => println!("weft: NIC {:04x}:{:04x} does not start: {error}", function.id.0, function.id.1),
+            Err(error) => {
+                println!("weft: NIC {:04x}:{:04x} does not start: {error}", function.id.0, function.id.1)
+            }
         }
     }
     ports
@@ -68,7 +70,8 @@ fn open(function: &Function, driver: Driver) -> Result<Box<dyn Nic + Send>, &'st
             let family = if driver == Driver::E1000 { Family::Pci } else { Family::PciExpress };
             let window = Bar::open(function.address, 0).ok_or("no register window")?;
             let memory = Dma::new(DMA_BYTES).ok_or("no memory for its rings")?;
-            let nic = E1000::new(family, window, memory).map_err(|_| "the device does not come out of reset")?;
+            let nic =
+                E1000::new(family, window, memory).map_err(|_| "the device does not come out of reset")?;
             Ok(Box::new(nic))
         }
     }

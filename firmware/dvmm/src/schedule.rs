@@ -79,7 +79,8 @@ fn announce() {
 fn residents(index: usize) -> Vec<(Arc<Guest>, usize)> {
     let guests = GUESTS.lock();
     let on_this = |guest: &Arc<Guest>| {
-        let homes: Vec<usize> = guest.homes.iter().enumerate().filter(|(_, h)| **h == index).map(|(i, _)| i).collect();
+        let homes: Vec<usize> =
+            guest.homes.iter().enumerate().filter(|(_, h)| **h == index).map(|(i, _)| i).collect();
         homes.into_iter().map(|vcpu| (guest.clone(), vcpu)).collect::<Vec<_>>()
     };
     guests.iter().flat_map(on_this).collect()

@@ -70,7 +70,8 @@ fn apic_ids(madt: &[u8]) -> Vec<u32> {
     let mut rest = madt.get(44..).unwrap_or(&[]);
     while let [kind, length, ..] = *rest {
         let Some(entry) = rest.get(..usize::from(length)).filter(|e| e.len() >= 2) else { break };
-        let word = |at: usize| entry.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes);
+        let word =
+            |at: usize| entry.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes);
         match kind {
             // Processor local APIC: identifier at 3, flags at 4.
             0 if word(4) & 1 != 0 => ids.push(u32::from(entry[3])),

@@ -1,8 +1,8 @@
 //! First instruction of the DVMM and access to what the boot entry handed over.
 
 use core::arch::global_asm;
-use weft_types::handoff::{Handoff, HANDOFF_MAGIC, HANDOFF_VERSION, MAX_REGIONS, Region};
 use weft_types::Hpa;
+use weft_types::handoff::{HANDOFF_MAGIC, HANDOFF_VERSION, Handoff, MAX_REGIONS, Region};
 
 const BOOT_STACK: usize = 128 * 1024;
 
@@ -37,7 +37,10 @@ extern "C" fn enter(handoff: *const Handoff) -> ! {
     // SAFETY: by the contract of `weft_types::handoff` the boot entry passes a pointer into the physical
     // map to a block that it does not use any more; the frame stays `Loader` memory for ever.
     let handoff: &'static Handoff = unsafe { &*handoff };
-    assert!(handoff.magic == HANDOFF_MAGIC && handoff.version == HANDOFF_VERSION, "hand-off of another image");
+    assert!(
+        handoff.magic == HANDOFF_MAGIC && handoff.version == HANDOFF_VERSION,
+        "hand-off of another image"
+    );
     assert!(handoff.region_count as usize <= MAX_REGIONS, "hand-off regions");
     dvmm_main(handoff)
 }

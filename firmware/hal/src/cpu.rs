@@ -15,7 +15,9 @@ pub fn cpuid(leaf: u32, subleaf: u32) -> CpuidResult {
 pub unsafe fn rdmsr(msr: u32) -> u64 {
     let (low, high): (u32, u32);
     // SAFETY: the caller vouches for the MSR.
-    unsafe { asm!("rdmsr", in("ecx") msr, out("eax") low, out("edx") high, options(nomem, nostack, preserves_flags)) };
+    unsafe {
+        asm!("rdmsr", in("ecx") msr, out("eax") low, out("edx") high, options(nomem, nostack, preserves_flags))
+    };
     u64::from(high) << 32 | u64::from(low)
 }
 
@@ -87,7 +89,11 @@ pub fn brand() -> alloc::string::String {
             }
         }
     }
-    let printable: alloc::string::String =
-        text.iter().take_while(|b| **b != 0).filter(|b| (0x20..0x7f).contains(*b)).map(|b| char::from(*b)).collect();
+    let printable: alloc::string::String = text
+        .iter()
+        .take_while(|b| **b != 0)
+        .filter(|b| (0x20..0x7f).contains(*b))
+        .map(|b| char::from(*b))
+        .collect();
     alloc::string::String::from(printable.trim())
 }

@@ -50,7 +50,9 @@ pub fn supported_xcr0() -> u64 {
 
 fn set_xcr0(value: u64) {
     // SAFETY: callers pass subsets of what the processor reported, x87 included.
-    unsafe { asm!("xsetbv", in("ecx") 0, in("eax") value as u32, in("edx") (value >> 32) as u32, options(nomem, nostack)) };
+    unsafe {
+        asm!("xsetbv", in("ecx") 0, in("eax") value as u32, in("edx") (value >> 32) as u32, options(nomem, nostack))
+    };
 }
 
 fn get_xcr0() -> u64 {
@@ -79,7 +81,9 @@ impl FpuState {
             let all = supported_xcr0();
             set_xcr0(all);
             // SAFETY: the area is 64-byte aligned and large enough for all enabled components.
-            unsafe { asm!("xsave64 [{}]", in(reg) area, in("eax") all as u32, in("edx") (all >> 32) as u32, options(nostack)) };
+            unsafe {
+                asm!("xsave64 [{}]", in(reg) area, in("eax") all as u32, in("edx") (all >> 32) as u32, options(nostack))
+            };
         } else {
             // SAFETY: 16-byte aligned, 512 bytes.
             unsafe { asm!("fxsave64 [{}]", in(reg) area, options(nostack)) };
@@ -93,7 +97,9 @@ impl FpuState {
             let all = supported_xcr0();
             set_xcr0(all);
             // SAFETY: the area was written by `save` or `reset` and is well-formed.
-            unsafe { asm!("xrstor64 [{}]", in(reg) area, in("eax") all as u32, in("edx") (all >> 32) as u32, options(nostack)) };
+            unsafe {
+                asm!("xrstor64 [{}]", in(reg) area, in("eax") all as u32, in("edx") (all >> 32) as u32, options(nostack))
+            };
             set_xcr0(self.xcr0);
         } else {
             // SAFETY: as above.

@@ -1,7 +1,7 @@
 //! Physical memory by its map. The only place where a physical address becomes a pointer.
 
-use weft_types::handoff::{DVMM_BASE, PHYSMAP_BASE};
 use weft_types::Hpa;
+use weft_types::handoff::{DVMM_BASE, PHYSMAP_BASE};
 use weft_x86defs::bits;
 
 /// Pointer to physical memory. Dereferencing it is the caller's responsibility (rules F and D).
@@ -55,7 +55,8 @@ fn map_large(address: u64) -> bool {
         let entry = unsafe { &mut *pointer(table).cast::<u64>().add(index as usize) };
         if *entry & bits::PTE_P == 0 {
             *entry = if level == 2 {
-                let flags = bits::PTE_P | bits::PTE_W | bits::PTE_PS | bits::PTE_PCD | bits::PTE_PWT | bits::PTE_NX;
+                let flags =
+                    bits::PTE_P | bits::PTE_W | bits::PTE_PS | bits::PTE_PCD | bits::PTE_PWT | bits::PTE_NX;
                 address | flags
             } else {
                 let Some(frame) = crate::frames::alloc() else { return false };

@@ -161,7 +161,11 @@ fn low_root() -> Option<Hpa> {
     let copy = frames::alloc_run(1, 1, 1 << 32)?;
     // SAFETY: the source is the active root table, the target a fresh frame.
     unsafe {
-        core::ptr::copy_nonoverlapping(phys::pointer(Hpa(cr3()).page()), phys::pointer(copy), PAGE_SIZE as usize);
+        core::ptr::copy_nonoverlapping(
+            phys::pointer(Hpa(cr3()).page()),
+            phys::pointer(copy),
+            PAGE_SIZE as usize,
+        );
     }
     Some(copy)
 }

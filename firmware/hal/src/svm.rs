@@ -67,7 +67,9 @@ impl core::fmt::Display for SvmError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(match self {
             Self::Absent => "the processor has no SVM",
-            Self::Disabled => "SVM is disabled by the firmware: enable it (\"SVM\" or \"AMD-V\") in the set-up",
+            Self::Disabled => {
+                "SVM is disabled by the firmware: enable it (\"SVM\" or \"AMD-V\") in the set-up"
+            }
             Self::NoNestedPaging => "the processor has no nested paging",
             Self::Memory => "no memory for the SVM save areas",
         })

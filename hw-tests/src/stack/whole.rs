@@ -1,18 +1,102 @@
-//! One lab with an appliance and a node that is ready: where most whole-node tests begin.
+//! One lab with an appliance, and where most whole-node tests begin: a node that is ready.
 
 use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::Context;
 use serde_json::Value;
-use weft_images::guest;
+use weft_images::guest::{self, Guest};
 use weft_lab::{Lab, LabConfig, Node, NodeSpec};
 
+use super::appliance::Options;
 use super::{Access, LabKeys, Progress, appliance, image, nodes};
 use crate::{permit, workspace};
 
 /// Time for a node from power-on to ready on a loaded machine.
 const READY: Duration = Duration::from_secs(240);
+
+/// A lab with an appliance that has an image to boot, and no node yet.
+pub struct Ground {
+    /// The appliance, through its own program.
+    pub access: Access,
+    /// This machine's keys.
+    pub keys: LabKeys,
+    /// The default guest.
+    pub guest: Guest,
+    /// The lab; nodes and hosts must end before it.
+    pub lab: Lab,
+    _permit: permit::Permit,
+}
+
+impl Ground {
+    /// Starts an appliance and publishes the image.
+    pub fn open(name: &str, options: &Options) -> anyhow::Result<Self> {
+        let permit = permit::nodes().context("a permit")?;
+        let keys = LabKeys::open()?;
+        let image = image::build_with(&keys)?;
+        let guest = guest::build(&workspace::root().join("target/guest"))?;
+        let mut lab = Lab::start(LabConfig::test(name))?;
+        let access = appliance::start_with(&mut lab, &keys, &guest, options)?;
+        appliance::publish(&access, &image)?;
+        Ok(Self { access, keys, guest, lab, _permit: permit })
+    }
+
+    /// A node, as the appliance lists it by its hardware address.
+    pub fn listed(&self, node: &Node) -> anyhow::Result<Option<Value>> {
+        let listed = self.access.ask(&["node", "list"])?;
+        let mac = node.spec().mac_text();
+        Ok(listed.as_array().into_iter().flatten().find(|seen| seen["mac"].as_str() == Some(&mac)).cloned())
+    }
+
+    /// Waits until a node is listed so that `is_so`, and returns it.
+    pub fn await_listed(
+        &self,
+        node: &Node,
+        what: &str,
+        is_so: impl Fn(&Value) -> bool,
+    ) -> anyhow::Result<Value> {
+        let end = std::time::Instant::now() + READY;
+        loop {
+            let seen = self.listed(node)?;
+            if let Some(seen) = seen.as_ref().filter(|seen| is_so(seen)) {
+                return Ok(seen.clone());
+            }
+            anyhow::ensure!(
+                std::time::Instant::now() < end,
+                "{} is not {what}: {seen:?}; its console ends:\n{}",
+                node.spec().name,
+                node.serial().last_lines(10)
+            );
+            std::thread::sleep(Duration::from_millis(300));
+        }
+    }
+
+    /// Waits until these nodes are ready and approves them on the way.
+    pub fn bring_up(&self, nodes: &[Node]) -> anyhow::Result<()> {
+        nodes::bring_up(&self.access, nodes, READY, &Progress::start())
+    }
+
+    /// The appliance's events of this name.
+    pub fn events(&self, name: &str) -> anyhow::Result<Vec<Value>> {
+        let listed = self.access.ask(&["event", "list", "--limit", "1000"])?;
+        let events = listed.as_array().cloned().context("a list")?;
+        Ok(events.into_iter().filter(|event| event["name"] == name).collect())
+    }
+
+    /// Waits for an event of this name whose text contains `words`.
+    pub fn await_event(&self, name: &str, words: &str, patience: Duration) -> anyhow::Result<Value> {
+        let end = std::time::Instant::now() + patience;
+        loop {
+            let events = self.events(name)?;
+            let wanted = |event: &&Value| event["text"].as_str().is_some_and(|text| text.contains(words));
+            if let Some(event) = events.iter().find(wanted) {
+                return Ok(event.clone());
+            }
+            anyhow::ensure!(std::time::Instant::now() < end, "no event {name} with {words:?}: {events:?}");
+            std::thread::sleep(Duration::from_millis(500));
+        }
+    }
+}
 
 /// Everything of one lab; the node is switched off before the wire ends.
 pub struct Stack {
@@ -20,24 +104,17 @@ pub struct Stack {
     pub access: Access,
     /// The node.
     pub node: Node,
-    _lab: Lab,
-    _permit: permit::Permit,
+    _ground: Ground,
 }
 
 impl Stack {
     /// Starts an appliance, publishes the image, boots one node and waits until it is ready.
     pub fn boot(name: &str, spec: impl Fn(&LabKeys) -> anyhow::Result<NodeSpec>) -> anyhow::Result<Self> {
-        let permit = permit::nodes().context("a permit")?;
-        let keys = LabKeys::open()?;
-        let image = image::build_with(&keys)?;
-        let guest = guest::build(&workspace::root().join("target/guest"))?;
-        let mut lab = Lab::start(LabConfig::test(name))?;
-        let access = appliance::start(&mut lab, &keys, &guest)?;
-        appliance::publish(&access, &image)?;
-        let mut node = lab.node(spec(&keys)?)?;
+        let mut ground = Ground::open(name, &Options::default())?;
+        let mut node = ground.lab.node(spec(&ground.keys)?)?;
         node.power_on()?;
-        nodes::bring_up(&access, std::slice::from_ref(&node), READY, &Progress::start())?;
-        Ok(Self { access, node, _lab: lab, _permit: permit })
+        ground.bring_up(std::slice::from_ref(&node))?;
+        Ok(Self { access: ground.access.clone(), node, _ground: ground })
     }
 
     /// Runs `weft` with these arguments and returns what it printed; its failure is an error.

@@ -80,7 +80,11 @@ pub(crate) fn authenticode(owner: &Owner, image: &[u8]) -> Vec<u8> {
 }
 
 /// `image` with Authenticode by `owner`, if `roots` accept it.
-pub(crate) fn try_authenticode(owner: &Owner, image: &[u8], roots: &RootSet) -> Result<Vec<u8>, AuthenticodeError> {
+pub(crate) fn try_authenticode(
+    owner: &Owner,
+    image: &[u8],
+    roots: &RootSet,
+) -> Result<Vec<u8>, AuthenticodeError> {
     authenticode::sign(image, roots, &owner.keys.db.key, &owner.keys.db.certificate)
 }
 

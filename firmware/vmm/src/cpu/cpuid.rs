@@ -80,14 +80,8 @@ const EXT1_ECX: u32 = 1 << 0 // LAHF
     | 1 << 7 // misaligned SSE
     | 1 << 8; // PREFETCH
 /// As leaf 1, and SYSCALL, NX, MMX extensions, fast FXSAVE, 1 GiB pages, RDTSCP, long mode.
-const EXT1_EDX: u32 = 0x0183_f3ff & !(1 << 1)
-    | 1 << 11
-    | 1 << 20
-    | 1 << 22
-    | 1 << 25
-    | 1 << 26
-    | 1 << 27
-    | 1 << 29;
+const EXT1_EDX: u32 =
+    0x0183_f3ff & !(1 << 1) | 1 << 11 | 1 << 20 | 1 << 22 | 1 << 25 | 1 << 26 | 1 << 27 | 1 << 29;
 
 /// Bits of an APIC identifier that number the cores of a package.
 fn core_bits(vcpus: u32) -> u32 {
@@ -171,9 +165,15 @@ fn xsave(host: &dyn HostCpuid, context: Context, subleaf: u32) -> Leaf {
     let avx = host.cpuid(0xd, 2);
     let size = |xcr0: u32| if xcr0 & 4 != 0 { avx.ebx + avx.eax } else { 576 };
     match subleaf {
-        0 => Leaf { eax: available, ebx: size(context.xcr0 as u32 & available), ecx: size(available), edx: 0 },
+        0 => {
+            Leaf { eax: available, ebx: size(context.xcr0 as u32 & available), ecx: size(available), edx: 0 }
+        }
         // XSAVEOPT, XSAVEC, XGETBV with ECX = 1; no XSAVES, which would bring in XSS.
-        1 => Leaf { eax: host.cpuid(0xd, 1).eax & 7, ebx: size(context.xcr0 as u32 & available), ..Leaf::default() },
+        1 => Leaf {
+            eax: host.cpuid(0xd, 1).eax & 7,
+            ebx: size(context.xcr0 as u32 & available),
+            ..Leaf::default()
+        },
         2 if available & 4 != 0 => Leaf { ecx: 0, edx: 0, ..avx },
         _not_offered => Leaf::default(),
     }

@@ -152,8 +152,17 @@ impl Machine {
                 vcpu.raise(Exception::GP);
                 Outcome::Resume
             }
-            exit::VMRUN | exit::VMLOAD | exit::VMSAVE | exit::STGI | exit::CLGI | exit::SKINIT
-            | exit::INVLPGA | exit::MONITOR | exit::MWAIT | exit::MWAIT_ARMED | exit::RDPRU => {
+            exit::VMRUN
+            | exit::VMLOAD
+            | exit::VMSAVE
+            | exit::STGI
+            | exit::CLGI
+            | exit::SKINIT
+            | exit::INVLPGA
+            | exit::MONITOR
+            | exit::MWAIT
+            | exit::MWAIT_ARMED
+            | exit::RDPRU => {
                 vcpu.raise(Exception::UD);
                 Outcome::Resume
             }
@@ -237,8 +246,34 @@ pub(crate) fn report(reason: &str, vmcb: &Vmcb, gprs: &Gprs) -> String {
     let (c, s, g) = (&vmcb.control, &vmcb.save, &gprs.by_encoding);
     format!(
         "{reason}; exit {:#x} info {:#x} {:#x} delivery {:#x} rip {:#x} cs {:#x} cpl {} rflags {:#x} cr0 {:#x} cr2 {:#x} cr3 {:#x} cr4 {:#x} efer {:#x} rax {:#x} rcx {:#x} rdx {:#x} rbx {:#x} rsp {:#x} rbp {:#x} rsi {:#x} rdi {:#x} r8 {:#x} r9 {:#x} r10 {:#x} r11 {:#x} r12 {:#x} r13 {:#x} r14 {:#x} r15 {:#x}",
-        c.exit_code, c.exit_info1, c.exit_info2, c.exit_int_info, s.rip, s.cs.selector, s.cpl, s.rflags, s.cr0,
-        s.cr2, s.cr3, s.cr4, s.efer, s.rax, g[1], g[2], g[3], s.rsp, g[5], g[6], g[7], g[8], g[9], g[10], g[11],
-        g[12], g[13], g[14], g[15],
+        c.exit_code,
+        c.exit_info1,
+        c.exit_info2,
+        c.exit_int_info,
+        s.rip,
+        s.cs.selector,
+        s.cpl,
+        s.rflags,
+        s.cr0,
+        s.cr2,
+        s.cr3,
+        s.cr4,
+        s.efer,
+        s.rax,
+        g[1],
+        g[2],
+        g[3],
+        s.rsp,
+        g[5],
+        g[6],
+        g[7],
+        g[8],
+        g[9],
+        g[10],
+        g[11],
+        g[12],
+        g[13],
+        g[14],
+        g[15],
     )
 }

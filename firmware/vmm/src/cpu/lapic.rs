@@ -90,7 +90,11 @@ pub struct Lapic {
 const TIMER_NS: u64 = 1;
 
 fn highest(set: &[u32; 8]) -> Option<u8> {
-    set.iter().enumerate().rev().find(|(_, w)| **w != 0).map(|(i, w)| (i * 32) as u8 + (31 - w.leading_zeros()) as u8)
+    set.iter()
+        .enumerate()
+        .rev()
+        .find(|(_, w)| **w != 0)
+        .map(|(i, w)| (i * 32) as u8 + (31 - w.leading_zeros()) as u8)
 }
 
 fn put(set: &mut [u32; 8], vector: u8, on: bool) {
@@ -135,7 +139,8 @@ impl Lapic {
         match target {
             Target::Physical(id) => id == self.id || id == u32::MAX,
             Target::Logical(mask) => {
-                mask == u32::MAX || (mask >> 16 == self.logical_id() >> 16 && mask & self.logical_id() & 0xffff != 0)
+                mask == u32::MAX
+                    || (mask >> 16 == self.logical_id() >> 16 && mask & self.logical_id() & 0xffff != 0)
             }
             Target::Own => self.id == sender,
             Target::All => true,
@@ -336,7 +341,9 @@ impl Lapic {
         self.timer_started_ns = now.ns;
         self.timer_due_ns = (initial != 0).then(|| match self.timer_mode() {
             TimerMode::Periodic => now.ns + self.period_ns(),
-            TimerMode::OneShot | TimerMode::Deadline => now.ns + u64::from(initial) * self.divider() * TIMER_NS,
+            TimerMode::OneShot | TimerMode::Deadline => {
+                now.ns + u64::from(initial) * self.divider() * TIMER_NS
+            }
         });
     }
 

@@ -22,14 +22,24 @@ enum FetchFailure {
 }
 
 impl Machine {
-    pub(super) fn nested_fault(&mut self, index: usize, vmcb: &mut Vmcb, gprs: &mut Gprs, env: Env<'_>) -> Outcome {
+    pub(super) fn nested_fault(
+        &mut self,
+        index: usize,
+        vmcb: &mut Vmcb,
+        gprs: &mut Gprs,
+        env: Env<'_>,
+    ) -> Outcome {
         let gpa = Gpa(vmcb.control.exit_info2);
         if self.is_ram(gpa) {
             self.recount(ExitClass::Device, ExitClass::Memory);
             return Outcome::Map { gpa };
         }
         if vmcb.control.exit_info1 & exit::NPF_FETCH != 0 {
-            return Outcome::Stop(report(&format!("instruction fetch at {gpa:?}, which is no memory"), vmcb, gprs));
+            return Outcome::Stop(report(
+                &format!("instruction fetch at {gpa:?}, which is no memory"),
+                vmcb,
+                gprs,
+            ));
         }
         if vmcb.control.exit_info1 & exit::NPF_TABLE_WALK != 0 {
             return Outcome::Stop(report(&format!("page table at {gpa:?}, which is no memory"), vmcb, gprs));
@@ -37,7 +47,14 @@ impl Machine {
         self.device_access(index, gpa, vmcb, gprs, env)
     }
 
-    fn device_access(&mut self, index: usize, gpa: Gpa, vmcb: &mut Vmcb, gprs: &mut Gprs, env: Env<'_>) -> Outcome {
+    fn device_access(
+        &mut self,
+        index: usize,
+        gpa: Gpa,
+        vmcb: &mut Vmcb,
+        gprs: &mut Gprs,
+        env: Env<'_>,
+    ) -> Outcome {
         let mut code = [0; MAX_BYTES];
         let fetched = match fetch(vmcb, env, &mut code) {
             Ok(fetched) => fetched,
@@ -48,13 +65,19 @@ impl Machine {
                 self.vcpus[index].raise(Exception { vector: 14, error: Some(error as u32) });
                 return Outcome::Resume;
             }
-            Err(FetchFailure::Lost) => return Outcome::Stop(report("the instruction cannot be fetched", vmcb, gprs)),
+            Err(FetchFailure::Lost) => {
+                return Outcome::Stop(report("the instruction cannot be fetched", vmcb, gprs));
+            }
         };
         let bytes = code.get(..fetched).unwrap_or(&[]);
         let insn = match decode::decode(bytes, mode(vmcb)) {
             Ok(insn) => insn,
             Err(error) => {
-                return Outcome::Stop(report(&format!("access to {gpa:?} by {bytes:02x?}: {error}"), vmcb, gprs));
+                return Outcome::Stop(report(
+                    &format!("access to {gpa:?} by {bytes:02x?}: {error}"),
+                    vmcb,
+                    gprs,
+                ));
             }
         };
         let done = match insn.operation {
@@ -154,6 +177,8 @@ fn fetch(vmcb: &Vmcb, env: Env<'_>, out: &mut [u8; MAX_BYTES]) -> Result<usize, 
         Ok(fetched) => Ok(fetched),
         Err(WalkError::Memory(error @ MemError::Need { .. })) => Err(FetchFailure::Need(error)),
         Err(WalkError::PageFault { gva, code }) => Err(FetchFailure::Fault(gva.0, code | bits::PF_FETCH)),
-        Err(WalkError::Memory(MemError::Unbacked { .. }) | WalkError::NonCanonical { .. }) => Err(FetchFailure::Lost),
+        Err(WalkError::Memory(MemError::Unbacked { .. }) | WalkError::NonCanonical { .. }) => {
+            Err(FetchFailure::Lost)
+        }
     }
 }

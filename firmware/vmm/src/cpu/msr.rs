@@ -1,8 +1,8 @@
 //! MSRs that exit. What is not listed does not exist: the guest gets #GP, as on a processor without it.
 
+use super::clock::Now;
 use super::lapic::{Action, Refused};
 use super::{Vcpu, clock};
-use super::clock::Now;
 use weft_platform::{GuestMemory, MemError};
 use weft_types::Gpa;
 use weft_x86defs::vmcb::Vmcb;

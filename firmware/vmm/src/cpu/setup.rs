@@ -95,12 +95,8 @@ pub fn start_up(vmcb: &mut Vmcb, gprs: &mut Gprs, page: u8) {
     *gprs = Gprs::default();
     let data = Segment { selector: 0, attrib: 0x93, limit: 0xffff, base: 0 };
     let s = &mut vmcb.save;
-    s.cs = Segment {
-        selector: u16::from(page) << 8,
-        attrib: 0x9b,
-        limit: 0xffff,
-        base: u64::from(page) << 12,
-    };
+    s.cs =
+        Segment { selector: u16::from(page) << 8, attrib: 0x9b, limit: 0xffff, base: u64::from(page) << 12 };
     for segment in [&mut s.ds, &mut s.es, &mut s.fs, &mut s.gs, &mut s.ss] {
         *segment = data;
     }
