@@ -101,8 +101,10 @@ fn boot_options(put: &mut impl FnMut(DhcpOption), request: &Request, config: &Dh
         }
         Boot::File(_) => {
             if request.stage() == ClientStage::Ipxe {
-                if config.mode == Mode::Full {
-                    put(raw(OptionCode::Unknown(175), IPXE_NO_PROXY));
+                match config.mode {
+                    Mode::Full => put(raw(OptionCode::Unknown(175), IPXE_NO_PROXY)),
+                    // iPXE takes an offer without an address only from one who says that it serves PXE.
+                    Mode::Proxy => put(raw(OptionCode::ClassIdentifier, b"PXEClient")),
                 }
             } else {
                 put(raw(OptionCode::ClassIdentifier, b"PXEClient"));

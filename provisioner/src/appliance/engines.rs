@@ -14,6 +14,7 @@ use weft_tftp::TftpConfig;
 
 use super::content::Content;
 use super::interface::Place;
+use super::no_router::NoRouter;
 use super::observer::Observer;
 use super::{DhcpMode, Failure, RunArguments};
 
@@ -22,6 +23,7 @@ pub(crate) struct Engines {
     dhcp: Option<weft_dhcp::Engine>,
     tftp: weft_tftp::Engine,
     http: weft_boothttp::Engine,
+    _no_router: Option<NoRouter>,
 }
 
 fn in_use(error: &(dyn std::error::Error + 'static), what: &str) -> String {
@@ -75,6 +77,16 @@ fn dhcp_config(
     Ok(Some(config))
 }
 
+/// Where the appliance gives out addresses, it also says that there is no IPv6 router. Not vital.
+fn no_router(arguments: &RunArguments, place: &Place) -> Option<NoRouter> {
+    if arguments.dhcp != DhcpMode::Full {
+        return None;
+    }
+    NoRouter::start(&place.interface)
+        .inspect_err(|error| tracing::warn!(%error, "iPXE will wait for an IPv6 router that is not there"))
+        .ok()
+}
+
 impl Engines {
     /// Starts all three.
     pub(crate) fn start(
@@ -97,7 +109,7 @@ impl Engines {
             None => None,
             Some(config) => Some(start_dhcp(config, core, data)?),
         };
-        Ok(Self { dhcp, tftp, http })
+        Ok(Self { dhcp, tftp, http, _no_router: no_router(arguments, place) })
     }
 
     /// Where they listen, for people.

@@ -4,6 +4,7 @@ mod admin;
 mod content;
 mod engines;
 mod interface;
+mod no_router;
 mod notify;
 mod observer;
 mod run;
