@@ -171,8 +171,8 @@ impl Node {
                 }
             },
             Event::BlobReady { digest, bytes } => self.blobs.arrived(digest, bytes),
-            Event::BlobFailed { digest, reason } => self.blob_failed(now_ns, digest, &reason, effects),
-            Event::VsStarted { vs, instance } => self.started(now_ns, vs, instance, effects),
+            Event::BlobFailed { digest, reason } => self.blob_failed(digest, &reason, effects),
+            Event::VsStarted { vs, instance } => self.started(vs, instance, effects),
             Event::VsStopped { vs, instance, cause } => self.stopped(now_ns, vs, instance, cause, effects),
             Event::ConsoleOutput { vs, bytes } => {
                 if let Some(server) = self.server(vs) {
@@ -198,7 +198,7 @@ impl Node {
             }
             Event::Disconnected => self.connected = false,
         }
-        self.settle(now_ns, effects);
+        self.settle(effects);
     }
 
     /// Guest console output that the appliance has not seen, at most `messages` of it.
@@ -261,21 +261,20 @@ impl Node {
         Ok(())
     }
 
-    fn blob_failed(&mut self, now_ns: u64, digest: BlobDigest, reason: &str, effects: &mut Effects) {
+    fn blob_failed(&mut self, digest: BlobDigest, reason: &str, effects: &mut Effects) {
         self.blobs.failed(digest);
         for server in &mut self.servers {
             if server.phase == Phase::Fetching && server.uses(digest) {
-                fail(server, now_ns, &format!("file {digest} was not had: {reason}"), effects);
+                fail(server, &format!("file {digest} was not had: {reason}"), effects);
             }
         }
     }
 
-    fn started(&mut self, now_ns: u64, vs: VsId, instance: u64, effects: &mut Effects) {
+    fn started(&mut self, vs: VsId, instance: u64, effects: &mut Effects) {
         let Some(server) = self.server(vs) else { return };
         if server.phase == Phase::Starting && server.instance == instance {
             server.phase = Phase::Running;
             effects.push(Effect::Send(ToServer::VsStatus(server.status())));
-            effects.push(event(now_ns, Level::Info, "vs.started", vs, &server.spec.name));
         }
     }
 
@@ -292,7 +291,6 @@ impl Node {
                 if !asked {
                     server.phase = Phase::Off;
                 }
-                effects.push(event(now_ns, Level::Info, "vs.off", vs, "the guest switched itself off"));
             }
             StopCause::Reset => {
                 effects.push(event(now_ns, Level::Info, "vs.reset", vs, "the guest reset itself"));
@@ -301,7 +299,7 @@ impl Node {
                 if asked {
                     effects.push(event(now_ns, Level::Warn, "vs.failed", vs, &reason));
                 } else {
-                    fail(server, now_ns, &reason, effects);
+                    fail(server, &reason, effects);
                     return;
                 }
             }
@@ -310,11 +308,11 @@ impl Node {
     }
 
     /// Brings what is towards what should be, as far as it goes without waiting.
-    fn settle(&mut self, now_ns: u64, effects: &mut Effects) {
+    fn settle(&mut self, effects: &mut Effects) {
         self.stop_unwanted(effects);
         self.servers.retain(|server| !server.leaving || server.is_live());
         for index in 0..self.servers.len() {
-            self.bring_up(now_ns, index, effects);
+            self.bring_up(index, effects);
         }
         let servers = &self.servers;
         let needed =
@@ -338,7 +336,7 @@ impl Node {
         }
     }
 
-    fn bring_up(&mut self, now_ns: u64, index: usize, effects: &mut Effects) {
+    fn bring_up(&mut self, index: usize, effects: &mut Effects) {
         let free = self.limits.guest_memory_mib.saturating_sub(self.guest_memory_mib());
         let Some(server) = self.servers.get_mut(index) else { return };
         if server.should_start() {
@@ -357,7 +355,7 @@ impl Node {
         let wanted_mib = u64::from(server.spec.memory_mib);
         if wanted_mib > free {
             let reason = format!("it needs {wanted_mib} MiB, and {free} MiB are free on this node");
-            fail(server, now_ns, &reason, effects);
+            fail(server, &reason, effects);
             return;
         }
         // Also while it waits: its definition may have changed.
@@ -381,11 +379,11 @@ impl Node {
     }
 }
 
-fn fail(server: &mut Server, now_ns: u64, reason: &str, effects: &mut Effects) {
+/// The appliance makes its events from states; this node adds only what no state says.
+fn fail(server: &mut Server, reason: &str, effects: &mut Effects) {
     server.phase = Phase::Failed;
     server.reason = clip(reason, MAX_TEXT).into();
     effects.push(Effect::Send(ToServer::VsStatus(server.status())));
-    effects.push(event(now_ns, Level::Error, "vs.failed", server.spec.id, reason));
 }
 
 /// A log line as the appliance takes it.
