@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use weft_images::{Error, packages};
-use weft_lab::Lab;
+use weft_lab::{Host, Lab};
 
 /// An unpacked program and where its libraries are.
 #[derive(Clone, Debug)]
@@ -70,14 +70,7 @@ impl Peer {
     }
 }
 
-/// dnsmasq as a boot server: full DHCP on the lab's tap and the files of `root` by TFTP. `files` maps client
-/// architectures (option 93) to boot files.
-pub fn start_dnsmasq(
-    lab: &mut Lab,
-    root: &Path,
-    files: &[(u16, &str)],
-) -> Result<(), Box<dyn std::error::Error>> {
-    let mut command = dnsmasq()?.command(lab);
+fn serve_addresses(command: &mut Command, leases: &Path) {
     let user = std::env::var("USER").unwrap_or_else(|_| "root".to_owned());
     command.args([
         "--keep-in-foreground",
@@ -88,8 +81,32 @@ pub fn start_dnsmasq(
     ]);
     command.arg(format!("--user={user}"));
     command.arg(format!("--interface={}", weft_lab::lab::TAP)).arg("--bind-interfaces");
-    command.arg(format!("--dhcp-leasefile={}", lab.folder().join("dnsmasq.leases").display()));
+    command.arg(format!("--dhcp-leasefile={}", leases.display()));
     command.arg("--dhcp-range=10.77.0.100,10.77.0.199,255.255.255.0,10m").arg("--dhcp-authoritative");
+}
+
+/// dnsmasq as somebody else's DHCP server on a further host: addresses and nothing about booting. Its leases go to
+/// the file `leases`; its log is returned.
+pub fn start_dnsmasq_for_addresses(
+    host: &mut Host,
+    leases: &Path,
+) -> Result<PathBuf, Box<dyn std::error::Error>> {
+    let peer = dnsmasq()?;
+    let mut command = host.command(&peer.program.to_string_lossy());
+    command.env("LD_LIBRARY_PATH", &peer.libraries);
+    serve_addresses(&mut command, leases);
+    Ok(host.run("dnsmasq", command)?)
+}
+
+/// dnsmasq as a boot server: full DHCP on the lab's tap and the files of `root` by TFTP. `files` maps client
+/// architectures (option 93) to boot files.
+pub fn start_dnsmasq(
+    lab: &mut Lab,
+    root: &Path,
+    files: &[(u16, &str)],
+) -> Result<(), Box<dyn std::error::Error>> {
+    let mut command = dnsmasq()?.command(lab);
+    serve_addresses(&mut command, &lab.folder().join("dnsmasq.leases"));
     command.arg("--enable-tftp").arg(format!("--tftp-root={}", root.display()));
     for (architecture, file) in files {
         command.arg(format!("--dhcp-match=set:arch{architecture},option:client-arch,{architecture}"));

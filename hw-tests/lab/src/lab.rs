@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::Error;
+use crate::host::Host;
 use crate::node::{Node, NodeSpec};
 use crate::process::{Process, command};
 use crate::state::{LabState, ProgramState};
@@ -147,13 +148,7 @@ impl Lab {
     }
 
     fn enter(&self) -> Vec<String> {
-        let mut words = vec!["nsenter".to_owned(), "--target".to_owned(), self.wire.id().pid.to_string()];
-        words.push("--net".to_owned());
-        if !is_root() {
-            words.extend(["--user".to_owned(), "--preserve-credentials".to_owned()]);
-        }
-        words.push("--".to_owned());
-        words
+        enter(self.wire.id().pid)
     }
 
     /// Starts a program inside; its output goes to `NAME.log` in the folder. A second start of the same name
@@ -175,6 +170,12 @@ impl Lab {
     pub fn node(&mut self, spec: NodeSpec) -> Result<Node, Error> {
         self.ask(Request::AddPort(spec.name.clone()))?;
         Node::new(spec, &self.folder, &self.sockets, self.config.lifetime)
+    }
+
+    /// Puts a further host on the wire, `address` with prefix length. It must end before the lab does.
+    pub fn host(&mut self, name: &str, address: &str) -> Result<Host, Error> {
+        self.ask(Request::AddPort(name.to_owned()))?;
+        Host::start(name, address, &self.folder, &self.sockets)
     }
 
     /// Sets what goes wrong at a node's port, or at [`TAP_PORT`].
@@ -261,8 +262,19 @@ fn folder_name(config: &LabConfig) -> String {
     }
 }
 
+/// How to start a program in the network namespace of a process.
+pub(crate) fn enter(pid: i32) -> Vec<String> {
+    let mut words = vec!["nsenter".to_owned(), "--target".to_owned(), pid.to_string()];
+    words.push("--net".to_owned());
+    if !is_root() {
+        words.extend(["--user".to_owned(), "--preserve-credentials".to_owned()]);
+    }
+    words.push("--".to_owned());
+    words
+}
+
 /// How to start a program in a network namespace of its own: root needs no user namespace.
-fn own_namespace() -> Vec<String> {
+pub(crate) fn own_namespace() -> Vec<String> {
     let words: &[&str] = if is_root() {
         &["unshare", "--net", "--"]
     } else {
@@ -276,7 +288,7 @@ fn is_root() -> bool {
 }
 
 /// The helper program `weft-lab`: beside this program, or one folder up (tests live in `deps/`).
-fn helper() -> Result<PathBuf, Error> {
+pub(crate) fn helper() -> Result<PathBuf, Error> {
     let this = std::env::current_exe().map_err(Error::io("this program"))?;
     this.ancestors()
         .skip(1)

@@ -10,6 +10,7 @@
 //! - [`switch`]: the Ethernet switch as a pure state machine with seeded faults;
 //! - [`wire`]: the process that runs it inside a namespace of its own, with one tap and a loopback forwarder;
 //! - [`Lab`]: starts the wire, runs programs in its namespace, makes nodes, keeps artifacts;
+//! - [`host`]: a further host on the wire, such as a second DHCP server;
 //! - [`node`]: a QEMU machine: firmware, NIC, serial console, monitor socket;
 //! - [`state`]: what a lab that outlives its maker writes down, for `status` and `down`.
 //!
@@ -17,6 +18,7 @@
 //! name, socket and port is unique per lab. Only processes that a lab started are ever signalled.
 
 pub mod error;
+pub mod host;
 pub mod lab;
 pub mod node;
 pub mod pcap;
@@ -28,6 +30,7 @@ pub mod switch;
 pub mod wire;
 
 pub use error::Error;
+pub use host::Host;
 pub use lab::{Lab, LabConfig, Lifetime};
 pub use node::{Firmware, NicModel, Node, NodeSpec, Rom};
 pub use switch::Faults;

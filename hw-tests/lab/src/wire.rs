@@ -134,7 +134,7 @@ pub fn run(config: &WireConfig) -> Result<(), Error> {
 
 /// A descriptor of our own for the tap. `TunTapInterface` makes the tap and then only lends its number, which
 /// safe code cannot poll.
-fn open_tap(name: &str) -> Result<File, Error> {
+pub(crate) fn open_tap(name: &str) -> Result<File, Error> {
     let tap = TunTapInterface::new(name, Medium::Ethernet).map_err(Error::io("/dev/net/tun"))?;
     let own = pidfd_open(getpid(), PidfdFlags::empty())
         .and_then(|this| pidfd_getfd(this, tap.as_raw_fd(), PidfdGetfdFlags::empty()));
@@ -142,7 +142,7 @@ fn open_tap(name: &str) -> Result<File, Error> {
     Ok(File::from(fd))
 }
 
-fn configure(tap: &str, address: &str) -> Result<(), Error> {
+pub(crate) fn configure(tap: &str, address: &str) -> Result<(), Error> {
     for arguments in [
         vec!["link", "set", "lo", "up"],
         vec!["addr", "add", address, "dev", tap],

@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use serde_json::Value;
 use weft_format::delegation::{Appliance as Delegate, Delegation};
 use weft_images::guest::Guest;
-use weft_lab::{Lab, lab};
+use weft_lab::{Host, Lab, lab};
 use weft_signing::document;
 
 use super::image::{SignedImage, now_s};
@@ -70,33 +70,99 @@ pub fn data(folder: &Path) -> PathBuf {
     folder.join("appliance")
 }
 
+/// What differs between appliances.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Who gives addresses.
+    pub dhcp: Dhcp,
+}
+
+/// Who gives addresses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Dhcp {
+    /// The appliance.
+    #[default]
+    Full,
+    /// The appliance, these: `FIRST-LAST`.
+    Range(&'static str),
+    /// The DHCP server at this address, which the appliance is told of.
+    Beside(&'static str),
+}
+
+impl Options {
+    fn arguments(&self) -> Vec<&str> {
+        match &self.dhcp {
+            Dhcp::Full => vec!["--dhcp", "full", "--range", RANGE],
+            Dhcp::Range(range) => vec!["--dhcp", "full", "--range", range],
+            Dhcp::Beside(server) => vec!["--dhcp", "proxy", "--allow-dhcp", server],
+        }
+    }
+}
+
 /// Draws the appliance's keys, has its delegation signed, starts it inside the lab and waits until it answers.
 pub fn start(lab: &mut Lab, keys: &LabKeys, guest: &Guest) -> anyhow::Result<Access> {
+    start_with(lab, keys, guest, &Options::default())
+}
+
+/// [`start`], with options.
+pub fn start_with(lab: &mut Lab, keys: &LabKeys, guest: &Guest, options: &Options) -> anyhow::Result<Access> {
     let folder = lab.folder().to_path_buf();
     let data = data(&folder);
     let api = lab.api().context("the lab has a way to the API")?;
+    init(&folder, &data, keys)?;
+    run(lab, guest, options)?;
+    let access = Access::of(&folder, api);
+    await_answer(lab, || one_time_password(&data).exists())?;
+    log_in(&access, &data)?;
+    Ok(access)
+}
+
+/// Starts the appliance again that ended, on the same data, and waits until it answers. The log-in still holds.
+pub fn start_again(lab: &mut Lab, guest: &Guest, options: &Options) -> anyhow::Result<()> {
+    run(lab, guest, options)?;
+    await_answer(lab, || true)
+}
+
+/// Starts a second appliance, with keys and a delegation of its own, on a further host; it has no image. Returns
+/// its log.
+pub fn start_second(
+    lab: &Lab,
+    host: &mut Host,
+    keys: &LabKeys,
+    options: &Options,
+) -> anyhow::Result<PathBuf> {
+    let folder = lab.folder().join("second");
+    std::fs::create_dir_all(&folder).with_context(|| format!("{}", folder.display()))?;
+    let data = data(&folder);
+    init(&folder, &data, keys)?;
+    let mut command = host.command(&program("weft").to_string_lossy());
+    command.args(["appliance", "run", "--lab", "--interface", lab::TAP]).args(options.arguments());
+    command.arg("--data").arg(&data);
+    Ok(host.run("appliance", command)?)
+}
+
+/// The appliance's keys, and their delegation.
+fn init(folder: &Path, data: &Path, keys: &LabKeys) -> anyhow::Result<()> {
     let init = |arguments: &[&Path]| {
         let mut init = Command::new(program("weft"));
-        init.args(["appliance", "init", "--lab", "--name", NAME, "--data"]).arg(&data).args(arguments);
+        init.args(["appliance", "init", "--lab", "--name", NAME, "--data"]).arg(data).args(arguments);
         output(&mut init)
     };
-    let delegation = delegate(&folder, &init(&[])?, keys)?;
-    init(&[Path::new("--roots"), &keys.roots_file(), Path::new("--delegation"), &delegation])?;
+    let delegation = delegate(folder, &init(&[])?, keys)?;
+    init(&[Path::new("--roots"), &keys.roots_file(), Path::new("--delegation"), &delegation]).map(drop)
+}
 
+fn run(lab: &mut Lab, guest: &Guest, options: &Options) -> anyhow::Result<()> {
     let mut command = lab.command_inside(&program("weft").to_string_lossy());
-    command.args(["appliance", "run", "--lab", "--interface", lab::TAP, "--dhcp", "full", "--range", RANGE]);
+    command.args(["appliance", "run", "--lab", "--interface", lab::TAP]).args(options.arguments());
     command
         .arg("--data")
-        .arg(&data)
+        .arg(data(lab.folder()))
         .arg("--guest-kernel")
         .arg(&guest.kernel)
         .arg("--guest-initrd")
         .arg(&guest.initrd);
-    lab.start_inside("appliance", command)?;
-    let access = Access::of(&folder, api);
-    await_answer(lab, &data)?;
-    log_in(&access, &data)?;
-    Ok(access)
+    Ok(lab.start_inside("appliance", command)?)
 }
 
 /// Has a delegation for the keys of `request` signed: a line `--appliance name=…,channel=HEX,record=HEX,…`.
@@ -146,8 +212,8 @@ fn one_time_password(data: &Path) -> PathBuf {
     data.join("admin-password")
 }
 
-/// The password file is there once the first start is through; the API is asked next.
-fn await_answer(lab: &mut Lab, data: &Path) -> anyhow::Result<()> {
+/// `prepared` says that a first start is through (its password file is there); the API is asked next.
+fn await_answer(lab: &mut Lab, prepared: impl Fn() -> bool) -> anyhow::Result<()> {
     let deadline = Instant::now() + START;
     let log = lab.folder().join("appliance.log");
     loop {
@@ -156,7 +222,7 @@ fn await_answer(lab: &mut Lab, data: &Path) -> anyhow::Result<()> {
             let words = std::fs::read_to_string(&log).unwrap_or_default();
             bail!("the appliance ended ({status}):\n{}", words.trim());
         }
-        if one_time_password(data).exists() && listens(lab) {
+        if prepared() && listens(lab) {
             return Ok(());
         }
         if Instant::now() > deadline {

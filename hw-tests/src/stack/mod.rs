@@ -13,7 +13,7 @@ pub mod nodes;
 pub mod progress;
 pub mod whole;
 
-pub use appliance::Access;
+pub use appliance::{Access, Dhcp, Options};
 pub use keys::LabKeys;
 pub use progress::Progress;
-pub use whole::Stack;
+pub use whole::{Ground, Stack};

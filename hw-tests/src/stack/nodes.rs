@@ -60,6 +60,30 @@ pub fn bring_up(
     }
 }
 
+/// Waits until a node asks to be let in and approves it; what the appliance answered is acknowledged by then.
+pub fn approve_when_it_asks(access: &Access, node: &Node, patience: Duration) -> anyhow::Result<()> {
+    let deadline = Instant::now() + patience;
+    let (mac, progress) = (node.spec().mac_text(), Progress::start());
+    loop {
+        let listed = access.ask(&["node", "list"])?;
+        let mut nodes = listed.as_array().into_iter().flatten();
+        let seen = nodes.find(|seen| seen["mac"].as_str() == Some(&mac) && seen["state"] == "quarantined");
+        if let Some(seen) = seen
+            && approve(access, node, seen, &progress)?
+        {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            bail!(
+                "{} did not ask to be let in; its console ends:\n{}",
+                name(node),
+                node.serial().last_lines(10)
+            );
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
 fn text<'a>(value: &'a Value, field: &str) -> &'a str {
     value[field].as_str().unwrap_or_default()
 }
