@@ -306,10 +306,12 @@ impl Core {
 
     fn ipxe_script(&self) -> String {
         let base = format!("http://{}:{}", self.settings.address, self.settings.http_port);
+        // Beside another DHCP server, the node's own lease does not name the appliance.
+        let server = format!("server={}", self.settings.address);
         format!(
             "#!ipxe\n\
              echo Weft: loading the node image\n\
-             kernel {base}/weft.bios || kernel tftp://${{next-server}}/weft.bios || goto failed\n\
+             kernel {base}/weft.bios {server} || kernel tftp://${{next-server}}/weft.bios {server} || goto failed\n\
              module {base}/manifest.bin manifest || module tftp://${{next-server}}/manifest.bin manifest || goto failed\n\
              boot || goto failed\n\
              :failed\n\
