@@ -227,7 +227,8 @@ fn a_proxy_adds_boot_information_and_nothing_else() {
     assert_eq!(option(&offer.bytes, 60), Some(b"PXEClient".to_vec()));
     // iPXE takes boot information from a proxy only if that one says that it serves PXE.
     let ipxe = Packet::new(mac(3), 1).pxe(0).option(77, b"iPXE");
-    let offer = reply(&server.handle(T0, &ipxe.bytes(), nobody())).expect("an offer for iPXE");
+    let effects = server.handle(T0, &ipxe.bytes(), nobody());
+    let offer = reply(&effects).expect("an offer for iPXE");
     assert_eq!(file(&offer.bytes), "boot.ipxe");
     assert_eq!(option(&offer.bytes, 60), Some(b"PXEClient".to_vec()));
     // The address server's business is not ours; nor is a laptop.
