@@ -173,7 +173,8 @@ fn device_address(random: &mut Random) -> u64 {
         _ => 0xfe00_0000 + random.next() % 17 * 0x1000,
     };
     // Registers that exist are met often enough.
-    let offset = if random.next() % 2 == 0 { random.next() % 0x110 & !3 } else { random.next() % 0xff8 };
+    let offset =
+        if random.next().is_multiple_of(2) { (random.next() % 0x110) & !3 } else { random.next() % 0xff8 };
     (page & !0xfff) + offset
 }
 
@@ -195,10 +196,12 @@ fn attack(random: &mut Random, fatal: bool, code: &mut Code) {
             code.eax(random.value() as u32).edx(port.into()).put(access);
         }
         12..24 => {
-            let number = if random.next() % 3 == 0 { random.value() as u32 } else { random.pick(&MSRS) };
-            let number = if random.next() % 4 == 0 { 0x800 + (random.next() % 256) as u32 } else { number };
+            let number =
+                if random.next().is_multiple_of(3) { random.value() as u32 } else { random.pick(&MSRS) };
+            let number =
+                if random.next().is_multiple_of(4) { 0x800 + (random.next() % 256) as u32 } else { number };
             // The interrupt command register could send INIT to the only processor, which ends the attack.
-            let write = number != 0x830 && random.next() % 2 == 0;
+            let write = number != 0x830 && random.next().is_multiple_of(2);
             code.eax(random.value() as u32).edx(random.value() as u32).ecx(number);
             code.put(if write { &[0x0f, 0x30] } else { &[0x0f, 0x32] });
         }

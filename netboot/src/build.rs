@@ -101,10 +101,10 @@ fn output(tool: &Path, args: &[&str]) -> Option<String> {
 
 fn toolchain(target: Target) -> Result<Toolchain, BuildError> {
     let sysroot = output(Path::new("rustc"), &["--print", "sysroot"]).map(PathBuf::from);
-    if let Some(sysroot) = sysroot {
-        if sysroot.join("lib/rustlib").join(target.triple()).join("lib").is_dir() {
-            return Ok(Toolchain::Rustup { cargo: "cargo".into(), sysroot });
-        }
+    if let Some(sysroot) = sysroot
+        && sysroot.join("lib/rustlib").join(target.triple()).join("lib").is_dir()
+    {
+        return Ok(Toolchain::Rustup { cargo: "cargo".into(), sysroot });
     }
     let rustc = Path::new(DEBIAN_RUSTC);
     let sysroot = output(rustc, &["--print", "sysroot"]).map(PathBuf::from);

@@ -54,7 +54,7 @@ impl RegionSet {
 
     /// Adds an entry. A size past the end of the address space is cut.
     pub fn add(&mut self, base: u64, size: u64, kind: RegionKind) -> Result<(), TooMany> {
-        let last_page = u64::MAX & !(PAGE_SIZE - 1);
+        let last_page = !(PAGE_SIZE - 1);
         let end = base.saturating_add(size);
         let (start, end) = match kind {
             RegionKind::Usable => {

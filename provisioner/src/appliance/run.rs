@@ -130,6 +130,31 @@ async fn appliance(arguments: RunArguments) -> Result<(), Failure> {
     served.and(closed)
 }
 
+/// Addresses that the certificate names.
+fn certified(arguments: &RunArguments, place: &Place) -> Vec<IpAddr> {
+    let mut addresses = vec![IpAddr::from([127, 0, 0, 1]), IpAddr::V4(place.address)];
+    addresses.extend(arguments.api_listen.iter().map(SocketAddr::ip).filter(|ip| !ip.is_unspecified()));
+    addresses.extend(&arguments.cert_address);
+    addresses.sort();
+    addresses.dedup();
+    addresses
+}
+
+/// Says where the page is and how to log in for the first time.
+fn announce(core: &Core, shown: &[String], certificate: &Certificate, password: Option<&Path>) {
+    for at in shown {
+        println!("interface and page: https://{at}");
+    }
+    println!("certificate: {} ({})", certificate.fingerprint(), certificate.path.display());
+    match password {
+        Some(path) => println!("first log-in: admin, one-time password in {}", path.display()),
+        None if core.password_file().exists() => {
+            println!("first log-in: admin, one-time password in {}", core.password_file().display());
+        }
+        None => {}
+    }
+}
+
 async fn serve(
     arguments: &RunArguments,
     place: &Place,
@@ -146,12 +171,8 @@ async fn serve(
             .map_err(|error| Failure::of(&error, "see --guest-kernel and --guest-initrd"))?;
     }
     let data = &arguments.data.data;
-    let mut addresses: Vec<IpAddr> = vec![IpAddr::from([127, 0, 0, 1]), IpAddr::V4(place.address)];
-    addresses.extend(arguments.api_listen.iter().map(SocketAddr::ip).filter(|ip| !ip.is_unspecified()));
-    addresses.extend(&arguments.cert_address);
-    addresses.sort();
-    addresses.dedup();
-    let certificate = Certificate::open(data, &addresses).map_err(|error| Failure::of(&error, ""))?;
+    let certificate =
+        Certificate::open(data, &certified(arguments, place)).map_err(|error| Failure::of(&error, ""))?;
     let sockets = sockets(arguments, place, agent_port).await?;
     let engines = Arc::new(Engines::start(core, arguments, place, http_port, data)?);
     let password = core.first_admin().await.map_err(|error| Failure::of(&error, ""))?;
@@ -188,17 +209,7 @@ async fn serve(
         place.address,
         engines.describe()
     );
-    for at in &shown {
-        println!("interface and page: https://{at}");
-    }
-    println!("certificate: {} ({})", certificate.fingerprint(), certificate.path.display());
-    match password {
-        Some(path) => println!("first log-in: admin, one-time password in {}", path.display()),
-        None if core.password_file().exists() => {
-            println!("first log-in: admin, one-time password in {}", core.password_file().display());
-        }
-        None => {}
-    }
+    announce(core, &shown, &certificate, password.as_deref());
     println!("ready");
     let _ = std::io::stdout().flush();
     core.tell("appliance.started", "info", &format!("serving {}", place.interface));
