@@ -272,6 +272,9 @@ impl Exchange for GuestPorts<'_> {
     }
 
     fn to_guest(&mut self, port: u16) -> Option<Vec<u8>> {
+        if !self.runtime.guest_rx_ready(self.vs, port) {
+            return None;
+        }
         let mut frame = alloc::vec![0; MAX_FRAME];
         let length = self.runtime.guest_rx(self.vs, port, &mut frame)?;
         frame.truncate(length);
