@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-#[path = "../fuzz/mutate.rs"]
+#[path = "../../fuzzing/mutate.rs"]
 mod mutate;
 #[path = "../fuzz/targets.rs"]
 mod targets;

@@ -1,6 +1,6 @@
 //! The fuzz corpus and a fixed number of seeded changes of it, on every run of the tests.
 
-#[path = "../fuzz/mutate.rs"]
+#[path = "../../fuzzing/mutate.rs"]
 mod mutate;
 #[path = "../fuzz/targets.rs"]
 mod targets;
