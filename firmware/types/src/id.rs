@@ -42,6 +42,11 @@ identifier!(
     16
 );
 identifier!(
+    /// A partition: nodes that agree with one another. Drawn when it is created.
+    PartitionId,
+    16
+);
+identifier!(
     /// SHA-256 of a blob (guest kernel, initramfs, image).
     BlobDigest,
     32
@@ -64,4 +69,16 @@ impl fmt::Display for Fingerprint {
         }
         Ok(())
     }
+}
+
+/// The number of an agreement among nodes: two proposers never share one, and a later one has the higher
+/// counter. Coherence traffic and leases of one epoch mean nothing in another.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, serde::Serialize, serde::Deserialize,
+)]
+pub struct Epoch {
+    /// Grows by at least one with each agreement.
+    pub counter: u64,
+    /// The node that proposed it.
+    pub proposer: NodeId,
 }

@@ -8,6 +8,8 @@
 mod addr;
 pub mod handoff;
 mod id;
+mod number;
 
 pub use addr::{Gpa, Gva, Hpa, PAGE_SIZE};
-pub use id::{BlobDigest, ClusterId, Fingerprint, NodeId, VsId};
+pub use id::{BlobDigest, ClusterId, Epoch, Fingerprint, NodeId, PartitionId, VsId};
+pub use number::ConfigNumber;

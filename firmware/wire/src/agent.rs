@@ -11,14 +11,20 @@
 //!  │◀─────────────────────────── Welcome   │   quarantined or not
 //!  │◀────── Record(Standing), Record(Config)│  once approved; again on each change
 //!  │ RecordResult, VsStatus, Heartbeat ───▶│
-//!  │ Log, Event, Console ─────────────────▶│
+//!  │ Log, Event, Console, SpanFigures, Load ▶│
 //!  │◀──────────── ConsoleInput, Command    │
 //! ```
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
-use weft_types::{BlobDigest, VsId};
+use weft_types::{BlobDigest, PartitionId, VsId};
+
+use crate::cluster::{ClusterReport, ClusterResult};
+use crate::figures::SpanFigures;
+use crate::load::NodeLoad;
+use crate::operator::Wanted;
 
 /// Noise pattern of the channel.
 pub const NOISE_PARAMS: &str = "Noise_IK_25519_ChaChaPoly_BLAKE2s";
@@ -38,6 +44,10 @@ pub const MAX_TEXT: usize = 1024;
 pub const HEARTBEAT_MS: u64 = 1000;
 /// A side that heard nothing for so long closes the connection, milliseconds.
 pub const DEAD_AFTER_MS: u64 = 8000;
+
+/// Kinds of [`ToServer`]. New ones come last: who does not know a kind ignores its messages
+/// ([`crate::codec::DecodeError::Unknown`]).
+pub const TO_SERVER_KINDS: u32 = 13;
 
 /// From node to appliance.
 #[expect(clippy::large_enum_variant, reason = "one Hello a connection; a box would be its only one")]
@@ -66,6 +76,24 @@ pub enum ToServer {
         /// At most 4096 bytes.
         bytes: Vec<u8>,
     },
+    /// How a partition stands, as this member sees it.
+    Cluster(ClusterReport),
+    /// A candidate asks for the appliance's vote.
+    ClusterTalk {
+        /// The partition.
+        partition: PartitionId,
+        /// A `weft_membership::Talk`, postcard, at most [`crate::cluster::MAX_TALK`] bytes.
+        talk: Vec<u8>,
+    },
+    /// What became of a configuration given to this member for all.
+    ClusterResult(ClusterResult),
+    /// Figures of this node's part of a server that spans nodes, about once a second while it runs.
+    SpanFigures(Box<SpanFigures>),
+    /// An operator changed what a server should do while the appliance was away. Told after each `Welcome`, until a
+    /// configuration says as much or something later.
+    Wanted(Wanted),
+    /// Load of the node and of the servers on it, with each [`ToServer::Heartbeat`].
+    Load(Box<NodeLoad>),
 }
 
 /// From appliance to node.
@@ -86,6 +114,8 @@ pub enum ToNode {
     Command(Command),
     /// Keeps the channel alive.
     Ping,
+    /// A signed cluster record: envelope, payload, signature, as bytes.
+    Cluster(Vec<u8>),
 }
 
 /// Small requests.
@@ -274,7 +304,7 @@ pub struct VsStatus {
     pub instance: u64,
     /// State.
     pub state: VsState,
-    /// Why, for `Failed` (at most 1024 bytes), else empty.
+    /// Why, for `Failed`, and for `Stopped` where the node holds it back (at most 1024 bytes), else empty.
     pub reason: String,
     /// Guest exits since its start.
     pub exits: u64,

@@ -12,8 +12,11 @@ use core::fmt;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::agent::{
-    Inventory, MAX_CONSOLE_INPUT, MAX_CONSOLE_OUTPUT, MAX_MESSAGE, MAX_TEXT, ToNode, ToServer,
+    Inventory, MAX_CONSOLE_INPUT, MAX_CONSOLE_OUTPUT, MAX_MESSAGE, MAX_TEXT, TO_SERVER_KINDS, ToNode,
+    ToServer,
 };
+use crate::cluster::{MAX_CLUSTER_RECORD, MAX_MEMBERS, MAX_TALK};
+use crate::operator::{Answer, Ask, MAX_ASK, MAX_OPERATOR_NAME};
 use crate::record::MAX_RECORD;
 
 /// Why bytes are no message.
@@ -37,6 +40,8 @@ pub enum DecodeError {
     NotCanonical,
     /// A field is longer than it may be.
     FieldTooLong(&'static str),
+    /// A kind of message that a later version has. No fault of the sender's.
+    Unknown(u32),
 }
 
 impl fmt::Display for DecodeError {
@@ -47,6 +52,7 @@ impl fmt::Display for DecodeError {
             Self::Trailing { bytes } => write!(f, "{bytes} bytes after the value"),
             Self::NotCanonical => f.write_str("not the canonical encoding"),
             Self::FieldTooLong(field) => write!(f, "field {field} is too long"),
+            Self::Unknown(kind) => write!(f, "kind {kind} is not known to this version"),
         }
     }
 }
@@ -94,6 +100,12 @@ pub fn encode<T: Serialize>(value: &T, max: usize) -> Result<Vec<u8>, TooLong> {
 
 /// Decodes and bounds a message to the appliance.
 pub fn decode_to_server(bytes: &[u8]) -> Result<ToServer, DecodeError> {
+    if bytes.len() <= MAX_MESSAGE
+        && let Ok((kind, _)) = postcard::take_from_bytes::<u32>(bytes)
+        && kind >= TO_SERVER_KINDS
+    {
+        return Err(DecodeError::Unknown(kind));
+    }
     let message: ToServer = decode(bytes, MAX_MESSAGE)?;
     check_to_server(&message)?;
     Ok(message)
@@ -114,6 +126,16 @@ pub fn encode_to_server(message: &ToServer) -> Result<Vec<u8>, TooLong> {
 /// Encodes a message to a node.
 pub fn encode_to_node(message: &ToNode) -> Result<Vec<u8>, TooLong> {
     encode(message, MAX_MESSAGE)
+}
+
+/// Decodes and bounds what an operator asks a node.
+pub fn decode_ask(bytes: &[u8]) -> Result<Ask, DecodeError> {
+    decode(bytes, MAX_ASK)
+}
+
+/// Decodes a node's answer to an operator.
+pub fn decode_answer(bytes: &[u8]) -> Result<Answer, DecodeError> {
+    decode(bytes, MAX_MESSAGE)
 }
 
 fn at_most(len: usize, max: usize, field: &'static str) -> Result<(), DecodeError> {
@@ -154,6 +176,17 @@ fn check_to_server(message: &ToServer) -> Result<(), DecodeError> {
         },
         ToServer::VsStatus(status) => at_most(status.reason.len(), MAX_TEXT, "vs_status.reason"),
         ToServer::Console { bytes, .. } => at_most(bytes.len(), MAX_CONSOLE_OUTPUT, "console.bytes"),
+        ToServer::Cluster(report) => at_most(report.members.len(), MAX_MEMBERS, "cluster.members"),
+        ToServer::ClusterTalk { talk, .. } => at_most(talk.len(), MAX_TALK, "cluster_talk.talk"),
+        ToServer::ClusterResult(result) => match &result.result {
+            Ok(()) => Ok(()),
+            Err(reason) => at_most(reason.len(), MAX_TEXT, "cluster_result.reason"),
+        },
+        ToServer::SpanFigures(figures) => {
+            figures.too_long().map_or(Ok(()), |f| Err(DecodeError::FieldTooLong(f)))
+        }
+        ToServer::Wanted(wanted) => at_most(wanted.by.len(), MAX_OPERATOR_NAME, "wanted.by"),
+        ToServer::Load(load) => load.too_long().map_or(Ok(()), |f| Err(DecodeError::FieldTooLong(f))),
     }
 }
 
@@ -163,6 +196,7 @@ fn check_to_node(message: &ToNode) -> Result<(), DecodeError> {
         ToNode::Record(bytes) => at_most(bytes.len(), MAX_RECORD, "record"),
         ToNode::ConsoleInput { bytes, .. } => at_most(bytes.len(), MAX_CONSOLE_INPUT, "console_input.bytes"),
         ToNode::Command(_) | ToNode::Ping => Ok(()),
+        ToNode::Cluster(bytes) => at_most(bytes.len(), MAX_CLUSTER_RECORD, "cluster"),
     }
 }
 
@@ -179,6 +213,8 @@ pub fn clip(text: &str, max: usize) -> &str {
 mod tests {
     use super::*;
     use crate::agent::{Command, Heartbeat, Level, LogLine};
+    use crate::load::NodeLoad;
+    use alloc::boxed::Box;
     use alloc::string::String;
     use alloc::vec;
     use weft_types::VsId;
@@ -230,6 +266,18 @@ mod tests {
         // Record of 2^63 bytes.
         let bytes = [1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f];
         assert_eq!(decode_to_node(&bytes), Err(DecodeError::Malformed));
+    }
+
+    #[test]
+    fn a_kind_of_a_later_version_is_told_from_garbage() {
+        let last = ToServer::Load(Box::new(NodeLoad::default()));
+        let mut bytes = encode_to_server(&last).expect("short");
+        assert_eq!(u32::from(bytes[0]), TO_SERVER_KINDS - 1, "the last kind has the last number");
+        bytes[0] += 1;
+        assert_eq!(decode_to_server(&bytes), Err(DecodeError::Unknown(TO_SERVER_KINDS)));
+        assert_eq!(decode_to_server(&[]), Err(DecodeError::Malformed));
+        let long = vec![0x7f; MAX_MESSAGE + 1];
+        assert!(matches!(decode_to_server(&long), Err(DecodeError::TooLong { .. })));
     }
 
     #[test]

@@ -2,21 +2,30 @@
 //!
 //! A record is postcard inside an [`Envelope`]. The signature covers the bytes as sent, from the domain
 //! tag to the end of the payload. Both sides work on those bytes; nothing is ever re-encoded.
+//!
+//! postcard names no fields: a field more or less anywhere in [`Payload`] makes all earlier bytes mean something
+//! else. Each such change takes the next [`RECORD_VERSION`], and the next
+//! [`CLUSTER_VERSION`](crate::cluster::CLUSTER_VERSION) where it touches what cluster records hold as well.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 use weft_types::{BlobDigest, ClusterId, NodeId, VsId};
 
+use crate::cluster::SpanSpec;
+
 /// Domain tag of record signatures.
 pub const RECORD_DOMAIN: &[u8; 16] = b"weft record v1\0\0";
+/// Layout of envelope and payload, the one that is spoken. 2: a server says how it spans nodes
+/// ([`VsSpec::span`]). 3: whether its processors stay ([`SpanSpec::pinned`]).
+pub const RECORD_VERSION: u16 = 3;
 /// Largest record, bytes, envelope included.
 pub const MAX_RECORD: usize = 16 * 1024;
 
 /// What stands before the payload. Fixed-size fields only.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Envelope {
-    /// Layout version, 1.
+    /// [`RECORD_VERSION`]. The first field in every layout.
     pub version: u16,
     /// First 8 bytes of SHA-256 over the signing key.
     pub key_id: [u8; 8],
@@ -111,6 +120,8 @@ pub struct VsSpec {
     pub append: String,
     /// Network interfaces by MAC, at most 4.
     pub macs: Vec<[u8; 6]>,
+    /// Where its parts are, for a server that spans nodes; `None`: all of it is on the node that has this.
+    pub span: Option<SpanSpec>,
 }
 
 /// Intended run state.

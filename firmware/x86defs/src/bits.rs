@@ -25,6 +25,8 @@ bits! {
     CR0_CD = 30;
     /// Paging.
     CR0_PG = 31;
+    /// The counter is the supervisor's alone.
+    CR4_TSD = 2;
     /// Page size extensions.
     CR4_PSE = 4;
     /// Physical address extensions.
@@ -69,6 +71,8 @@ bits! {
     RFLAGS_IF = 9;
     /// Direction.
     RFLAGS_DF = 10;
+    /// Alignment check; with SMAP, lets the supervisor touch user pages.
+    RFLAGS_AC = 18;
     /// Present.
     PTE_P = 0;
     /// Writable.
