@@ -3,8 +3,13 @@
 //!
 //! A check returns whether the bytes were accepted, so that the test can tell that the good ones are.
 
+use weft_format::cluster::{encode_unsigned_cluster, verify_cluster};
 use weft_format::delegation::SignedDelegation;
+use weft_format::licence::SignedLicence;
 use weft_format::manifest::{BODY_SIZE, ManifestSection};
+use weft_format::operator::{
+    Amended, encode_unsigned_amendment, encode_unsigned_certificate, verify_amendment, verify_certificate,
+};
 use weft_format::record::{encode_unsigned, verify_record};
 use weft_format::revocation::SignedRevocations;
 use weft_format::roots::{MAX_ROOT_SET, Rotation};
@@ -36,7 +41,7 @@ pub(crate) fn manifest(data: &[u8]) -> bool {
     true
 }
 
-/// A delegation, revocation list, rotation or root set that parses is its own encoding.
+/// A delegation, revocation list, licence, rotation or root set that parses is its own encoding.
 pub(crate) fn delegation(data: &[u8]) -> bool {
     if let Ok(signed) = SignedDelegation::parse(data) {
         let message = signed.delegation.encode().expect("encodes");
@@ -48,6 +53,11 @@ pub(crate) fn delegation(data: &[u8]) -> bool {
     }
     if let Ok(signed) = SignedRevocations::parse(data) {
         let message = signed.revocations.encode().expect("encodes");
+        same(data, &message, &signed.signatures, 16);
+        return true;
+    }
+    if let Ok(signed) = SignedLicence::parse(data) {
+        let message = signed.licence.encode().expect("encodes");
         same(data, &message, &signed.signatures, 16);
         return true;
     }
@@ -74,6 +84,36 @@ pub(crate) fn record(data: &[u8]) -> bool {
     let unsigned = encode_unsigned(&envelope, &payload).expect("encodes");
     assert_eq!(data.get(..data.len() - 64), Some(unsigned.as_slice()));
     true
+}
+
+/// A cluster record that is accepted is its own encoding; the signature is not looked at.
+pub(crate) fn cluster(data: &[u8]) -> bool {
+    let Ok((envelope, payload)) = verify_cluster(data, |_| Ok([1; 32]), &Anyone) else {
+        return false;
+    };
+    let unsigned = encode_unsigned_cluster(&envelope, &payload).expect("encodes");
+    assert_eq!(data.get(..data.len() - 64), Some(unsigned.as_slice()));
+    true
+}
+
+/// What is accepted of an operator is its own encoding; signatures are not looked at.
+pub(crate) fn operator(data: &[u8]) -> bool {
+    let unsigned = data.len().checked_sub(64).and_then(|size| data.get(..size));
+    if let Ok(certificate) = verify_certificate(data, |_| Ok([1; 32]), &Anyone) {
+        assert_eq!(unsigned, encode_unsigned_certificate(&certificate).ok().as_deref());
+        return true;
+    }
+    if let Ok(amendment) = verify_amendment(data, &[1; 32], &Anyone) {
+        assert_eq!(unsigned, encode_unsigned_amendment(&amendment).ok().as_deref());
+        return true;
+    }
+    match Amended::parse(data) {
+        Ok(parts) => {
+            assert_eq!(parts.encode().as_deref(), Ok(data));
+            true
+        }
+        Err(_) => false,
+    }
 }
 
 /// Whatever a PE file says, what is read of it lies within it.

@@ -4,6 +4,7 @@
 //! the document and gives it back with one signature more.
 
 use weft_format::delegation::{Delegation, DelegationError, SignedDelegation};
+use weft_format::licence::Licence;
 use weft_format::revocation::{RevocationError, Revocations, SignedRevocations};
 use weft_format::roots::{MAX_ROOT_SET, MAX_ROTATION_SIGNATURES, Rotation};
 use weft_format::signatures::{MAX_SIGNATURES, Signature, SignatureList, list_size, write_list};
@@ -60,6 +61,13 @@ pub fn rotation(old: &RootSet, k: usize, keys: &[[u8; 32]]) -> Result<Vec<u8>, S
     bytes.extend_from_slice(&old.digest());
     bytes.extend_from_slice(new.encode(&mut [0; MAX_ROOT_SET]));
     Ok(unsigned(bytes))
+}
+
+/// A licence, signed by one holder of the root set: more are not asked for.
+pub fn licence(licence: &Licence, holder: &Holder, roots: &RootSet) -> Result<Vec<u8>, SigningError> {
+    let none = unsigned(Vec::new());
+    let (list, _) = SignatureList::parse(&none, 0).map_err(weft_format::LicenceError::Signatures)?;
+    append(&licence.encode()?, &list, holder, &[roots], MAX_SIGNATURES)
 }
 
 /// The bytes of a root set.

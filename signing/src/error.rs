@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use weft_format::delegation::DelegationError;
 use weft_format::pe::PeError;
 use weft_format::revocation::RevocationError;
-use weft_format::{KeyId, ManifestError, RootError, SignatureError};
+use weft_format::{KeyId, LicenceError, ManifestError, RootError, SignatureError};
 
 /// See the variants.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +77,9 @@ pub enum SigningError {
     /// Not an image of ours.
     #[error("the image file is malformed: {0}")]
     Pe(#[from] PeError),
+    /// A licence was refused.
+    #[error(transparent)]
+    Licence(#[from] LicenceError),
     /// A manifest was refused.
     #[error(transparent)]
     Manifest(#[from] ManifestError),

@@ -6,7 +6,11 @@
 //! | manifest of a boot image | [`manifest`] | k of n | boot entry before the image's first instruction |
 //! | delegation: the appliances and their keys | `delegation` (feature `alloc`) | k of n | node |
 //! | revocation list | `revocation` (feature `alloc`) | k of n | appliance |
+//! | licence: identifiers for a pool | `licence` (feature `alloc`) | any holder | appliance |
 //! | configuration record | `record` (feature `records`) | one delegated key | node |
+//! | record of a partition | `cluster` (feature `records`) | one delegated key | all its members |
+//! | operator's certificate | `operator` (feature `records`) | one delegated key | node |
+//! | amendment of a partition's record | `operator` (feature `records`) | an operator | all its members |
 //!
 //! Invariants:
 //! - A signature covers bytes as they travel; nothing is re-encoded before it is checked.
@@ -34,10 +38,16 @@ pub mod roots;
 pub mod signatures;
 mod validity;
 
+#[cfg(feature = "records")]
+pub mod cluster;
 #[cfg(feature = "alloc")]
 pub mod delegation;
 #[cfg(feature = "records")]
 pub mod gate;
+#[cfg(feature = "alloc")]
+pub mod licence;
+#[cfg(feature = "records")]
+pub mod operator;
 #[cfg(feature = "records")]
 pub mod record;
 #[cfg(feature = "alloc")]
@@ -52,10 +62,14 @@ pub use roots::{RootError, RootSet};
 pub use signatures::SignatureError;
 pub use validity::ValidityError;
 
+#[cfg(feature = "records")]
+pub use cluster::verify_cluster;
 #[cfg(feature = "alloc")]
 pub use delegation::{Appliance, Delegation, DelegationError, verify_delegation};
 #[cfg(feature = "records")]
 pub use gate::RecordGate;
+#[cfg(feature = "alloc")]
+pub use licence::{Licence, LicenceError, verify_licence};
 #[cfg(feature = "records")]
 pub use record::{RecordError, verify_record};
 #[cfg(feature = "alloc")]
@@ -71,3 +85,5 @@ pub const ROTATION_TAG: &[u8; 16] = b"weft rotation v1";
 pub const DELEGATION_TAG: &[u8; 16] = b"weft delegate v1";
 /// Tag that opens a revocation list.
 pub const REVOCATION_TAG: &[u8; 16] = b"weft revoked v1\0";
+/// Tag that opens a licence.
+pub const LICENCE_TAG: &[u8; 16] = b"weft licence v1\0";

@@ -10,10 +10,13 @@
 //! postcard itself accepts trailing bytes and over-long numbers. A record is therefore encoded again
 //! after its signature was checked, and must come out as the same bytes. The payload is not looked at
 //! before the signature is good, so that a stranger cannot make a node allocate.
+//!
+//! The envelope opens with the number of the layout. One layout is spoken; bytes of any other, earlier or later,
+//! are refused by that number and never read as if they were of this one.
 
 use alloc::vec::Vec;
 
-use weft_wire::record::{Envelope, MAX_RECORD, Payload, RECORD_DOMAIN};
+use weft_wire::record::{Envelope, MAX_RECORD, Payload, RECORD_DOMAIN, RECORD_VERSION};
 
 use crate::bytes::Reader;
 use crate::digest::KeyId;
@@ -22,8 +25,6 @@ use weft_types::{ClusterId, NodeId};
 
 /// Bytes of the signature at the end.
 pub const SIGNATURE_SIZE: usize = 64;
-/// Envelope version that is spoken.
-pub const ENVELOPE_VERSION: u16 = 1;
 /// Longest envelope: its fixed fields with numbers at their longest.
 const MAX_ENVELOPE: usize = 3 + 8 + 16 + 16 + 10 + 10 + 16;
 
@@ -51,9 +52,14 @@ pub enum RecordError {
     /// Another encoding of the same value.
     #[error("the record is not in its canonical encoding")]
     NotCanonical,
-    /// A later envelope.
-    #[error("record version {0} is not known")]
-    Version(u16),
+    /// Another layout, earlier or later.
+    #[error("the record has layout {found}, and layout {spoken} is spoken here")]
+    Version {
+        /// Of the record.
+        found: u16,
+        /// The only one that is read.
+        spoken: u16,
+    },
     /// Signed by a key that the delegation does not name.
     #[error("record key {0} is not delegated")]
     ForeignKey(KeyId),
@@ -131,10 +137,9 @@ pub fn verify_record(
     if head_size > MAX_ENVELOPE {
         return Err(RecordError::Envelope);
     }
-    let envelope: Envelope = exact(reader.take(head_size).map_err(short)?, RecordError::Envelope)?;
-    if envelope.version != ENVELOPE_VERSION {
-        return Err(RecordError::Version(envelope.version));
-    }
+    let head = reader.take(head_size).map_err(short)?;
+    check_layout(head, RECORD_VERSION)?;
+    let envelope: Envelope = exact(head, RecordError::Envelope)?;
     let key = lookup(KeyId(envelope.key_id))?;
     if !verifier.verify(&key, signed, signature) {
         return Err(RecordError::Signature);
@@ -143,8 +148,14 @@ pub fn verify_record(
     Ok((envelope, payload))
 }
 
+/// Another layout may have other fields: its number is looked at before anything behind it.
+pub(crate) fn check_layout(envelope: &[u8], spoken: u16) -> Result<(), RecordError> {
+    let (found, _) = postcard::take_from_bytes::<u16>(envelope).map_err(|_| RecordError::Envelope)?;
+    if found == spoken { Ok(()) } else { Err(RecordError::Version { found, spoken }) }
+}
+
 /// Decodes a value that fills `bytes` wholly and canonically.
-fn exact<T>(bytes: &[u8], malformed: RecordError) -> Result<T, RecordError>
+pub(crate) fn exact<T>(bytes: &[u8], malformed: RecordError) -> Result<T, RecordError>
 where
     T: serde::Serialize + for<'de> serde::Deserialize<'de>,
 {

@@ -8,6 +8,7 @@
 mod documents;
 mod image;
 mod key;
+mod licence;
 mod root;
 mod when;
 
@@ -23,6 +24,7 @@ pub use crate::report::{Form, Report};
 pub use documents::{DelegationCommand, RevocationCommand};
 pub use image::ImageCommand;
 pub use key::KeyCommand;
+pub use licence::{LicenceCommand, read_licence};
 pub use root::RootCommand;
 
 use crate::passphrase::Source;
@@ -46,6 +48,9 @@ pub enum SigningCommand {
     /// Images that must not run any more
     #[command(subcommand)]
     Revocation(RevocationCommand),
+    /// Identifiers for the pools of an appliance
+    #[command(subcommand)]
+    Licence(LicenceCommand),
 }
 
 impl SigningCommand {
@@ -57,6 +62,7 @@ impl SigningCommand {
             Self::Root(command) => command.execute(),
             Self::Delegation(command) => command.execute(),
             Self::Revocation(command) => command.execute(),
+            Self::Licence(command) => command.execute(),
         }
     }
 }

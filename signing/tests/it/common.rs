@@ -4,9 +4,14 @@ use weft_format::delegation::{Appliance, Delegation};
 use weft_format::{RootSet, pe};
 use weft_signing::image::{self, Release};
 use weft_signing::{Holder, document};
-use weft_types::{BlobDigest, VsId};
-use weft_types::{ClusterId, NodeId};
-use weft_wire::record::{BlobRef, Desired, Envelope, NodeConfig, Payload, Standing, Verdict, VsSpec};
+use weft_types::{BlobDigest, ClusterId, NodeId, PartitionId, VsId};
+use weft_wire::cluster::{
+    CLUSTER_VERSION, ClusterConfig, ClusterEnvelope, ClusterPayload, LinkKey, Member, PartitionSpec, Place,
+    SpanSpec,
+};
+use weft_wire::record::{
+    BlobRef, Desired, Envelope, NodeConfig, Payload, RECORD_VERSION, Standing, Verdict, VsSpec,
+};
 
 /// A moment within the validity of everything made here.
 pub(crate) const NOW: u64 = 1_800_000_000;
@@ -145,7 +150,7 @@ pub(crate) const NONCE: [u8; 16] = [0x40; 16];
 /// An envelope by holder 21's key for [`NODE`] in this boot.
 pub(crate) fn envelope(epoch: u64, counter: u64) -> Envelope {
     Envelope {
-        version: 1,
+        version: RECORD_VERSION,
         key_id: holder(21).key_id().0,
         node: NODE,
         cluster: CLUSTER,
@@ -168,8 +173,8 @@ pub(crate) fn standing() -> Payload {
     })
 }
 
-pub(crate) fn two_servers() -> Payload {
-    let server = |number: u8, initrd| VsSpec {
+fn server(number: u8, initrd: Option<BlobRef>) -> VsSpec {
+    VsSpec {
         id: VsId([number; 16]),
         name: format!("vs-{number}"),
         generation: 300,
@@ -181,12 +186,66 @@ pub(crate) fn two_servers() -> Payload {
         initrd,
         append: "quiet".into(),
         macs: vec![[2, 0, 0, 0, 0, number]],
-    };
+        span: None,
+    }
+}
+
+pub(crate) fn two_servers() -> Payload {
     let initrd = BlobRef { digest: BlobDigest([9; 32]), size: 1 };
     Payload::Config(NodeConfig {
         name: "node-2".into(),
         servers: vec![server(1, None), server(2, Some(initrd))],
     })
+}
+
+/// The two ends of a span: node and address on the interconnect.
+const ENDS: [(NodeId, [u8; 6]); 2] = [(NODE, [2, 0, 0, 0, 0, 1]), (NodeId([0x0e; 16]), [2, 0, 0, 0, 0, 2])];
+
+/// A server that lies over two nodes.
+fn span_server() -> VsSpec {
+    let place = |(node, mac)| Place { node, mac, address: [10, 0, 0, 100], vcpus: 1, memory_mib: 256 };
+    let span = SpanSpec {
+        partition: PartitionId([0x70; 16]),
+        epoch: 7,
+        key: LinkKey([8; 32]),
+        pinned: false,
+        places: ENDS.map(place).to_vec(),
+    };
+    VsSpec { span: Some(span), ..server(3, None) }
+}
+
+/// What a node is told that holds a part of a server.
+pub(crate) fn spanning() -> Payload {
+    Payload::Config(NodeConfig { name: "node-2".into(), servers: vec![span_server()] })
+}
+
+/// A partition of two nodes and a server that lies over both.
+pub(crate) fn cluster_payload() -> ClusterPayload {
+    let member = |(node, mac)| Member { node, mac, address: [10, 0, 0, 100], cpus: 2, memory_mib: 2048 };
+    let partition = PartitionSpec {
+        id: PartitionId([0x70; 16]),
+        name: "p1".into(),
+        members: ENDS.map(member).to_vec(),
+        key: LinkKey([9; 32]),
+    };
+    ClusterPayload::Config(ClusterConfig { partition, servers: vec![span_server()] })
+}
+
+/// A cluster envelope by holder 21's key.
+pub(crate) fn cluster_envelope(counter: u64) -> ClusterEnvelope {
+    ClusterEnvelope {
+        version: CLUSTER_VERSION,
+        key_id: holder(21).key_id().0,
+        cluster: CLUSTER,
+        partition: PartitionId([0x70; 16]),
+        epoch: 1,
+        counter,
+    }
+}
+
+pub(crate) fn cluster_record(envelope: &ClusterEnvelope, payload: &ClusterPayload) -> Vec<u8> {
+    let unsigned = weft_format::cluster::encode_unsigned_cluster(envelope, payload).expect("encode");
+    sign_record(unsigned, 21)
 }
 
 /// Any bytes, signed as a record by a holder.

@@ -1,13 +1,18 @@
 //! Records that a node must refuse, each for its own reason.
 
-use crate::common::{CLUSTER, NODE, NONCE, delegation, envelope, holder, payload, record, sign_record};
+use crate::common::{
+    CLUSTER, NODE, NONCE, cluster_envelope, cluster_payload, cluster_record, delegation, envelope, holder,
+    payload, record, sign_record,
+};
 use proptest::prelude::*;
 use weft_format::record::{encode_unsigned, with_signature};
-use weft_format::{DalekVerifier, RecordError, RecordGate, key_id};
+use weft_format::{DalekVerifier, RecordError, RecordGate, key_id, verify_cluster};
 use weft_signing::RingVerifier;
 use weft_types::{BlobDigest, ClusterId, NodeId, VsId};
+use weft_wire::cluster::{CLUSTER_VERSION, ClusterEnvelope};
 use weft_wire::record::{
-    BlobRef, Desired, Envelope, MAX_RECORD, NodeConfig, Payload, RECORD_DOMAIN, Standing, Verdict, VsSpec,
+    BlobRef, Desired, Envelope, MAX_RECORD, NodeConfig, Payload, RECORD_DOMAIN, RECORD_VERSION, Standing,
+    Verdict, VsSpec,
 };
 
 type Answer = Result<(Envelope, Payload), RecordError>;
@@ -131,9 +136,9 @@ fn trailing_bytes_within_the_envelope_are_refused() {
 
 #[test]
 fn a_non_canonical_envelope_is_refused() {
-    // The version 1 as a number of two bytes; postcard itself accepts it.
+    // The version as a number of two bytes; postcard itself accepts it.
     let head = postcard::to_allocvec(&envelope(1, 1)).expect("encode");
-    let mut long = vec![0x81, 0x00];
+    let mut long = vec![head[0] | 0x80, 0x00];
     long.extend_from_slice(&head[1..]);
     let read: Envelope = postcard::from_bytes(&long).expect("postcard accepts it");
     assert_eq!(read, envelope(1, 1));
@@ -183,9 +188,39 @@ fn a_revoked_key_is_refused() {
 }
 
 #[test]
-fn a_later_envelope_version_is_refused() {
-    let bytes = record(&Envelope { version: 2, ..envelope(1, 1) }, &payload());
-    assert_eq!(refusal(judge(&bytes)), RecordError::Version(2));
+fn another_layout_is_refused_by_its_number() {
+    for found in [0, RECORD_VERSION - 1, RECORD_VERSION + 1, u16::MAX] {
+        let bytes = record(&Envelope { version: found, ..envelope(1, 1) }, &payload());
+        assert_eq!(refusal(judge(&bytes)), RecordError::Version { found, spoken: RECORD_VERSION });
+    }
+    // Whatever stands behind the number, even where this layout could not be read.
+    let refused = refusal(judge(&assemble(&[RECORD_VERSION as u8 + 1])));
+    assert_eq!(refused.to_string(), "the record has layout 4, and layout 3 is spoken here");
+}
+
+#[test]
+fn a_record_from_before_servers_could_span_nodes_is_refused_by_its_layout() {
+    let bytes = include_bytes!("../../fuzz/corpus/record/bad-layout-1");
+    assert_eq!(refusal(judge(bytes)), RecordError::Version { found: 1, spoken: RECORD_VERSION });
+    // Its number is what refuses it in words; under another, the same bytes are nonsense at best.
+    let (unsigned, _) = bytes.split_last_chunk::<64>().expect("a signature");
+    let mut renumbered = unsigned.to_vec();
+    assert_eq!(renumbered[18], 1);
+    renumbered[18] = RECORD_VERSION as u8;
+    assert_eq!(refusal(judge(&sign_record(renumbered, 21))), RecordError::Payload);
+}
+
+#[test]
+fn a_cluster_record_of_another_layout_is_refused_by_its_number() {
+    let key = *holder(21).public_key();
+    let judge = |bytes: &[u8]| verify_cluster(bytes, |_| Ok(key), &DalekVerifier);
+    let good = cluster_record(&cluster_envelope(1), &cluster_payload());
+    assert_eq!(judge(&good), Ok((cluster_envelope(1), cluster_payload())));
+    for found in [CLUSTER_VERSION - 1, CLUSTER_VERSION + 1] {
+        let bytes =
+            cluster_record(&ClusterEnvelope { version: found, ..cluster_envelope(1) }, &cluster_payload());
+        assert_eq!(judge(&bytes), Err(RecordError::Version { found, spoken: CLUSTER_VERSION }));
+    }
 }
 
 #[test]
@@ -225,6 +260,7 @@ fn any_payload() -> impl Strategy<Value = Payload> {
             kernel: BlobRef { digest: BlobDigest([1; 32]), size: generation },
             initrd: on.then_some(BlobRef { digest: BlobDigest([2; 32]), size: 5 }),
             macs: vec![[2, 0, 0, 0, 0, 1]],
+            span: None,
         });
     let config = ("[ -~]{0,40}", proptest::collection::vec(server, 0..4))
         .prop_map(|(name, servers)| Payload::Config(NodeConfig { name, servers }));
