@@ -8,8 +8,8 @@
 //! The MACs behind this bridge are known, so that nothing is learnt: a frame goes to the port that has
 //! its destination, a group frame to all, anything else from inside to the wire and from the wire nowhere.
 //!
-//! Invariants: a guest sends with its own MAC only; a guest cannot speak as a DHCP server; a frame from
-//! the wire that carries a MAC of this node as its source is dropped (a loop or a lie); a full queue drops
+//! Invariants: a guest sends with its own MAC only; a guest cannot speak as a DHCP server or on the
+//! interconnect (frames of which never come here: [`crate::port`] takes them); a frame from the wire that carries a MAC of this node as its source is dropped (a loop or a lie); a full queue drops
 //! the newest frame and counts it, so that a guest that does not read costs at most its queue.
 
 use alloc::boxed::Box;
@@ -21,6 +21,9 @@ use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::time::Instant;
 use weft_platform::{Nic, TxError};
 use weft_types::VsId;
+use weft_wire::load::Traffic;
+
+use crate::port::{LINK_ETHERTYPE, MAX_MTU};
 
 /// A NIC that the bridge may own.
 pub type BoxedNic = Box<dyn Nic + Send>;
@@ -35,8 +38,8 @@ const OWN_QUEUE_FRAMES: usize = 64;
 const RECEIVE_BUDGET: usize = 64;
 /// Ethernet header, bytes.
 const HEADER: usize = 14;
-/// Largest frame without FCS that passes the bridge.
-pub const MAX_FRAME: usize = 1518;
+/// Largest frame without FCS that passes the bridge: jumbo, with room for a VLAN tag.
+pub const MAX_FRAME: usize = MAX_MTU + HEADER + 4;
 /// Most guest ports: 16 virtual servers with 4 interfaces each.
 pub const MAX_PORTS: usize = 64;
 
@@ -49,7 +52,7 @@ pub enum GuestTxError {
     Length,
     /// Its source is not the interface's MAC.
     Spoofed,
-    /// A DHCP server's answer, which guests may not send.
+    /// A DHCP server's answer or a frame of the interconnect, which guests may not send.
     Refused,
     /// No room now; the frame is lost, as on a real wire.
     Full,
@@ -84,6 +87,8 @@ struct Port {
     index: u16,
     mac: [u8; 6],
     queue: VecDeque<Vec<u8>>,
+    /// As the guest sees it: what it was handed, and what it sent.
+    traffic: Traffic,
 }
 
 /// The bridge.
@@ -232,6 +237,11 @@ impl Bridge {
         self.core.mac
     }
 
+    /// Largest payload of a frame of the node's own stack, bytes.
+    pub fn mtu(&self) -> usize {
+        self.core.nic.mtu().min(MAX_FRAME - HEADER - 4)
+    }
+
     /// Whether the NIC's link is up.
     pub fn link_up(&mut self) -> bool {
         self.core.nic.link_up()
@@ -258,7 +268,7 @@ impl Bridge {
         if self.core.ports.len() >= MAX_PORTS {
             return Err(PortError::TooMany);
         }
-        self.core.ports.push(Port { vs, index, mac, queue: VecDeque::new() });
+        self.core.ports.push(Port { vs, index, mac, queue: VecDeque::new(), traffic: Traffic::default() });
         Ok(())
     }
 
@@ -269,8 +279,10 @@ impl Bridge {
 
     /// Takes one frame (without FCS) from a guest.
     pub fn guest_tx(&mut self, vs: VsId, index: u16, frame: &[u8]) -> Result<(), GuestTxError> {
-        let port = self.core.ports.iter().find(|port| port.vs == vs && port.index == index);
-        let mac = port.ok_or(GuestTxError::NoPort)?.mac;
+        let port = self.core.ports.iter_mut().find(|port| port.vs == vs && port.index == index);
+        let port = port.ok_or(GuestTxError::NoPort)?;
+        port.traffic.sent(frame.len());
+        let mac = port.mac;
         if frame.len() > MAX_FRAME || frame.len() < HEADER {
             self.core.dropped.length = self.core.dropped.length.saturating_add(1);
             return Err(GuestTxError::Length);
@@ -280,7 +292,7 @@ impl Bridge {
             self.core.dropped.refused = self.core.dropped.refused.saturating_add(1);
             return Err(GuestTxError::Spoofed);
         }
-        if is_dhcp_server(frame) {
+        if is_dhcp_server(frame) || frame.get(12..HEADER) == Some(&LINK_ETHERTYPE) {
             self.core.dropped.refused = self.core.dropped.refused.saturating_add(1);
             return Err(GuestTxError::Refused);
         }
@@ -308,11 +320,18 @@ impl Bridge {
         while let Some(frame) = port.queue.pop_front() {
             if let Some(room) = out.get_mut(..frame.len()) {
                 room.copy_from_slice(&frame);
+                port.traffic.received(frame.len());
                 return Some(frame.len());
             }
             self.core.dropped.length = self.core.dropped.length.saturating_add(1);
         }
         None
+    }
+
+    /// What passed all interfaces of a guest since they were added, what was refused or lost behind them included.
+    pub fn traffic(&self, vs: VsId) -> Traffic {
+        let ports = self.core.ports.iter().filter(|port| port.vs == vs);
+        ports.fold(Traffic::default(), |sum, port| sum.plus(port.traffic))
     }
 
     /// Whether a frame waits for a guest's interface.
@@ -380,7 +399,7 @@ impl Device for Bridge {
     fn capabilities(&self) -> DeviceCapabilities {
         let mut capabilities = DeviceCapabilities::default();
         capabilities.medium = Medium::Ethernet;
-        capabilities.max_transmission_unit = self.core.nic.mtu().min(MAX_FRAME - HEADER - 4) + HEADER;
+        capabilities.max_transmission_unit = self.mtu() + HEADER;
         capabilities
     }
 }

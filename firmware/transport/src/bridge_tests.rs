@@ -46,7 +46,7 @@ impl Nic for FakeNic {
 
 fn frame(to: [u8; 6], from: [u8; 6], mark: u8) -> Vec<u8> {
     let mut frame = [to, from].concat();
-    frame.extend([0x88, 0xb5, mark]);
+    frame.extend([0x88, 0xb6, mark]);
     frame.resize(60, 0);
     frame
 }
@@ -216,4 +216,21 @@ fn one_address_serves_one_port() {
     bridge.remove_ports(A.0);
     assert_eq!(bridge.guest_tx(A.0, 0, &frame(ALL, A.1, 1)), Err(GuestTxError::NoPort));
     assert_eq!(bridge.add_port(A.0, 0, A.1), Ok(()));
+}
+
+#[test]
+fn what_passes_a_guests_interfaces_is_counted_until_they_go() {
+    let (mut bridge, nic) = bridge();
+    bridge.add_port(A.0, 1, [2, 0, 0, 0, 0, 9]).expect("free");
+    bridge.guest_tx(A.0, 0, &frame(OUTSIDE, A.1, 1)).expect("room");
+    assert!(bridge.guest_tx(A.0, 1, &frame(OUTSIDE, B.1, 1)).is_err(), "refused, and sent all the same");
+    nic.0.lock().arriving.push_back(frame(A.1, OUTSIDE, 2));
+    own(&mut bridge);
+    // What waits was not handed out yet.
+    assert_eq!(bridge.traffic(A.0).frames_in, 0);
+    assert_eq!(guest(&mut bridge, A.0), [2]);
+    let traffic = Traffic { frames_in: 1, bytes_in: 60, frames_out: 2, bytes_out: 120 };
+    assert_eq!((bridge.traffic(A.0), bridge.traffic(B.0)), (traffic, Traffic::default()));
+    bridge.remove_ports(A.0);
+    assert_eq!(bridge.traffic(A.0), Traffic::default());
 }

@@ -2,7 +2,9 @@
 //! services.
 //!
 //! - [`bridge`]: shares one NIC between the node's own stack and its guests;
+//! - [`port`]: the NIC behind it, whose interconnect frames any processor sends and takes;
 //! - [`stack`]: smoltcp over the bridge, with DHCPv4;
+//! - [`interconnect`]: messages between the nodes of a virtual server that spans them;
 //! - [`tftp`], [`http`], [`noise`]: sans-IO protocol clients. They take bytes and a time and give bytes;
 //!   whoever drives them owns the sockets.
 //!
@@ -12,6 +14,8 @@ extern crate alloc;
 
 pub mod bridge;
 pub mod http;
+pub mod interconnect;
 pub mod noise;
+pub mod port;
 pub mod stack;
 pub mod tftp;

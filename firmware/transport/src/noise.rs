@@ -1,12 +1,14 @@
-//! The agent channel's cipher: Noise IK as initiator, in frames of u16 length and Noise message, sans-IO.
+//! The agent channel's cipher: Noise IK as initiator, and as responder for operators, in frames of u16 length and
+//! Noise message, sans-IO.
 //!
 //! ```text
 //! initiate ─ message 1 ─▶ Shaking ─ message 2 ─▶ Open ─ transport messages both ways
-//!                            └───── any bad frame ─────┴─▶ error; the connection must be dropped
+//! respond ─▶ Waiting ─ message 1 ─▶ Asked ─ accept: message 2 ─▶ Open
+//!                   └───── any bad frame ─────┴─▶ error; the connection must be dropped
 //! ```
-//! Parameters and prologue are those of `weft_wire::agent`. The Diffie-Hellman function is x25519-dalek's;
-//! `snow` brings cipher, hash and pattern. Randomness is one seed for the one ephemeral key that IK's
-//! initiator draws; asking for more fails, so that it can never be used twice.
+//! Parameters and prologues are those of `weft_wire::agent` and `weft_wire::operator`. The Diffie-Hellman function is x25519-dalek's;
+//! `snow` brings cipher, hash and pattern. Randomness is one seed for the one ephemeral key that
+//! each side of IK draws; asking for more fails, so that it can never be used twice.
 
 use alloc::boxed::Box;
 use alloc::vec;
@@ -18,6 +20,7 @@ use snow::resolvers::{CryptoResolver, DefaultResolver};
 use snow::types::{Cipher, Dh, Hash, Random};
 use snow::{Builder, HandshakeState, TransportState};
 use weft_wire::agent::{MAX_MESSAGE, NOISE_PARAMS, NOISE_PROLOGUE};
+use weft_wire::operator::{MAX_ASK, MAX_CERTIFICATE, OPERATOR_PROLOGUE};
 use x25519_dalek::{PublicKey, StaticSecret};
 
 /// Bytes that encryption adds.
@@ -26,13 +29,17 @@ const TAG: usize = 16;
 pub const MAX_FRAME: usize = MAX_MESSAGE + TAG;
 /// Largest handshake message that makes sense: two keys, two tags.
 const MAX_HANDSHAKE: usize = 128;
+/// An operator's first message: two keys, two tags, its certificate.
+const MAX_FIRST: usize = 32 + 32 + TAG + MAX_CERTIFICATE + TAG;
+/// Largest payload of the answer to it.
+pub const MAX_REFUSAL: usize = 512;
 
 /// Why a channel is dead.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ChannelError {
     /// A frame is longer than it may be.
     FrameTooLong,
-    /// The other side does not have the key that the delegation names, or bytes were changed.
+    /// The other side does not have the key that it should have, or bytes were changed.
     Authentication,
     /// A message to send is longer than it may be.
     MessageTooLong,
@@ -146,6 +153,8 @@ impl CryptoResolver for Resolver {
 }
 
 enum State {
+    Waiting(Box<HandshakeState>),
+    Asked(Box<HandshakeState>),
     Shaking(Box<HandshakeState>),
     Open(Box<TransportState>),
     Dead,
@@ -156,14 +165,24 @@ enum State {
 pub enum Received {
     /// The other side proved its key; messages may flow.
     Opened,
+    /// Somebody asks to come in: its key, and what it says of itself. It may be a replay until the first message
+    /// after [`Channel::accept`] has come.
+    Asked {
+        /// The initiator's static key.
+        key: [u8; 32],
+        /// Payload of its first message.
+        payload: Vec<u8>,
+    },
     /// A message.
     Message(Vec<u8>),
 }
 
-/// The initiator's end of a channel.
+/// One end of a channel.
 pub struct Channel {
     state: State,
     input: Vec<u8>,
+    /// Largest frame once it is open, bytes.
+    largest: usize,
 }
 
 fn frame(message: &[u8]) -> Vec<u8> {
@@ -192,7 +211,39 @@ impl Channel {
         let mut message = vec![0; MAX_HANDSHAKE];
         let len = shaking.write_message(&[], &mut message).map_err(keys)?;
         let first = frame(message.get(..len).unwrap_or(&[]));
-        Ok((Self { state: State::Shaking(Box::new(shaking)), input: Vec::new() }, first))
+        let state = State::Shaking(Box::new(shaking));
+        Ok((Self { state, input: Vec::new(), largest: MAX_FRAME }, first))
+    }
+
+    /// Waits for an operator, with our secret key and a fresh random seed.
+    pub fn respond(secret: &[u8; 32], seed: [u8; 32]) -> Result<Self, ChannelError> {
+        let keys = |_| ChannelError::Keys;
+        let params: NoiseParams = NOISE_PARAMS.parse().map_err(keys)?;
+        let waiting = Builder::with_resolver(params, Box::new(Resolver(seed)))
+            .local_private_key(secret)
+            .and_then(|builder| builder.prologue(OPERATOR_PROLOGUE))
+            .and_then(Builder::build_responder)
+            .map_err(keys)?;
+        Ok(Self { state: State::Waiting(Box::new(waiting)), input: Vec::new(), largest: MAX_ASK + TAG })
+    }
+
+    /// Answers whoever asked to come in; returns the bytes to send. Messages may flow after that.
+    pub fn accept(&mut self, payload: &[u8]) -> Result<Vec<u8>, ChannelError> {
+        if payload.len() > MAX_REFUSAL {
+            return Err(ChannelError::MessageTooLong);
+        }
+        match core::mem::replace(&mut self.state, State::Dead) {
+            State::Asked(mut shaking) => {
+                let mut message = vec![0; MAX_HANDSHAKE + payload.len()];
+                let len = shaking.write_message(payload, &mut message).map_err(|_| ChannelError::Keys)?;
+                let transport = shaking.into_transport_mode().map_err(|_| ChannelError::Keys)?;
+                self.state = State::Open(Box::new(transport));
+                Ok(frame(message.get(..len).unwrap_or(&[])))
+            }
+            State::Waiting(_) | State::Shaking(_) | State::Open(_) | State::Dead => {
+                Err(ChannelError::NotOpen)
+            }
+        }
     }
 
     /// Whether the handshake is over.
@@ -206,6 +257,10 @@ impl Channel {
         let mut received = Vec::new();
         let mut used = 0;
         let result = loop {
+            // Whoever asked waits for the answer before it says more.
+            if matches!(self.state, State::Asked(_)) && used < self.input.len() {
+                break Err(ChannelError::NotOpen);
+            }
             let rest = self.input.get(used..).unwrap_or(&[]);
             let [high, low, body @ ..] = rest else { break Ok(()) };
             let len = usize::from(u16::from_be_bytes([*high, *low]));
@@ -230,8 +285,9 @@ impl Channel {
 
     fn largest_frame(&self) -> usize {
         match self.state {
+            State::Waiting(_) => MAX_FIRST,
             State::Shaking(_) => MAX_HANDSHAKE,
-            State::Open(_) | State::Dead => MAX_FRAME,
+            State::Asked(_) | State::Open(_) | State::Dead => self.largest,
         }
     }
 
@@ -251,6 +307,14 @@ impl Channel {
 fn open(state: &mut State, message: &[u8]) -> Result<Received, ChannelError> {
     let mut plain = vec![0; message.len()];
     match core::mem::replace(state, State::Dead) {
+        State::Waiting(mut waiting) => {
+            let len = waiting.read_message(message, &mut plain).map_err(|_| ChannelError::Authentication)?;
+            plain.truncate(len);
+            let key = waiting.get_remote_static().and_then(|key| key.try_into().ok());
+            let key = key.ok_or(ChannelError::Authentication)?;
+            *state = State::Asked(waiting);
+            Ok(Received::Asked { key, payload: plain })
+        }
         State::Shaking(mut shaking) => {
             let len = shaking.read_message(message, &mut plain).map_err(|_| ChannelError::Authentication)?;
             if len != 0 || !shaking.is_handshake_finished() {
@@ -267,7 +331,7 @@ fn open(state: &mut State, message: &[u8]) -> Result<Received, ChannelError> {
             *state = State::Open(transport);
             Ok(Received::Message(plain))
         }
-        State::Dead => Err(ChannelError::NotOpen),
+        State::Asked(_) | State::Dead => Err(ChannelError::NotOpen),
     }
 }
 

@@ -166,3 +166,50 @@ fn public_keys_agree_with_rfc_7748() {
     ];
     assert_eq!(public_key(&secret)[..4], [0x85, 0x20, 0xf0, 0x09]);
 }
+
+fn operator() -> (HandshakeState, Vec<u8>) {
+    let node = public_key(&NODE);
+    let mut shaking = Builder::with_resolver(NOISE_PARAMS.parse().expect("known"), Box::new(StockResolver))
+        .local_private_key(&SERVER)
+        .and_then(|builder| builder.remote_public_key(&node))
+        .and_then(|builder| builder.prologue(OPERATOR_PROLOGUE))
+        .and_then(Builder::build_initiator)
+        .expect("good keys");
+    let mut first = [0; 600];
+    let len = shaking.write_message(b"certificate", &mut first).expect("room");
+    (shaking, frame(&first[..len]))
+}
+
+#[test]
+fn a_responder_tells_who_asks_and_opens_when_it_accepts() {
+    let (mut shaking, first) = operator();
+    let mut node = Channel::respond(&NODE, SEED).expect("good keys");
+    assert_eq!(node.seal(b"early"), Err(ChannelError::NotOpen));
+    let asked = Received::Asked { key: public_key(&SERVER), payload: b"certificate".to_vec() };
+    assert_eq!(node.receive(&first), Ok(vec![asked]));
+    let second = node.accept(b"come in").expect("asked");
+    let mut payload = [0; 600];
+    let len = shaking.read_message(&second[2..], &mut payload).expect("the node's key");
+    assert_eq!(&payload[..len], b"come in");
+    let mut open = shaking.into_transport_mode().expect("finished");
+    assert_eq!(node.receive(&seal(&mut open, b"why")), Ok(vec![Received::Message(b"why".to_vec())]));
+    assert!(node.accept(b"again").is_err(), "once");
+}
+
+#[test]
+fn a_responder_takes_nothing_before_it_has_answered_and_nothing_long() {
+    let (_, first) = operator();
+    let mut node = Channel::respond(&NODE, SEED).expect("good keys");
+    assert_eq!(node.receive(&[&first[..], &[0, 1, 7]].concat()), Err(ChannelError::NotOpen));
+    let mut node = Channel::respond(&NODE, SEED).expect("good keys");
+    assert!(node.receive(&first).is_ok());
+    assert_eq!(node.receive(&[0]), Err(ChannelError::NotOpen));
+    for head in [[0x02, 0], [0xff, 0xff]] {
+        let mut node = Channel::respond(&NODE, SEED).expect("good keys");
+        assert_eq!(node.receive(&head), Err(ChannelError::FrameTooLong));
+    }
+    // The agent channel's handshake is none of an operator's.
+    let (_, first) = Channel::initiate(&SERVER, &public_key(&NODE), SEED).expect("good keys");
+    let mut node = Channel::respond(&NODE, SEED).expect("good keys");
+    assert_eq!(node.receive(&first), Err(ChannelError::Authentication));
+}

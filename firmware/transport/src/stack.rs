@@ -27,6 +27,8 @@ pub const MAX_SOCKETS: usize = 16;
 const EPHEMERAL: core::ops::RangeInclusive<u16> = 49152..=65535;
 /// A TCP peer that answers nothing for so long is gone.
 const TCP_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection that was taken and says nothing is asked so often whether it is still there.
+const KEEP_ALIVE: Duration = Duration::from_secs(4);
 /// DISCOVER is repeated so often.
 const DISCOVER_EVERY: Duration = Duration::from_secs(2);
 /// Largest DHCP answer that is kept for its `siaddr`.
@@ -123,6 +125,14 @@ fn octets(address: IpAddress) -> [u8; 4] {
     match address {
         IpAddress::Ipv4(address) => address.octets(),
     }
+}
+
+fn tcp_socket(receive_bytes: usize, send_bytes: usize) -> tcp::Socket<'static> {
+    let buffer = |bytes: usize| tcp::SocketBuffer::new(vec![0; bytes.clamp(2048, 1 << 20)]);
+    let mut socket = tcp::Socket::new(buffer(receive_bytes), buffer(send_bytes));
+    socket.set_nagle_enabled(false);
+    socket.set_timeout(Some(TCP_TIMEOUT));
+    socket
 }
 
 fn dhcp_socket() -> dhcpv4::Socket<'static> {
@@ -250,14 +260,30 @@ impl Stack {
         send_bytes: usize,
     ) -> Result<Tcp, SocketError> {
         self.count_socket()?;
-        let receive = tcp::SocketBuffer::new(vec![0; receive_bytes.clamp(2048, 1 << 20)]);
-        let send = tcp::SocketBuffer::new(vec![0; send_bytes.clamp(2048, 1 << 20)]);
-        let mut socket = tcp::Socket::new(receive, send);
-        socket.set_nagle_enabled(false);
-        socket.set_timeout(Some(TCP_TIMEOUT));
+        let mut socket = tcp_socket(receive_bytes, send_bytes);
         let local = self.ephemeral_port();
         let remote = IpEndpoint::new(v4(peer.address), peer.port);
         match socket.connect(self.interface.context(), remote, local) {
+            Ok(()) => Ok(Tcp(self.sockets.add(socket))),
+            Err(_) => {
+                self.open -= 1;
+                Err(SocketError::Address)
+            }
+        }
+    }
+
+    /// A socket that takes one connection to `port`; it is [`TcpState::Connecting`] until then. Several may listen.
+    pub fn tcp_listen(
+        &mut self,
+        port: u16,
+        receive_bytes: usize,
+        send_bytes: usize,
+    ) -> Result<Tcp, SocketError> {
+        self.count_socket()?;
+        let mut socket = tcp_socket(receive_bytes, send_bytes);
+        // A peer that is there answers, whatever its program does; one that is gone is noticed.
+        socket.set_keep_alive(Some(KEEP_ALIVE));
+        match socket.listen(port) {
             Ok(()) => Ok(Tcp(self.sockets.add(socket))),
             Err(_) => {
                 self.open -= 1;
@@ -364,6 +390,27 @@ impl Stack {
                 Err(SocketError::Address)
             }
         }
+    }
+
+    /// A UDP socket on a given port, with room for `datagrams` of `bytes` each way.
+    pub fn udp_open_at(&mut self, port: u16, datagrams: usize, bytes: usize) -> Result<Udp, SocketError> {
+        self.count_socket()?;
+        let room = || vec![0; datagrams.saturating_mul(bytes).clamp(2048, 1 << 20)];
+        let slots = || vec![udp::PacketMetadata::EMPTY; datagrams.clamp(1, 1024)];
+        let buffer = || udp::PacketBuffer::new(slots(), room());
+        let mut socket = udp::Socket::new(buffer(), buffer());
+        match socket.bind(port) {
+            Ok(()) => Ok(Udp(self.sockets.add(socket))),
+            Err(_) => {
+                self.open -= 1;
+                Err(SocketError::Address)
+            }
+        }
+    }
+
+    /// Largest IP packet, bytes.
+    pub fn mtu(&self) -> usize {
+        self.bridge.mtu()
     }
 
     /// The local port of a UDP socket.
