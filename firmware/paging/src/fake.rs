@@ -62,6 +62,12 @@ impl Memory {
         self.bytes.borrow_mut()[at..at + bytes.len()].copy_from_slice(bytes);
     }
 
+    /// The 8 bytes at an address, wherever the page is.
+    pub(crate) fn peek(&self, at: u64) -> u64 {
+        let at = at as usize;
+        u64::from_le_bytes(self.bytes.borrow()[at..at + 8].try_into().unwrap())
+    }
+
     fn check(&self, gpa: Gpa, len: usize, access: Access) -> Result<usize, MemError> {
         let end = gpa.0.checked_add(len as u64).ok_or(MemError::Unbacked { gpa })?;
         if end > self.bytes.borrow().len() as u64 {

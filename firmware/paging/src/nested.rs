@@ -3,6 +3,7 @@
 //! Invariants:
 //! - A leaf is user-accessible: the processor makes nested accesses as user accesses.
 //! - Intermediate entries grant everything; the leaf alone says what is allowed.
+//! - The window (shadow tables, docs/shadow.md) is reached from its own root alone; no guest memory lies in it.
 //! - Each table frame came from the store that is given to every call, and goes back to it by
 //!   [`NestedTables::free`]. Frames that leaves name are never owned here.
 //! - [`NestedTables::generation`] grows with each removal or downgrade. A processor may run the guest
@@ -144,8 +145,16 @@ enum Slot {
 #[derive(Debug)]
 pub struct NestedTables {
     root: Hpa,
+    window: Option<Window>,
     table_frames: u64,
     generation: u64,
+}
+
+/// A second root: all of the first one's mappings, and the window.
+#[derive(Debug)]
+struct Window {
+    root: Hpa,
+    base: Gpa,
 }
 
 fn index(gpa: Gpa, level: u32) -> usize {
@@ -155,12 +164,53 @@ fn index(gpa: Gpa, level: u32) -> usize {
 impl NestedTables {
     /// Empty tables, or `None` when the store has no frame for the root.
     pub fn new<S: FrameStore + ?Sized>(store: &mut S) -> Option<Self> {
-        Some(Self { root: store.alloc()?, table_frames: 1, generation: 0 })
+        Some(Self { root: store.alloc()?, window: None, table_frames: 1, generation: 0 })
     }
 
     /// Address of the top table, for the control block's nested CR3.
     pub fn root(&self) -> Hpa {
         self.root
+    }
+
+    /// Gives the tables a second root, which also maps a window from `base` on; `base` is a multiple of 512 GiB
+    /// above all that the guest has. The first root never leads there.
+    pub fn add_window<S: FrameStore + ?Sized>(&mut self, store: &mut S, base: Gpa) -> Result<(), MapError> {
+        let slot = base.0 & ((1 << 39) - 1);
+        let taken = (index(base, 4)..ENTRIES).any(|at| store.entry(self.root, at) & PTE_P != 0);
+        if slot != 0 || base.0 == 0 || base.0 >= LIMIT {
+            return Err(MapError::Address { gpa: base, hpa: Hpa(0) });
+        }
+        if taken || self.window.is_some() {
+            return Err(MapError::Occupied { gpa: base });
+        }
+        let root = store.alloc().ok_or(MapError::NoFrame)?;
+        self.table_frames += 1;
+        for at in 0..ENTRIES {
+            store.set_entry(root, at, store.entry(self.root, at));
+        }
+        self.window = Some(Window { root, base });
+        Ok(())
+    }
+
+    /// Maps a frame at `gpa` of the window: for reading and writing, as a walk of tables does, not for fetching.
+    pub fn map_in_window<S: FrameStore + ?Sized>(
+        &mut self,
+        store: &mut S,
+        gpa: Gpa,
+        hpa: Hpa,
+    ) -> Result<(), MapError> {
+        match &self.window {
+            Some(window) if gpa.0 >= window.base.0 && gpa.0 < LIMIT => {
+                let rights = Rights { write: true, execute: false };
+                self.map_from(store, window.root, gpa, hpa, PageSize::Small, rights)
+            }
+            Some(_) | None => Err(MapError::Address { gpa, hpa }),
+        }
+    }
+
+    /// Address of the top table that also leads to the window.
+    pub fn window_root(&self) -> Option<Hpa> {
+        self.window.as_ref().map(|window| window.root)
     }
 
     /// Frames that the tables themselves take.
@@ -182,11 +232,26 @@ impl NestedTables {
         size: PageSize,
         rights: Rights,
     ) -> Result<(), MapError> {
-        let mask = size.bytes() - 1;
-        if gpa.0 & mask != 0 || hpa.0 & mask != 0 || gpa.0 >= LIMIT || hpa.0 & !PTE_ADDRESS != 0 {
+        if gpa.0 >= self.window.as_ref().map_or(LIMIT, |window| window.base.0) {
             return Err(MapError::Address { gpa, hpa });
         }
-        let mut table = self.root;
+        self.map_from(store, self.root, gpa, hpa, size, rights)
+    }
+
+    fn map_from<S: FrameStore + ?Sized>(
+        &mut self,
+        store: &mut S,
+        root: Hpa,
+        gpa: Gpa,
+        hpa: Hpa,
+        size: PageSize,
+        rights: Rights,
+    ) -> Result<(), MapError> {
+        let mask = size.bytes() - 1;
+        if gpa.0 & mask != 0 || hpa.0 & mask != 0 || hpa.0 & !PTE_ADDRESS != 0 {
+            return Err(MapError::Address { gpa, hpa });
+        }
+        let mut table = root;
         for level in (size.level() + 1..=4).rev() {
             let at = index(gpa, level);
             let entry = store.entry(table, at);
@@ -194,6 +259,11 @@ impl NestedTables {
                 let next = store.alloc().ok_or(MapError::NoFrame)?;
                 self.table_frames += 1;
                 store.set_entry(table, at, next.0 | TABLE);
+                if let Some(window) = &self.window
+                    && table == self.root
+                {
+                    store.set_entry(window.root, at, next.0 | TABLE);
+                }
                 next
             } else if entry & PTE_PS != 0 {
                 return Err(MapError::Occupied { gpa });
@@ -265,6 +335,15 @@ impl NestedTables {
     /// Gives every table frame back, after calling `leaf` with every mapping so that its owner can
     /// free what it named.
     pub fn free<S: FrameStore + ?Sized>(self, store: &mut S, leaf: &mut dyn FnMut(&mut S, Mapping)) {
+        if let Some(window) = self.window {
+            for at in index(window.base, 4)..ENTRIES {
+                let entry = store.entry(window.root, at);
+                if entry & PTE_P != 0 {
+                    release(store, Hpa(entry & PTE_ADDRESS), 3, Gpa(0), &mut |_store, _frame| {});
+                }
+            }
+            store.free(window.root);
+        }
         release(store, self.root, 4, Gpa(0), leaf);
     }
 
@@ -438,6 +517,38 @@ mod tests {
         assert_eq!(got, Err(MapError::NoFrame));
         assert_eq!(tables.table_frames(), 3);
         tables.free(&mut store, &mut |_, leaf| panic!("{leaf:?} was never mapped"));
+        assert_eq!(store.used(), 0);
+    }
+
+    #[test]
+    fn the_window_is_reached_from_its_own_root_alone() {
+        let mut store = Frames::new(64);
+        let mut tables = NestedTables::new(&mut store).unwrap();
+        let base = Gpa(1 << 39);
+        tables.map(&mut store, Gpa(0x1000), Hpa(0x6000), PageSize::Small, Rights::ALL).unwrap();
+        assert_eq!(
+            tables.map_in_window(&mut store, base, Hpa(0x7000)),
+            Err(MapError::Address { gpa: base, hpa: Hpa(0x7000) })
+        );
+        assert!(tables.add_window(&mut store, Gpa(1 << 38)).is_err());
+        tables.add_window(&mut store, base).unwrap();
+        tables.map_in_window(&mut store, Gpa(base.0 + 0x1000), Hpa(0x7000)).unwrap();
+        tables.map(&mut store, Gpa(0x4000_2000), Hpa(0x8000), PageSize::Small, Rights::ALL).unwrap();
+        assert_eq!(tables.resolve(&store, Gpa(base.0 + 0x1000)), None);
+        let at = |root: Hpa, gpa: u64| {
+            let view = NestedTables { root, window: None, table_frames: 0, generation: 0 };
+            view.query(&store, Gpa(gpa)).map(|leaf| (leaf.hpa.0, leaf.rights))
+        };
+        let window = tables.window_root().unwrap();
+        assert_eq!(at(window, base.0 + 0x1000), Some((0x7000, Rights { write: true, execute: false })));
+        assert_eq!(at(window, 0x1000), Some((0x6000, Rights::ALL)), "mapped before");
+        assert_eq!(at(window, 0x4000_2000), Some((0x8000, Rights::ALL)), "mapped after");
+        assert_eq!(at(tables.root(), base.0 + 0x1000), None);
+        let inside = tables.map(&mut store, Gpa(base.0 + 0x5000), Hpa(0x9000), PageSize::Small, Rights::ALL);
+        assert!(matches!(inside, Err(MapError::Address { .. })), "guest memory in the window");
+        let mut leaves = Vec::new();
+        tables.free(&mut store, &mut |_, leaf| leaves.push(leaf.gpa.0));
+        assert_eq!(leaves, [0x1000, 0x4000_2000]);
         assert_eq!(store.used(), 0);
     }
 

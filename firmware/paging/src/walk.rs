@@ -119,6 +119,45 @@ impl Gathered {
     }
 }
 
+/// One step of a walk: an entry as it was read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Step {
+    /// Table that holds the entry.
+    pub table: Gpa,
+    /// Its place in the table, 0 to 511.
+    pub index: usize,
+    /// The entry.
+    pub entry: u64,
+}
+
+impl Step {
+    /// Address of the entry itself.
+    pub const fn address(&self) -> Gpa {
+        Gpa(self.table.0 + 8 * self.index as u64)
+    }
+}
+
+/// The steps of a four-level walk that ended at a leaf, from the top.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Path {
+    steps: [Step; 4],
+    count: usize,
+}
+
+impl Path {
+    /// The steps; the last one is the leaf.
+    pub fn steps(&self) -> &[Step] {
+        self.steps.get(..self.count).unwrap_or(&[])
+    }
+
+    fn push(&mut self, step: Step) {
+        if let Some(slot) = self.steps.get_mut(self.count) {
+            *slot = step;
+            self.count += 1;
+        }
+    }
+}
+
 struct Walker<'a> {
     mem: &'a dyn GuestMemory,
     state: &'a WalkState,
@@ -141,12 +180,47 @@ pub fn translate(
     }
     let walker = Walker { mem, state, gva, access, privilege };
     if state.efer & EFER_LMA != 0 {
-        walker.long_mode()
+        walker.long_mode(&mut |_step| {})
     } else if state.cr4 & CR4_PAE != 0 {
         walker.pae()
     } else {
         walker.legacy()
     }
+}
+
+/// Walks the four levels of long mode and returns the entries on the way, after the checks of [`translate`].
+/// The state must be one of long mode.
+pub fn trace(
+    mem: &dyn GuestMemory,
+    state: &WalkState,
+    gva: Gva,
+    access: WalkAccess,
+    privilege: Privilege,
+) -> Result<Path, WalkError> {
+    let mut path = Path::default();
+    Walker { mem, state, gva, access, privilege }.long_mode(&mut |step| path.push(step))?;
+    Ok(path)
+}
+
+/// Whether an entry of a table at `level` (4 is the top) ends a walk.
+pub const fn is_leaf(entry: u64, level: u32) -> bool {
+    level == 1 || (entry & PTE_PS != 0 && level < 4)
+}
+
+/// Bits of a present entry of 8 bytes that must be clear, given the entry's size bit and level.
+pub const fn reserved_bits(state: &WalkState, entry: u64, level: u32) -> u64 {
+    let beyond = match 1u64.checked_shl(state.physical_bits) {
+        Some(limit) => PTE_ADDRESS & !(limit - 1),
+        None => 0,
+    };
+    let nx = if state.efer & EFER_NXE == 0 { PTE_NX } else { 0 };
+    let size = match (entry & PTE_PS != 0, level) {
+        (true, 4..) => PTE_PS,
+        // Bit 12 is the PAT bit; those above it up to the page size are reserved.
+        (true, 2 | 3) => ((1u64 << (12 + 9 * (level - 1))) - 1) & !0x1fff,
+        (_, _) => 0,
+    };
+    beyond | nx | size
 }
 
 /// Fetches instruction bytes at `gva`, at most `out.len()` (15 is enough). Returns how many were
@@ -203,23 +277,13 @@ impl Walker<'_> {
         (self.state.efer & EFER_NXE != 0 && wide) || self.state.cr4 & CR4_SMEP != 0
     }
 
-    /// Bits that must be clear in an entry of 8 bytes.
-    fn reserved(&self) -> u64 {
-        let beyond = match 1u64.checked_shl(self.state.physical_bits) {
-            Some(limit) => PTE_ADDRESS & !(limit - 1),
-            None => 0,
-        };
-        let nx = if self.state.efer & EFER_NXE == 0 { PTE_NX } else { 0 };
-        beyond | nx
-    }
-
-    fn long_mode(&self) -> Result<Translation, WalkError> {
+    fn long_mode(&self, visit: &mut dyn FnMut(Step)) -> Result<Translation, WalkError> {
         let levels: u32 = if self.state.cr4 & CR4_LA57 != 0 { 5 } else { 4 };
         let unused = 64 - (12 + 9 * levels);
         if ((self.gva.0 << unused) as i64 >> unused) as u64 != self.gva.0 {
             return Err(WalkError::NonCanonical { gva: self.gva });
         }
-        self.descend(Gpa(self.state.cr3 & PTE_ADDRESS), levels, Gathered::new())
+        self.descend(Gpa(self.state.cr3 & PTE_ADDRESS), levels, visit)
     }
 
     fn pae(&self) -> Result<Translation, WalkError> {
@@ -230,34 +294,27 @@ impl Walker<'_> {
             return Err(self.fault(false, false));
         }
         // The top entries of PAE paging carry no rights.
-        self.descend(Gpa(entry & PTE_ADDRESS), 2, Gathered::new())
+        self.descend(Gpa(entry & PTE_ADDRESS), 2, &mut |_step| {})
     }
 
-    /// Tables of 512 entries from `level` down.
-    fn descend(&self, table: Gpa, level: u32, mut gathered: Gathered) -> Result<Translation, WalkError> {
-        let mut table = table;
+    /// Tables of 512 entries from `level` down; `visit` sees each entry.
+    fn descend(&self, table: Gpa, level: u32, visit: &mut dyn FnMut(Step)) -> Result<Translation, WalkError> {
+        let (mut table, mut gathered) = (table, Gathered::new());
         for level in (1..=level).rev() {
             let shift = 12 + 9 * (level - 1);
             let index = (self.gva.0 >> shift) & 511;
             let entry = self.mem.read_u64(Gpa(table.0 + 8 * index))?;
+            visit(Step { table, index: index as usize, entry });
             if entry & PTE_P == 0 {
                 return Err(self.fault(false, false));
             }
-            let large = entry & PTE_PS != 0 && level > 1;
-            let size_mask = (1u64 << shift) - 1;
-            let mut reserved = self.reserved();
-            if large && level > 3 {
-                reserved |= PTE_PS;
-            } else if large {
-                // Bit 12 is the PAT bit; those above it up to the page size are reserved.
-                reserved |= size_mask & !0x1fff;
-            }
-            if entry & reserved != 0 {
+            if entry & reserved_bits(self.state, entry, level) != 0 {
                 return Err(self.fault(true, true));
             }
             gathered.narrow(entry);
-            if level == 1 || large {
+            if is_leaf(entry, level) {
                 self.permit(&gathered)?;
+                let size_mask = (1u64 << shift) - 1;
                 let offset = self.gva.0 & size_mask;
                 return Ok(Translation {
                     gpa: Gpa((entry & PTE_ADDRESS & !size_mask) | offset),
