@@ -9,11 +9,13 @@
 //! ├─ 16 B × 128 ─┼─ 16 B × 64 ─┼─ 2 KiB × 128 ─────────┼─ 2 KiB × 64 ──────────┤
 //! ```
 //! Invariants: a buffer is touched only while its descriptor is ours (receive: between "done" and giving it
-//! back; transmit: between "done" and the tail moving past it); the tail never catches up with the head, so
-//! that empty and full differ; lengths from the device are checked against the buffer. All frames are
-//! received (promiscuous), because guests have MACs of their own.
+//! back; transmit: between "done" and the tail moving past it); a page that the device reads by itself is held
+//! as long; the tail never catches up with the head, so that empty and full differ; lengths from the device are
+//! checked against the buffer. All frames are received (promiscuous), because guests have MACs of their own.
 
-use weft_platform::{DmaBuf, Mmio, Nic, TxError};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use weft_platform::{DmaBuf, Mmio, Nic, Piece, SendPage, TxError};
 
 /// Receive descriptors.
 pub const RX_COUNT: usize = 128;
@@ -91,7 +93,8 @@ const RX_END: u32 = 1 << 1;
 const RX_DAMAGED: u32 = (1 << 8) | (1 << 9) | (1 << 10) | (1 << 12) | (1 << 15);
 const TX_DONE: u32 = 1 << 0;
 /// End of packet, insert FCS, report status.
-const TX_COMMAND: u32 = ((1 << 0) | (1 << 1) | (1 << 3)) << 24;
+const TX_COMMAND: u32 = ((1 << 1) | (1 << 3)) << 24 | TX_END;
+const TX_END: u32 = 1 << 24;
 
 /// Which family.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -137,7 +140,7 @@ pub struct Counters {
     pub rx_damaged: u64,
 }
 
-/// The driver. Interrupts stay off until [`E1000::enable_interrupts`].
+/// The driver. Interrupts stay off until [`Nic::set_interrupts`].
 pub struct E1000<M: Mmio, D: DmaBuf> {
     mmio: M,
     dma: D,
@@ -151,6 +154,9 @@ pub struct E1000<M: Mmio, D: DmaBuf> {
     /// Oldest transmit descriptor in flight.
     tx_oldest: usize,
     tx_in_flight: usize,
+    /// Pages that the device may still read, by descriptor.
+    tx_pages: Vec<Option<Arc<dyn SendPage>>>,
+    can_interrupt: bool,
     counters: Counters,
 }
 
@@ -182,6 +188,8 @@ impl<M: Mmio, D: DmaBuf> E1000<M, D> {
             tx_next: 0,
             tx_oldest: 0,
             tx_in_flight: 0,
+            tx_pages: (0..TX_COUNT).map(|_| None).collect(),
+            can_interrupt: false,
             counters: Counters::default(),
         };
         nic.start();
@@ -223,10 +231,9 @@ impl<M: Mmio, D: DmaBuf> E1000<M, D> {
         self.mmio.write32(reg::RDT, (RX_COUNT - 1) as u32);
     }
 
-    /// Lets the device raise its interrupt for received frames and link changes, at once.
-    pub fn enable_interrupts(&mut self) {
-        self.mmio.write32(reg::ITR, 0);
-        self.mmio.write32(reg::IMS, INTERRUPTS);
+    /// Says that the device's interrupt reaches a processor. Before that it must be polled.
+    pub fn interrupt_is_routed(&mut self) {
+        self.can_interrupt = true;
     }
 
     /// What went wrong so far.
@@ -245,15 +252,67 @@ impl<M: Mmio, D: DmaBuf> E1000<M, D> {
     }
 
     /// Frees transmit descriptors that the device is done with.
-    fn reclaim(&mut self) {
+    fn take_back(&mut self) {
         while self.tx_in_flight > 0 {
             let status = self.dma.read32(TX_RING + self.tx_oldest * DESCRIPTOR + 12);
             if status & TX_DONE == 0 {
                 return;
             }
+            if let Some(page) = self.tx_pages.get_mut(self.tx_oldest) {
+                *page = None;
+            }
             self.tx_oldest = (self.tx_oldest + 1) % TX_COUNT;
             self.tx_in_flight -= 1;
         }
+    }
+
+    /// Fills the next transmit descriptor; the device sees it when the tail moves.
+    fn give_tx(&mut self, address: u64, length: usize, command: u32) {
+        let at = TX_RING + self.tx_next * DESCRIPTOR;
+        self.dma.write32(at, low(address));
+        self.dma.write32(at + 4, high(address));
+        self.dma.write32(at + 12, 0);
+        self.dma.write32(at + 8, length as u32 | command);
+        self.tx_next = (self.tx_next + 1) % TX_COUNT;
+        self.tx_in_flight += 1;
+    }
+
+    fn send(&mut self, head: &[u8], piece: Option<&Piece>) -> Result<(), TxError> {
+        let piece = piece.filter(|piece| piece.length > 0);
+        let rest = piece.map_or(0, |piece| piece.length);
+        let total = head.len().checked_add(rest).filter(|total| *total <= MAX_FRAME);
+        let outside =
+            piece.is_some_and(|p| p.offset.checked_add(p.length).is_none_or(|end| end > p.page.size()));
+        if head.is_empty() || outside || total.is_none() {
+            return Err(TxError::Length);
+        }
+        self.take_back();
+        let needed = if piece.is_some() { 2 } else { 1 };
+        if self.tx_in_flight + needed > TX_COUNT - 1 {
+            return Err(TxError::Full);
+        }
+        let buffer = TX_BUFFERS + self.tx_next * BUFFER;
+        self.dma.write(buffer, head);
+        let address = self.dma.device_address() + buffer as u64;
+        match piece {
+            None => {
+                if let Some(padding) = [0; MIN_FRAME].get(head.len()..) {
+                    self.dma.write(buffer + head.len(), padding);
+                }
+                self.give_tx(address, head.len().max(MIN_FRAME), TX_COMMAND);
+            }
+            Some(piece) => {
+                // The device pads what is short.
+                self.give_tx(address, head.len(), TX_COMMAND & !TX_END);
+                if let Some(page) = self.tx_pages.get_mut(self.tx_next) {
+                    *page = Some(piece.page.clone());
+                }
+                let from = piece.page.device_address() + piece.offset as u64;
+                self.give_tx(from, piece.length, TX_COMMAND);
+            }
+        }
+        self.mmio.write32(reg::TDT, self.tx_next as u32);
+        Ok(())
     }
 
     /// Handles one finished receive descriptor: the frame's length, or `None` when it is to be dropped.
@@ -341,29 +400,15 @@ impl<M: Mmio, D: DmaBuf> Nic for E1000<M, D> {
     }
 
     fn transmit(&mut self, frame: &[u8]) -> Result<(), TxError> {
-        if frame.is_empty() || frame.len() > MAX_FRAME {
-            return Err(TxError::Length);
-        }
-        self.reclaim();
-        if self.tx_in_flight >= TX_COUNT - 1 {
-            return Err(TxError::Full);
-        }
-        let buffer = TX_BUFFERS + self.tx_next * BUFFER;
-        self.dma.write(buffer, frame);
-        if let Some(padding) = [0; MIN_FRAME].get(frame.len()..) {
-            self.dma.write(buffer + frame.len(), padding);
-        }
-        let len = frame.len().max(MIN_FRAME) as u32;
-        let address = self.dma.device_address() + buffer as u64;
-        let at = TX_RING + self.tx_next * DESCRIPTOR;
-        self.dma.write32(at, low(address));
-        self.dma.write32(at + 4, high(address));
-        self.dma.write32(at + 12, 0);
-        self.dma.write32(at + 8, len | TX_COMMAND);
-        self.tx_next = (self.tx_next + 1) % TX_COUNT;
-        self.tx_in_flight += 1;
-        self.mmio.write32(reg::TDT, self.tx_next as u32);
-        Ok(())
+        self.send(frame, None)
+    }
+
+    fn transmit_gather(&mut self, head: &[u8], piece: &Piece) -> Result<(), TxError> {
+        self.send(head, Some(piece))
+    }
+
+    fn reclaim(&mut self) {
+        self.take_back();
     }
 
     fn receive(&mut self, out: &mut [u8]) -> Option<usize> {
@@ -387,6 +432,17 @@ impl<M: Mmio, D: DmaBuf> Nic for E1000<M, D> {
     fn acknowledge_interrupt(&mut self) {
         // Reading clears it.
         self.mmio.read32(reg::ICR);
+    }
+
+    fn set_interrupts(&mut self, on: bool) -> bool {
+        self.mmio.write32(reg::IMC, u32::MAX);
+        if on && self.can_interrupt {
+            // What came before is no reason to interrupt: the caller looks once more.
+            self.mmio.read32(reg::ICR);
+            self.mmio.write32(reg::ITR, 0);
+            self.mmio.write32(reg::IMS, INTERRUPTS);
+        }
+        self.can_interrupt
     }
 }
 

@@ -3,15 +3,17 @@
 use super::*;
 use alloc::rc::Rc;
 use alloc::vec;
-use alloc::vec::Vec;
 use core::cell::RefCell;
 
 const MAC: [u8; 6] = [0x52, 0x54, 0x00, 0x12, 0x34, 0x56];
 const BASE: u64 = 0x1_0000_0000;
+const PAGE_BASE: u64 = 0x2_0000_0000;
 
 struct Chip {
     registers: Vec<u32>,
     memory: Vec<u8>,
+    /// Pieces of a frame whose end has not come.
+    begun: Vec<u8>,
     sent: Vec<Vec<u8>>,
     link: bool,
     stuck: bool,
@@ -33,6 +35,9 @@ impl Chip {
     }
 
     fn dma(&self, address: u64, len: usize) -> Vec<u8> {
+        if let Some(offset) = address.checked_sub(PAGE_BASE) {
+            return (offset..).take(len).map(|i| (i % 251) as u8).collect();
+        }
         let at = usize::try_from(address - BASE).expect("inside");
         self.memory[at..at + len].to_vec()
     }
@@ -57,8 +62,13 @@ impl Chip {
             let descriptor = self.dma(at, 16);
             let address = u64::from_le_bytes(descriptor[..8].try_into().expect("8 bytes"));
             let len = usize::from(u16::from_le_bytes([descriptor[8], descriptor[9]]));
-            assert_eq!(descriptor[11], 0b1011, "end of packet, FCS, report status");
-            self.sent.push(self.dma(address, len));
+            assert_eq!(descriptor[11] & !1, 0b1010, "FCS, report status");
+            let piece = self.dma(address, len);
+            self.begun.extend(piece);
+            if descriptor[11] & 1 == 1 {
+                let frame = core::mem::take(&mut self.begun);
+                self.sent.push(frame);
+            }
             self.dma_write(at + 12, &[1]);
             self.set(reg::TDH, (head + 1) % count);
         }
@@ -157,6 +167,7 @@ fn chip() -> Shared {
     Shared(Rc::new(RefCell::new(Chip {
         registers: vec![0; 0x8000],
         memory: vec![0; DMA_BYTES],
+        begun: Vec::new(),
         sent: Vec::new(),
         link: true,
         stuck: false,
@@ -228,6 +239,50 @@ fn a_padded_frame_carries_nothing_of_an_earlier_one() {
     nic.transmit(&[0xbb; 14]).expect("room");
     let sent = chip.0.borrow().sent.clone();
     assert!(sent[TX_COUNT][14..].iter().all(|byte| *byte == 0));
+}
+
+struct Page;
+
+impl SendPage for Page {
+    fn device_address(&self) -> u64 {
+        PAGE_BASE
+    }
+    fn size(&self) -> usize {
+        4096
+    }
+    fn read(&self, _offset: usize, _out: &mut [u8]) {
+        panic!("the driver copies a page");
+    }
+}
+
+#[test]
+fn a_page_is_sent_without_a_copy_and_held_until_the_device_is_done() {
+    let chip = chip();
+    let mut nic = nic(&chip);
+    chip.0.borrow_mut().tx_halted = true;
+    let page: Arc<dyn SendPage> = Arc::new(Page);
+    let piece = Piece { page: page.clone(), offset: 96, length: 1400 };
+    for _ in 0..31 {
+        assert_eq!(nic.transmit_gather(&[0xaa; 60], &piece), Ok(()));
+    }
+    assert_eq!(nic.transmit_gather(&[0xaa; 60], &piece), Err(TxError::Full));
+    assert_eq!(nic.transmit(&[0xbb; 60]), Ok(()), "one descriptor is left");
+    drop(piece);
+    nic.reclaim();
+    assert_eq!(Arc::strong_count(&page), 32, "the device still reads it");
+    {
+        let mut chip = chip.0.borrow_mut();
+        chip.tx_halted = false;
+        chip.transmit();
+        let expected: Vec<u8> =
+            [0xaa; 60].into_iter().chain((96..1496_u32).map(|i| (i % 251) as u8)).collect();
+        assert!(chip.sent[..31].iter().all(|frame| *frame == expected));
+        assert_eq!(chip.sent[31], [0xbb; 60]);
+    }
+    nic.reclaim();
+    assert_eq!(Arc::strong_count(&page), 1);
+    let outside = Piece { page, offset: 4000, length: 97 };
+    assert_eq!(nic.transmit_gather(&[0; 60], &outside), Err(TxError::Length));
 }
 
 #[test]
@@ -326,8 +381,13 @@ fn link_and_interrupt_are_read_from_the_device() {
     assert!(nic.link_up());
     chip.0.borrow_mut().link = false;
     assert!(!nic.link_up());
-    nic.enable_interrupts();
+    assert!(!nic.set_interrupts(true), "not routed");
+    assert_eq!(chip.0.borrow().reg(reg::IMS), 0);
+    nic.interrupt_is_routed();
+    assert!(nic.set_interrupts(true));
     assert_eq!(chip.0.borrow().reg(reg::IMS), INTERRUPTS);
+    assert!(nic.set_interrupts(false));
+    assert_eq!(chip.0.borrow().reg(reg::IMC), u32::MAX);
     chip.0.borrow_mut().set(reg::ICR, 0x80);
     nic.acknowledge_interrupt();
     assert_eq!(chip.0.borrow().reg(reg::ICR), 0);

@@ -2,7 +2,7 @@
 //!
 //! - [`e1000`]: Intel 8254x and 82574 over the `Mmio` and `DmaBuf` traits; runs in host tests against a
 //!   model of the registers;
-//! - [`virtio`]: virtio-net, an adapter around the `virtio-drivers` crate;
+//! - [`virtio`]: virtio-net on modern PCI, the same way;
 //! - [`driver_for`]: which PCI function takes which driver.
 //!
 //! What a device writes is outside data: lengths and flags are checked before use, and no reference is ever
@@ -20,7 +20,7 @@ pub enum Driver {
     E1000,
     /// Intel 82574, PCI Express.
     E1000e,
-    /// virtio network device, transitional or modern.
+    /// virtio network device with the modern interface, transitional or not.
     VirtioNet,
 }
 

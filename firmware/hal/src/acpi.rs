@@ -1,4 +1,4 @@
-//! The few facts that the node takes from its own ACPI tables: processors and the PM timer. ACPI 6.5,
+//! The few facts that the node takes from its own ACPI tables: processors, IOAPICs and the PM timer. ACPI 6.5,
 //! sections 5.2.5 (RSDP), 5.2.8 (XSDT), 5.2.9 (FADT), 5.2.12 (MADT).
 
 use crate::phys::read_firmware;
@@ -11,6 +11,26 @@ const MAX_TABLE: usize = 256 * 1024;
 /// Most tables that are looked at.
 const MAX_TABLES: usize = 64;
 
+/// An IOAPIC.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct IoApic {
+    /// Its registers.
+    pub base: Hpa,
+    /// Global number of its first pin.
+    pub first: u32,
+}
+
+/// Where an ISA interrupt really goes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Override {
+    /// ISA number.
+    pub source: u8,
+    /// Global number.
+    pub global: u32,
+    /// Polarity (bits 0–1) and trigger mode (bits 2–3), as in MPS.
+    pub flags: u16,
+}
+
 /// What was found; empty where the tables are absent or broken.
 #[derive(Default, Debug)]
 pub struct Platform {
@@ -18,6 +38,10 @@ pub struct Platform {
     pub apic_ids: Vec<u32>,
     /// Port of the PM timer.
     pub pm_timer: Option<u16>,
+    /// IOAPICs.
+    pub ioapics: Vec<IoApic>,
+    /// Exceptions to "ISA number is global number".
+    pub overrides: Vec<Override>,
 }
 
 fn table(address: u64) -> Option<Vec<u8>> {
@@ -54,7 +78,7 @@ pub fn platform(rsdp: u64) -> Platform {
         raw[..width].copy_from_slice(entry);
         let Some(bytes) = table(u64::from_le_bytes(raw)) else { continue };
         match bytes.get(..4) {
-            Some(b"APIC") => found.apic_ids = apic_ids(&bytes),
+            Some(b"APIC") => processors_and_interrupts(&bytes, &mut found),
             Some(b"FACP") => {
                 let port = bytes.get(76..80).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes);
                 found.pm_timer = u16::try_from(port).ok().filter(|p| *p != 0);
@@ -65,8 +89,7 @@ pub fn platform(rsdp: u64) -> Platform {
     found
 }
 
-fn apic_ids(madt: &[u8]) -> Vec<u32> {
-    let mut ids = Vec::new();
+fn processors_and_interrupts(madt: &[u8], found: &mut Platform) {
     let mut rest = madt.get(44..).unwrap_or(&[]);
     while let [kind, length, ..] = *rest {
         let Some(entry) = rest.get(..usize::from(length)).filter(|e| e.len() >= 2) else { break };
@@ -74,12 +97,21 @@ fn apic_ids(madt: &[u8]) -> Vec<u32> {
             |at: usize| entry.get(at..at + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes);
         match kind {
             // Processor local APIC: identifier at 3, flags at 4.
-            0 if word(4) & 1 != 0 => ids.push(u32::from(entry[3])),
+            0 if word(4) & 1 != 0 => found.apic_ids.push(u32::from(entry[3])),
+            // IOAPIC: address at 4, first global number at 8.
+            1 if entry.len() >= 12 => {
+                found.ioapics.push(IoApic { base: Hpa(word(4).into()), first: word(8) });
+            }
+            // Interrupt source override: bus at 2 (0: ISA), source at 3, global number at 4, flags at 8.
+            2 if entry.len() >= 10 && entry[2] == 0 => found.overrides.push(Override {
+                source: entry[3],
+                global: word(4),
+                flags: u16::from_le_bytes([entry[8], entry[9]]),
+            }),
             // Processor local x2APIC: identifier at 4, flags at 8.
-            9 if word(8) & 1 != 0 => ids.push(word(4)),
+            9 if word(8) & 1 != 0 => found.apic_ids.push(word(4)),
             _other_structure => {}
         }
         rest = &rest[usize::from(length)..];
     }
-    ids
 }

@@ -4,10 +4,10 @@
 //! fenced; a restart network-boots afresh). Interrupt handlers only set a bit of the CPU's pending set and
 //! acknowledge; all work happens in the CPU's loop.
 
-use crate::{apic, cpu, serial};
+use crate::{apic, cpu, ioapic, serial};
 use alloc::boxed::Box;
 use core::arch::{asm, global_asm};
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use weft_x86defs::msr;
 
 /// Vector of the local APIC timer.
@@ -16,6 +16,8 @@ pub const VECTOR_TIMER: u8 = 0xf0;
 pub const VECTOR_WAKE: u8 = 0xf1;
 /// Vector of network devices.
 pub const VECTOR_NIC: u8 = 0xf2;
+/// Vector of network devices that have a line.
+pub const VECTOR_LINE: u8 = 0xf3;
 /// Vector of spurious interrupts.
 pub const VECTOR_SPURIOUS: u8 = 0xff;
 
@@ -87,6 +89,7 @@ global_asm!(
     "iretq",
     ".section .rodata.isr, \"a\"",
     ".p2align 3",
+    ".globl weft_isr_table",
     "weft_isr_table:",
     ".irp n,0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31",
     ".quad weft_isr_\\n",
@@ -157,11 +160,17 @@ struct Pointer {
 }
 
 static PENDING: [AtomicU32; MAX_CPUS] = [const { AtomicU32::new(0) }; MAX_CPUS];
+static NIC_INTERRUPTS: AtomicU64 = AtomicU64::new(0);
 static IDT: spin::Once<Box<[[u64; 2]; 256]>> = spin::Once::new();
 
 /// Interrupts of this CPU since the last call, one bit each from `VECTOR_TIMER` (bit 0) on.
 pub fn take_pending() -> u32 {
     PENDING[cpu::index()].swap(0, Ordering::Acquire)
+}
+
+/// Interrupts of network devices so far.
+pub fn nic_interrupts() -> u64 {
+    NIC_INTERRUPTS.load(Ordering::Acquire)
 }
 
 fn idt() -> &'static [[u64; 2]; 256] {
@@ -176,6 +185,11 @@ fn idt() -> &'static [[u64; 2]; 256] {
         }
         table
     })
+}
+
+/// Where the monitor's own interrupt table is.
+pub(crate) fn idt_base() -> u64 {
+    idt().as_ptr() as u64
 }
 
 /// Gives the calling CPU its descriptor tables and its index. Called once on each CPU, before anything else.
@@ -233,6 +247,12 @@ pub fn init(index: usize) {
 extern "C" fn interrupt(frame: &Frame) {
     match frame.vector {
         240..=255 => {
+            if frame.vector == u64::from(VECTOR_LINE) {
+                ioapic::mask();
+            }
+            if [VECTOR_NIC, VECTOR_LINE].map(u64::from).contains(&frame.vector) {
+                NIC_INTERRUPTS.fetch_add(1, Ordering::Release);
+            }
             PENDING[cpu::index()].fetch_or(1 << (frame.vector - 240), Ordering::Release);
             if frame.vector != u64::from(VECTOR_SPURIOUS) {
                 apic::end_of_interrupt();

@@ -2,7 +2,7 @@
 
 use crate::{frames, phys};
 use core::sync::atomic::{Ordering, fence};
-use weft_platform::DmaBuf;
+use weft_platform::{DmaBuf, SendPage};
 use weft_types::{Hpa, PAGE_SIZE};
 
 /// A run of frames below 4 GiB, reached by volatile copy.
@@ -19,7 +19,10 @@ impl Dma {
     }
 
     fn at(&self, offset: usize, length: usize) -> *mut u8 {
-        assert!(offset.checked_add(length).is_some_and(|end| end <= self.size()), "outside the DMA buffer");
+        assert!(
+            offset.checked_add(length).is_some_and(|end| end <= DmaBuf::size(self)),
+            "outside the DMA buffer"
+        );
         phys::pointer(Hpa(self.base.0 + offset as u64))
     }
 }
@@ -55,7 +58,7 @@ impl DmaBuf for Dma {
     }
 
     fn read32(&self, offset: usize) -> u32 {
-        assert!(offset % 4 == 0);
+        assert!(offset.is_multiple_of(4));
         // SAFETY: in bounds and aligned.
         let value = unsafe { self.at(offset, 4).cast::<u32>().read_volatile() };
         fence(Ordering::Acquire);
@@ -63,9 +66,24 @@ impl DmaBuf for Dma {
     }
 
     fn write32(&mut self, offset: usize, value: u32) {
-        assert!(offset % 4 == 0);
+        assert!(offset.is_multiple_of(4));
         fence(Ordering::Release);
         // SAFETY: in bounds and aligned.
         unsafe { self.at(offset, 4).cast::<u32>().write_volatile(value) };
+    }
+}
+
+/// While it is shared nobody can write: that takes `&mut`.
+impl SendPage for Dma {
+    fn device_address(&self) -> u64 {
+        self.base.0
+    }
+
+    fn size(&self) -> usize {
+        DmaBuf::size(self)
+    }
+
+    fn read(&self, offset: usize, out: &mut [u8]) {
+        DmaBuf::read(self, offset, out);
     }
 }

@@ -9,9 +9,31 @@ use weft_x86defs::bits;
 /// Room for any XSAVE area that this monitor enables, bytes.
 const AREA: usize = 4096;
 
+/// Offset of XSTATE_BV: the components that XRSTOR takes from the area; it makes the others initial (AMD64 manual
+/// volume 2, section 11.5).
+const XSTATE_BV: usize = 512;
+/// Component of XSTATE_BV.
+const X87: u8 = 1;
+
 /// Saved extended state of one vCPU.
 #[repr(C, align(64))]
 struct Area([u8; AREA]);
+
+impl Area {
+    /// Leaves an initial x87 state out. QEMU's emulation always saves it, and where it loads a status word it writes
+    /// into the first processor's flags, whatever that is doing (docs/monitor.md); to make it initial does not.
+    fn leave_out_initial_x87(&mut self) {
+        let control = self.0[..2] == 0x37fu16.to_le_bytes();
+        // Status, tags (none), opcode, the two pointers; then the registers.
+        if control && is_zero(&self.0[2..24]) && is_zero(&self.0[32..160]) {
+            self.0[XSTATE_BV] &= !X87;
+        }
+    }
+}
+
+fn is_zero(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == 0)
+}
 
 /// Extended state of a vCPU while another one has the processor.
 pub struct FpuState {
@@ -68,8 +90,7 @@ impl FpuState {
         let mut area = Box::new(Area([0; AREA]));
         area.0[0..2].copy_from_slice(&0x37fu16.to_le_bytes());
         area.0[24..28].copy_from_slice(&0x1f80u32.to_le_bytes());
-        // XSTATE_BV: x87 and SSE come from this area.
-        area.0[512] = 3;
+        // XSTATE_BV is 0: all is made initial; MXCSR comes from the area in any case.
         Self { area, xcr0: 1 }
     }
 
@@ -84,6 +105,7 @@ impl FpuState {
             unsafe {
                 asm!("xsave64 [{}]", in(reg) area, in("eax") all as u32, in("edx") (all >> 32) as u32, options(nostack))
             };
+            self.area.leave_out_initial_x87();
         } else {
             // SAFETY: 16-byte aligned, 512 bytes.
             unsafe { asm!("fxsave64 [{}]", in(reg) area, options(nostack)) };
@@ -105,6 +127,28 @@ impl FpuState {
             // SAFETY: as above.
             unsafe { asm!("fxrstor64 [{}]", in(reg) area, options(nostack)) };
         }
+    }
+
+    /// XCR0 and the saved area, zeros at its end left out, for another node.
+    pub fn area(&self) -> (u64, &[u8]) {
+        let used = self.area.0.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        (self.xcr0, &self.area.0[..used])
+    }
+
+    /// State from another node's [`FpuState::area`]; `None` where this processor could not load it.
+    pub fn from_area(xcr0: u64, area: &[u8]) -> Option<Self> {
+        let mut state = Self::reset();
+        state.area.0.fill(0);
+        state.area.0.get_mut(..area.len())?.copy_from_slice(area);
+        let word = |at: usize| u64::from_le_bytes(state.area.0[at..at + 8].try_into().unwrap_or([0; 8]));
+        let mxcsr = word(24) as u32;
+        // XRSTOR and FXRSTOR fault on reserved bits of MXCSR; XRSTOR on unknown components, on the compacted format and on
+        // the rest of the header (AMD64 manual volume 4, XRSTOR).
+        let header_is_plain = word(XSTATE_BV) & !supported_xcr0() == 0 && is_zero(&state.area.0[520..576]);
+        let known = mxcsr & !0xffff == 0 && (header_is_plain || !has_xsave());
+        let enabled = if has_xsave() { xcr0 & 1 == 1 && xcr0 & !supported_xcr0() == 0 } else { xcr0 == 1 };
+        state.xcr0 = xcr0;
+        (known && enabled).then_some(state)
     }
 
     /// XCR0 as the guest has set it, read from the processor; the vCPU must be the loaded one.

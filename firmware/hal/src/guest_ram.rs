@@ -27,6 +27,8 @@ enum Chunk {
 pub struct GuestRam {
     ranges: Vec<Range>,
     chunks: Mutex<Vec<Chunk>>,
+    /// Bytes that it has been given.
+    given: AtomicU64,
 }
 
 /// What backs an address.
@@ -45,13 +47,33 @@ pub fn given_bytes() -> u64 {
     GIVEN.load(Ordering::Relaxed)
 }
 
+/// Counts bytes that a guest was given.
+pub(crate) fn count_given(bytes: u64) {
+    GIVEN.fetch_add(bytes, Ordering::Relaxed);
+}
+
+/// Counts bytes that a guest gave back.
+pub(crate) fn count_returned(bytes: u64) {
+    GIVEN.fetch_sub(bytes, Ordering::Relaxed);
+}
+
 impl GuestRam {
     /// Empty memory over `ranges` (sorted, apart, each a multiple of 2 MiB at a multiple of 2 MiB).
     pub fn new(ranges: Vec<Range>) -> Self {
         let count = ranges.iter().map(|(_, size)| size / LARGE_SIZE).sum::<u64>();
         let mut chunks = Vec::new();
         chunks.resize_with(count as usize, || Chunk::Empty);
-        Self { ranges, chunks: Mutex::new(chunks) }
+        Self { ranges, chunks: Mutex::new(chunks), given: AtomicU64::new(0) }
+    }
+
+    /// Bytes of the node that this memory takes.
+    pub fn given(&self) -> u64 {
+        self.given.load(Ordering::Relaxed)
+    }
+
+    fn count(&self, bytes: u64) {
+        self.given.fetch_add(bytes, Ordering::Relaxed);
+        count_given(bytes);
     }
 
     /// Bytes of guest memory.
@@ -84,7 +106,7 @@ impl GuestRam {
         if let Chunk::Empty = chunk {
             *chunk = match frames::alloc_run(frames::LARGE, frames::LARGE, u64::MAX) {
                 Some(run) => {
-                    GIVEN.fetch_add(LARGE_SIZE, Ordering::Relaxed);
+                    self.count(LARGE_SIZE);
                     Chunk::Large(run)
                 }
                 None => Chunk::Small(alloc::vec![None; frames::LARGE as usize]),
@@ -96,7 +118,7 @@ impl GuestRam {
                 let slot = pages.get_mut((gpa.0 % LARGE_SIZE / PAGE_SIZE) as usize)?;
                 if slot.is_none() {
                     *slot = Some(frames::alloc()?);
-                    GIVEN.fetch_add(PAGE_SIZE, Ordering::Relaxed);
+                    self.count(PAGE_SIZE);
                 }
                 slot.map(Backing::Small)
             }
@@ -110,6 +132,11 @@ impl GuestRam {
             Some(Backing::Small(base)) => Ok(Hpa(base.0 + gpa.page_offset())),
             None => Err(MemError::Unbacked { gpa }),
         }
+    }
+
+    /// Where an access lies that stays within one page, as most do.
+    fn within_a_page(&self, gpa: Gpa, length: usize) -> Option<Result<Hpa, MemError>> {
+        (gpa.page_offset() + length as u64 <= PAGE_SIZE).then(|| self.host(gpa))
     }
 
     /// Splits an access at page borders and checks all of it before anything is done.
@@ -133,12 +160,12 @@ impl Drop for GuestRam {
                 Chunk::Empty => {}
                 Chunk::Large(base) => {
                     frames::free(base, frames::LARGE);
-                    GIVEN.fetch_sub(LARGE_SIZE, Ordering::Relaxed);
+                    count_returned(LARGE_SIZE);
                 }
                 Chunk::Small(pages) => {
                     for page in pages.into_iter().flatten() {
                         frames::free(page, 1);
-                        GIVEN.fetch_sub(PAGE_SIZE, Ordering::Relaxed);
+                        count_returned(PAGE_SIZE);
                     }
                 }
             }
@@ -148,6 +175,12 @@ impl Drop for GuestRam {
 
 impl GuestMemory for GuestRam {
     fn read(&self, gpa: Gpa, out: &mut [u8]) -> Result<(), MemError> {
+        if let Some(host) = self.within_a_page(gpa, out.len()) {
+            let from = phys::pointer(host?);
+            // SAFETY: as below: within a frame of this guest.
+            unsafe { core::ptr::copy_nonoverlapping(from, out.as_mut_ptr(), out.len()) };
+            return Ok(());
+        }
         let mut rest = out;
         for (host, length) in self.pieces(gpa, rest.len())? {
             let (now, later) = rest.split_at_mut(length);
@@ -171,7 +204,7 @@ impl GuestMemory for GuestRam {
     }
 
     fn compare_exchange_u64(&self, gpa: Gpa, old: u64, new: u64) -> Result<u64, MemError> {
-        if gpa.0 % 8 != 0 {
+        if !gpa.0.is_multiple_of(8) {
             return Err(MemError::Unbacked { gpa });
         }
         let host = self.host(gpa)?;

@@ -6,8 +6,8 @@
 //!   place that turns a physical address into a pointer.
 //! - **F (frames).** [`frames`] hands out each free frame once; who holds a frame owns its bytes. Guest
 //!   frames are reached by copy only, never by reference, since a guest changes them at any time.
-//! - **D (DMA).** Memory that a device sees is a [`dma::Dma`] or belongs to the virtio driver; it is
-//!   reached by volatile copy.
+//! - **D (DMA).** Memory that a device sees is a [`dma::Dma`] or a page that its driver holds until the
+//!   device is done; the monitor reaches it by volatile copy.
 //! - **C (per-CPU).** `gs:[0]` holds the CPU's index from [`desc::init`] on; a guest runs between two
 //!   instructions that put the host's GS back before anything else can look at it.
 //!
@@ -27,6 +27,7 @@ pub mod fpu;
 pub mod frames;
 pub mod guest_ram;
 mod heap;
+pub mod ioapic;
 pub mod pci;
 pub mod phys;
 pub mod port;
@@ -34,8 +35,8 @@ pub mod screen;
 pub mod serial;
 pub mod smbios;
 pub mod smp;
+pub mod sparse_ram;
 pub mod svm;
 pub mod time;
-pub mod virtio;
 
 pub use heap::used_bytes as heap_used_bytes;

@@ -1,9 +1,9 @@
-//! PCI configuration by ports 0xCF8/0xCFC (PCI Local Bus 3.0, 3.2.2.3.2).
+//! PCI configuration by ports 0xCF8/0xCFC (PCI Local Bus 3.0, 3.2.2.3.2), BARs, interrupts by message (6.8).
 
-use crate::{phys, port};
+use crate::{ioapic, phys, port};
 use alloc::vec::Vec;
 use spin::Mutex;
-use weft_platform::Mmio;
+use weft_platform::{Mmio, NarrowMmio};
 use weft_types::Hpa;
 
 static CONFIG: Mutex<()> = Mutex::new(());
@@ -76,6 +76,109 @@ impl Address {
     }
 }
 
+/// Capability identifiers.
+const CAPABILITY_MSI: u8 = 5;
+const CAPABILITY_MSIX: u8 = 0x11;
+/// Most capabilities that a list has: they are four bytes or more, in 192 bytes.
+const MAX_CAPABILITIES: usize = 48;
+/// Messages to this address are interrupts (Intel SDM volume 3, 11.11); bits 12–19 are the APIC.
+const MESSAGE_BASE: u32 = 0xfee0_0000;
+
+/// How a function's interrupt reaches a processor.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Interrupt {
+    /// By a message of its own table, entry 0.
+    MsiX,
+    /// By a message.
+    Msi,
+    /// By a line to an IOAPIC.
+    Line,
+}
+
+impl Address {
+    /// Where the first capability of a kind is.
+    pub fn capability(self, id: u8) -> Option<u8> {
+        if self.read(4) >> 20 & 1 == 0 {
+            return None;
+        }
+        let mut at = self.read(0x34) as u8 & !3;
+        for _ in 0..MAX_CAPABILITIES {
+            if at < 0x40 {
+                return None;
+            }
+            let [found, next, ..] = self.read(at).to_le_bytes();
+            if found == id {
+                return Some(at);
+            }
+            at = next & !3;
+        }
+        None
+    }
+
+    /// Routes the function's interrupt to a vector of the processor with this APIC identifier, the best way that
+    /// it offers of those wanted.
+    pub fn route_interrupt(self, apic: u32, vector: u8, wanted: &[Interrupt]) -> Option<Interrupt> {
+        let routed = |way: &Interrupt| match way {
+            Interrupt::MsiX => self.route_msix(apic, vector),
+            Interrupt::Msi => self.route_msi(apic, vector),
+            Interrupt::Line => self.route_line(apic),
+        };
+        wanted.iter().copied().find(|way| routed(way).is_some())
+    }
+
+    fn route_msix(self, apic: u32, vector: u8) -> Option<()> {
+        let apic = u8::try_from(apic).ok()?;
+        let at = self.capability(CAPABILITY_MSIX)?;
+        let place = self.read(at.checked_add(4)?);
+        let mut table = Bar::open_part(self, place as u8 & 7, u64::from(place & !7), 16)?;
+        // Entries masked as a whole while the first is written; the others stay masked.
+        let control = self.read(at);
+        self.write(at, control | 0b11 << 30);
+        table.write32(0, MESSAGE_BASE | u32::from(apic) << 12);
+        table.write32(4, 0);
+        table.write32(8, u32::from(vector));
+        table.write32(12, 0);
+        self.write(at, control & !(1 << 30) | 1 << 31);
+        self.silence_line();
+        Some(())
+    }
+
+    fn route_msi(self, apic: u32, vector: u8) -> Option<()> {
+        let apic = u8::try_from(apic).ok()?;
+        let at = self.capability(CAPABILITY_MSI)?;
+        let control = self.read(at);
+        let wide = control >> 23 & 1 == 1;
+        let data = at.checked_add(if wide { 12 } else { 8 })?;
+        self.write(at + 4, MESSAGE_BASE | u32::from(apic) << 12);
+        if wide {
+            self.write(at + 8, 0);
+        }
+        let kept = self.read(data) & 0xffff_0000;
+        self.write(data, kept | u32::from(vector));
+        // One message, enabled.
+        self.write(at, control & !(0b111 << 20) | 1 << 16);
+        self.silence_line();
+        Some(())
+    }
+
+    /// The line that firmware named, for which there is one place in this monitor.
+    fn route_line(self, apic: u32) -> Option<()> {
+        let [line, pin, ..] = self.read(0x3c).to_le_bytes();
+        if pin == 0 || line == 0xff {
+            return None;
+        }
+        ioapic::route(line, u8::try_from(apic).ok()?)?;
+        let command = self.read(4);
+        self.write(4, command & 0xfbff);
+        Some(())
+    }
+
+    fn silence_line(self) {
+        let command = self.read(4);
+        self.write(4, command & 0xffff | 1 << 10);
+    }
+}
+
 /// All functions on all buses.
 pub fn scan() -> Vec<Function> {
     let mut found = Vec::new();
@@ -121,7 +224,7 @@ pub fn map_windows(functions: &[Function]) {
     }
 }
 
-/// [`Mmio`] window over a memory BAR.
+/// [`Mmio`] window over a memory BAR or a part of one.
 pub struct Bar {
     base: Hpa,
     size: usize,
@@ -136,9 +239,18 @@ impl Bar {
         Some(Self { base: Hpa(base), size: size as usize })
     }
 
-    fn register(&self, offset: usize) -> *mut u32 {
-        assert!(offset % 4 == 0 && offset + 4 <= self.size, "register {offset:#x} outside the window");
-        phys::pointer(Hpa(self.base.0 + offset as u64)).cast()
+    /// Opens `length` bytes from `offset` of BAR `index`. Parts that a caller opens do not overlap.
+    pub fn open_part(address: Address, index: u8, offset: u64, length: u64) -> Option<Self> {
+        let (base, size) = address.memory_bar(index)?;
+        offset.checked_add(length).filter(|end| *end <= size)?;
+        address.enable();
+        Some(Self { base: Hpa(base + offset), size: length as usize })
+    }
+
+    fn register(&self, offset: usize, width: usize) -> *mut u8 {
+        let fits = offset.checked_add(width).is_some_and(|end| end <= self.size);
+        assert!(offset.is_multiple_of(width) && fits, "register {offset:#x} outside the window");
+        phys::pointer(Hpa(self.base.0 + offset as u64))
     }
 }
 
@@ -149,12 +261,34 @@ impl Mmio for Bar {
 
     fn read32(&self, offset: usize) -> u32 {
         // SAFETY: `register` checked the bounds; the window is a device's BAR, mapped by rule P.
-        unsafe { self.register(offset).read_volatile() }
+        unsafe { self.register(offset, 4).cast::<u32>().read_volatile() }
     }
 
     fn write32(&mut self, offset: usize, value: u32) {
         // SAFETY: as for `read32`.
-        unsafe { self.register(offset).write_volatile(value) };
+        unsafe { self.register(offset, 4).cast::<u32>().write_volatile(value) };
+    }
+}
+
+impl NarrowMmio for Bar {
+    fn read8(&self, offset: usize) -> u8 {
+        // SAFETY: as for `read32`.
+        unsafe { self.register(offset, 1).read_volatile() }
+    }
+
+    fn write8(&mut self, offset: usize, value: u8) {
+        // SAFETY: as for `read32`.
+        unsafe { self.register(offset, 1).write_volatile(value) };
+    }
+
+    fn read16(&self, offset: usize) -> u16 {
+        // SAFETY: as for `read32`.
+        unsafe { self.register(offset, 2).cast::<u16>().read_volatile() }
+    }
+
+    fn write16(&mut self, offset: usize, value: u16) {
+        // SAFETY: as for `read32`.
+        unsafe { self.register(offset, 2).cast::<u16>().write_volatile(value) };
     }
 }
 

@@ -58,10 +58,10 @@ pub fn init(handoff: &Handoff) {
 
 /// Prints text. Skipped while another processor prints: the serial console has it all.
 pub(crate) fn print(text: &str) {
-    if let Some(mut guard) = SCREEN.try_lock() {
-        if let Some(screen) = guard.as_mut() {
-            text.bytes().for_each(|byte| screen.put(byte));
-        }
+    if let Some(mut guard) = SCREEN.try_lock()
+        && let Some(screen) = guard.as_mut()
+    {
+        text.bytes().for_each(|byte| screen.put(byte));
     }
 }
 

@@ -187,7 +187,7 @@ fn prepare(page: Hpa, root: Hpa, stack: u64) {
     put(&raw const weft_ap_far64, &low(at(&raw const weft_ap_64)));
     put(&raw const weft_ap_cr3, &root.0.to_le_bytes());
     put(&raw const weft_ap_stack, &stack.to_le_bytes());
-    put(&raw const weft_ap_entry, &(started as extern "C" fn() -> ! as u64).to_le_bytes());
+    put(&raw const weft_ap_entry, &(started as extern "C" fn() -> ! as usize as u64).to_le_bytes());
     // SAFETY: `frames::low_frame` keeps this frame for this purpose alone; no processor runs it now.
     unsafe { core::ptr::copy_nonoverlapping(code.as_ptr(), phys::pointer(page), length) };
 }

@@ -8,6 +8,7 @@ use crate::{cpu, frames, phys};
 use alloc::boxed::Box;
 use core::arch::naked_asm;
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use weft_platform::FrameStore;
 use weft_types::Hpa;
 use weft_x86defs::vmcb::Vmcb;
 use weft_x86defs::{Gprs, bits, msr};
@@ -128,6 +129,16 @@ pub fn init(pass_through: &[u32]) -> Result<Features, SvmError> {
     Ok(features)
 }
 
+/// Has the calling CPU look once more for interrupts that wait, before it sleeps: sets the global interrupt flag and writes
+/// the task priority. QEMU's emulation may lose what the first processor writes to the flag, and the wish of an
+/// interrupt that arrives during VMRUN (docs/monitor.md); a sleep would have no end. Nothing where SVM is off.
+pub fn before_sleep() {
+    if HOST_AREA[cpu::index()].load(Ordering::Relaxed) != 0 {
+        // SAFETY: SVM is on for this CPU; outside of `world_switch` the flag is set and the priority is 0 anyway.
+        unsafe { core::arch::asm!("stgi", "mov cr8, {}", in(reg) 0u64, options(nomem, nostack)) };
+    }
+}
+
 /// The I/O map (every port exits) and the MSR map (every MSR exits but those of the list).
 fn maps(pass_through: &[u32]) -> Option<(Hpa, Hpa)> {
     *MAPS.call_once(|| {
@@ -160,6 +171,37 @@ fn has_tsc_aux() -> bool {
     *THERE.call_once(|| cpu::cpuid(0x8000_0001, 0).edx & 1 << 27 != 0)
 }
 
+/// Frames of shadow tables, as entries are written: each that takes something away is counted, so that a run
+/// without a flush in between is a defect that shows at once, on any processor.
+pub struct ShadowFrames<'a> {
+    narrowed: &'a mut u64,
+}
+
+impl FrameStore for ShadowFrames<'_> {
+    fn alloc(&mut self) -> Option<Hpa> {
+        frames::TableFrames.alloc()
+    }
+
+    fn free(&mut self, frame: Hpa) {
+        frames::TableFrames.free(frame);
+    }
+
+    fn entry(&self, frame: Hpa, index: usize) -> u64 {
+        frames::TableFrames.entry(frame, index)
+    }
+
+    fn set_entry(&mut self, frame: Hpa, index: usize, value: u64) {
+        let old = self.entry(frame, index);
+        let grants = bits::PTE_P | bits::PTE_W | bits::PTE_U;
+        let other = !(grants | bits::PTE_A | bits::PTE_D | bits::PTE_NX);
+        let taken = old & !value & grants | value & !old & bits::PTE_NX | (old ^ value) & other;
+        if old & bits::PTE_P != 0 && taken != 0 {
+            *self.narrowed += 1;
+        }
+        frames::TableFrames.set_entry(frame, index, value);
+    }
+}
+
 /// A vCPU's hardware half: its VMCB, its registers, its extended state.
 pub struct VcpuHardware {
     vmcb: Box<Vmcb>,
@@ -170,6 +212,9 @@ pub struct VcpuHardware {
     last_cpu: usize,
     seen_generation: u64,
     flush: bool,
+    /// Entries of shadow tables that were narrowed, and how many of them the last flush covered.
+    narrowed: u64,
+    narrowed_flushed: u64,
     tsc_aux: u32,
     /// DR0–DR3, which the VMCB does not hold.
     debug: [u64; 4],
@@ -193,6 +238,8 @@ impl VcpuHardware {
             last_cpu: usize::MAX,
             seen_generation: u64::MAX,
             flush: true,
+            narrowed: 0,
+            narrowed_flushed: 0,
             tsc_aux: 0,
             debug: [0; 4],
         }
@@ -201,6 +248,32 @@ impl VcpuHardware {
     /// The VMCB and the registers, for the code that decides.
     pub fn state(&mut self) -> (&mut Vmcb, &mut Gprs) {
         (&mut self.vmcb, &mut self.gprs)
+    }
+
+    /// The same, and the store through which this vCPU's shadow tables are written.
+    pub fn state_and_tables(&mut self) -> (&mut Vmcb, &mut Gprs, ShadowFrames<'_>) {
+        (&mut self.vmcb, &mut self.gprs, ShadowFrames { narrowed: &mut self.narrowed })
+    }
+
+    /// The VMCB, the general registers, and DR0 to DR3, of a vCPU that no processor has loaded.
+    pub fn registers(&mut self) -> (&mut Vmcb, &mut Gprs, &mut [u64; 4]) {
+        (&mut self.vmcb, &mut self.gprs, &mut self.debug)
+    }
+
+    /// XCR0 and extended state of a vCPU that no processor has loaded.
+    pub fn extended(&self) -> (u64, &[u8]) {
+        self.fpu.area()
+    }
+
+    /// Takes over extended state from another node; `false` where this processor could not load it.
+    pub fn set_extended(&mut self, xcr0: u64, area: &[u8]) -> bool {
+        match FpuState::from_area(xcr0, area) {
+            Some(state) => {
+                self.fpu = state;
+                true
+            }
+            None => false,
+        }
     }
 
     /// Asks for a flush of this guest's translations before the next entry.
@@ -243,7 +316,8 @@ impl VcpuHardware {
         }
     }
 
-    /// Runs the guest until it exits. `generation` counts removals from its nested tables.
+    /// Runs the guest until it exits. `generation` counts removals from its nested tables and, where it has them,
+    /// its shadow tables.
     pub fn run(&mut self, generation: u64) {
         let cpu = cpu::index();
         assert!(LOADED[cpu].load(Ordering::Relaxed) == self.number, "vCPU not loaded");
@@ -251,8 +325,11 @@ impl VcpuHardware {
             self.last_cpu = cpu;
             self.seen_generation = generation;
             self.flush = false;
+            self.narrowed_flushed = self.narrowed;
             self.vmcb.control.tlb_control = 1;
         } else {
+            // The emulator flushes at every exit and would never show a flush that is missing here.
+            assert!(self.narrowed_flushed == self.narrowed, "shadow tables were narrowed without a flush");
             self.vmcb.control.tlb_control = 0;
         }
         if has_tsc_aux() && TSC_AUX[cpu].swap(self.tsc_aux, Ordering::Relaxed) != self.tsc_aux {
@@ -266,6 +343,13 @@ impl VcpuHardware {
         // nested tables, which only map this guest's frames, bound what the guest reaches; the switch puts
         // back every host register, GS included (rule C).
         unsafe { world_switch(vmcb.0, &raw mut self.gprs, host) };
+    }
+
+    /// Whether the last exit left the monitor's own state where the guest's should be. No processor should do that; an
+    /// emulator was seen to. The guest's state is gone then.
+    pub fn is_overwritten(&self) -> bool {
+        let own = phys::address_of((&raw const *self.vmcb).cast(), Hpa(0));
+        self.vmcb.save.idtr.base == crate::desc::idt_base() && self.vmcb.save.rax == own.0
     }
 
     /// Enters the guest `count` times by nothing but VMRUN: what the processor itself asks for. Meant for

@@ -3,7 +3,10 @@
 //! A decision (paging, devices, protocols) takes these as arguments, so that it runs in host tests
 //! exactly as it ships.
 #![no_std]
+extern crate alloc;
 
+use alloc::sync::Arc;
+use alloc::vec;
 use weft_types::{Gpa, Hpa};
 
 /// Time since the node started.
@@ -99,6 +102,31 @@ pub enum TxError {
     Device,
 }
 
+/// Memory that a NIC may read by itself: physically contiguous and unchanged while anybody holds it. Who holds
+/// the last reference gives the memory back, so that a frame under DMA cannot be reused.
+pub trait SendPage: Send + Sync {
+    /// Address that a device uses.
+    fn device_address(&self) -> u64;
+    /// Bytes.
+    fn size(&self) -> usize;
+    /// Copies `out.len()` bytes from `offset`. Panics outside the memory.
+    fn read(&self, offset: usize, out: &mut [u8]);
+}
+
+/// A part of a [`SendPage`].
+#[derive(Clone)]
+pub struct Piece {
+    /// The whole.
+    pub page: Arc<dyn SendPage>,
+    /// First byte.
+    pub offset: usize,
+    /// Bytes; `offset + length` is within the page.
+    pub length: usize,
+}
+
+/// Longest frame that [`Nic::transmit_gather`] copies together where the device cannot gather, without FCS.
+const MAX_COPY: usize = 9018;
+
 /// An Ethernet port.
 pub trait Nic {
     /// Hardware address.
@@ -109,11 +137,29 @@ pub trait Nic {
     fn link_up(&mut self) -> bool;
     /// Sends one Ethernet frame (without FCS).
     fn transmit(&mut self, frame: &[u8]) -> Result<(), TxError>;
+    /// Sends one Ethernet frame made of `head` and of memory that the device reads by itself. The driver holds
+    /// the page until the device is done with it. Drivers that cannot gather copy.
+    fn transmit_gather(&mut self, head: &[u8], piece: &Piece) -> Result<(), TxError> {
+        let length = head.len().checked_add(piece.length).filter(|l| *l <= MAX_COPY);
+        let mut frame = vec![0; length.ok_or(TxError::Length)?];
+        let (start, rest) = frame.split_at_mut(head.len());
+        start.copy_from_slice(head);
+        piece.page.read(piece.offset, rest);
+        self.transmit(&frame)
+    }
+    /// Gives back pages whose frames have left. Transmitting does so too; an idle port is asked now and then.
+    fn reclaim(&mut self) {}
     /// Copies the next received frame (without FCS) into `out` and returns its length; `None` when
     /// there is none. A frame longer than `out` is dropped and counted.
     fn receive(&mut self, out: &mut [u8]) -> Option<usize>;
     /// Tells the device that its interrupt was seen.
     fn acknowledge_interrupt(&mut self);
+    /// Lets the device raise its interrupt, or not. `false`: it cannot, and must be polled. Frames that came
+    /// before may raise none: look once more after switching on.
+    fn set_interrupts(&mut self, on: bool) -> bool {
+        let _ = on;
+        false
+    }
 }
 
 /// Registers of a memory-mapped device. Offsets are bytes from the start of the window; an access
@@ -125,6 +171,18 @@ pub trait Mmio {
     fn read32(&self, offset: usize) -> u32;
     /// 32-bit write.
     fn write32(&mut self, offset: usize, value: u32);
+}
+
+/// Registers narrower than 32 bits, for devices that want each accessed in its own width.
+pub trait NarrowMmio: Mmio {
+    /// 8-bit read.
+    fn read8(&self, offset: usize) -> u8;
+    /// 8-bit write.
+    fn write8(&mut self, offset: usize, value: u8);
+    /// 16-bit read. `offset` is even.
+    fn read16(&self, offset: usize) -> u16;
+    /// 16-bit write. `offset` is even.
+    fn write16(&mut self, offset: usize, value: u16);
 }
 
 /// Physically contiguous memory that a device reads and writes. Access is by copy: no reference into

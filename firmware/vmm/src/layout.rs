@@ -3,7 +3,7 @@
 //! ```text
 //! 0x0000_0000 ─ 0x0009_ffff  RAM (boot structures, see below)
 //! 0x000a_0000 ─ 0x000d_ffff  RAM that the memory map leaves out (old probes read zeros)
-//! 0x000e_0000 ─ 0x000f_ffff  RAM holding the ACPI tables
+//! 0x000e_0000 ─ 0x000f_ffff  RAM holding the ACPI tables, and code at the reset vector
 //! 0x0010_0000 ─ 0xbfff_ffff  RAM, as much as there is
 //! 0xc000_0000 ─ 0xffff_ffff  devices: virtio 0xfe00_0000, IOAPIC 0xfec0_0000, local APIC 0xfee0_0000
 //! 0x1_0000_0000 ─            RAM beyond 3 GiB

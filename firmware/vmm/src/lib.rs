@@ -13,9 +13,9 @@
 extern crate alloc;
 
 pub mod acpi;
+pub mod cpu;
 pub mod decode;
 pub mod devices;
-pub mod cpu;
 pub mod layout;
 pub mod loader;
 pub mod machine;

@@ -134,6 +134,8 @@ pub fn decoder(data: &[u8]) {
         | Operation::WriteControl { .. }
         | Operation::ReadDebug { .. }
         | Operation::WriteDebug { .. }
+        | Operation::LoadStatus { .. }
+        | Operation::StoreStatus { .. }
         | Operation::Plain(_) => return,
     };
     memory.linear(mode, |encoding| u64::MAX >> (encoding & 15), u64::MAX, |_| u64::MAX);

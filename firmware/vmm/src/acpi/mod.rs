@@ -2,8 +2,8 @@
 //! keyboard controller or VGA.
 //!
 //! Everything is built in one blob for [`layout::ACPI`], the root pointer first, so that both a kernel
-//! that is told its address and one that searches find it. Processors have APIC ids from zero, in the
-//! order of the nodes; memory belongs to the nodes in the same order.
+//! that is told its address and one that searches find it. A node is a package: its number stands in the
+//! upper bits of the APIC ids of its processors. Memory belongs to the nodes in their order.
 //!
 //! - [`table`]: header, checksum.
 //! - [`dsdt`]: the devices, as AML.
@@ -22,15 +22,20 @@ mod table;
 
 use table::{Table, checksum};
 
-/// Processors of a guest at most: APIC ids 0 to 254, which the IOAPIC can name.
+/// Processors of a guest at most.
 pub const MAX_CPUS: u32 = 255;
+/// Highest APIC id: the IOAPIC can name no other, and 255 means all.
+const MAX_APIC_ID: u64 = 254;
 /// Nodes of a guest at most.
 pub const MAX_NODES: usize = 64;
 /// The IOAPIC's id, as its register reads after reset.
 const IOAPIC_ID: u8 = 0;
 const RSDP_BYTES: usize = 36;
 const LOCAL_DISTANCE: u8 = 10;
-const REMOTE_DISTANCE: u8 = 20;
+/// Above what Linux takes for too far to spread forks and wake-ups over (30, on some processors 32).
+const REMOTE_DISTANCE: u8 = 40;
+/// What each doubling of a round trip adds, from a microsecond on.
+const DOUBLING: u32 = 6;
 
 /// Processors and memory that are near each other.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,6 +44,37 @@ pub struct Proximity {
     pub cpus: u32,
     /// Memory, bytes.
     pub ram_bytes: u64,
+}
+
+/// How far memory is from processors, as the SLIT has it: 10 is near.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Distances {
+    nodes: usize,
+    /// Row by row.
+    all: Vec<u8>,
+}
+
+impl Distances {
+    /// Before anything was measured.
+    pub fn unknown(nodes: usize) -> Self {
+        Self::measured(nodes, |_, _| None)
+    }
+
+    /// From round trips between nodes, nanoseconds. A page from elsewhere takes a thousand times what a near one does,
+    /// more than the table can say; so each doubling of the round trip is a step, and nodes that are about equally
+    /// far are equally far.
+    pub fn measured(nodes: usize, round_trip_ns: impl Fn(usize, usize) -> Option<u64>) -> Self {
+        let distance = |from: usize, to: usize| {
+            if from == to {
+                return LOCAL_DISTANCE;
+            }
+            let longest = round_trip_ns(from, to).max(round_trip_ns(to, from)).unwrap_or(0);
+            let steps = (longest / 1000).checked_ilog2().unwrap_or(0);
+            u8::try_from(u32::from(REMOTE_DISTANCE) + DOUBLING * steps).unwrap_or(254).min(254)
+        };
+        let all = (0..nodes * nodes).map(|at| distance(at / nodes.max(1), at % nodes.max(1)));
+        Self { nodes, all: all.collect() }
+    }
 }
 
 /// Why no tables were built.
@@ -73,13 +109,18 @@ impl fmt::Display for AcpiError {
 
 impl core::error::Error for AcpiError {}
 
-/// Builds all tables. `virtio_slots` has a bit for each slot that is occupied.
-pub fn build(nodes: &[Proximity], virtio_slots: u16) -> Result<Vec<u8>, AcpiError> {
+/// Builds all tables. `virtio_slots` has a bit for each slot that is occupied. Their size does not depend on the
+/// distances, which are taken as unknown where they are for another number of nodes.
+pub fn build(nodes: &[Proximity], distances: &Distances, virtio_slots: u16) -> Result<Vec<u8>, AcpiError> {
     if nodes.is_empty() || nodes.len() > MAX_NODES {
         return Err(AcpiError::Nodes { count: nodes.len() });
     }
     let cpus: u64 = nodes.iter().map(|node| u64::from(node.cpus)).sum();
     if cpus == 0 || cpus > u64::from(MAX_CPUS) {
+        return Err(AcpiError::Cpus { count: cpus });
+    }
+    let ids: Vec<u8> = apic_ids(nodes).map(|id| u8::try_from(id).unwrap_or(u8::MAX)).collect();
+    if ids.iter().any(|id| u64::from(*id) > MAX_APIC_ID) {
         return Err(AcpiError::Cpus { count: cpus });
     }
     let ram = nodes.iter().fold(0u64, |sum, node| sum.saturating_add(node.ram_bytes));
@@ -88,8 +129,8 @@ pub fn build(nodes: &[Proximity], virtio_slots: u16) -> Result<Vec<u8>, AcpiErro
     }
     let mut blob = vec![0; RSDP_BYTES];
     let dsdt = add(&mut blob, &dsdt::build(nodes, virtio_slots));
-    let tables =
-        [fadt(dsdt), madt(cpus as u8), srat(nodes), slit(nodes.len())].map(|table| add(&mut blob, &table));
+    let tables = [fadt(dsdt), madt(&ids), srat(nodes, &ids), slit(nodes.len(), distances)]
+        .map(|table| add(&mut blob, &table));
     let mut xsdt = Table::new(b"XSDT", 1);
     for address in tables {
         xsdt.u64(address);
@@ -98,6 +139,14 @@ pub fn build(nodes: &[Proximity], virtio_slots: u16) -> Result<Vec<u8>, AcpiErro
     blob[..RSDP_BYTES].copy_from_slice(&rsdp(xsdt));
     assert!(blob.len() as u64 <= layout::ACPI_END - layout::ACPI.0, "bounded by MAX_CPUS");
     Ok(blob)
+}
+
+/// The APIC id of each processor, node by node.
+fn apic_ids(nodes: &[Proximity]) -> impl Iterator<Item = u64> {
+    let most = nodes.iter().map(|node| node.cpus).max().unwrap_or(1).max(1);
+    let bits = most.next_power_of_two().trailing_zeros();
+    let ids = (0u64..).zip(nodes).map(move |(node, cpus)| (node << bits, cpus.cpus));
+    ids.flat_map(|(first, cpus)| (0..u64::from(cpus)).map(move |core| first | core))
 }
 
 /// Appends a table, aligned, and returns its guest address.
@@ -152,15 +201,15 @@ fn fadt(dsdt: u64) -> Vec<u8> {
 
 /// Section 5.2.12. No PCAT_COMPAT: there is no legacy controller. No overrides: a global system
 /// interrupt is a pin.
-fn madt(cpus: u8) -> Vec<u8> {
+fn madt(ids: &[u8]) -> Vec<u8> {
     const LOCAL_APIC: u8 = 0;
     const IOAPIC: u8 = 1;
     const ENABLED: u32 = 1;
     let mut table = Table::new(b"APIC", 5);
     table.u32(layout::LAPIC.0 as u32);
     table.u32(0);
-    for id in 0..cpus {
-        table.bytes(&[LOCAL_APIC, 8, id, id]);
+    for (id, uid) in ids.iter().zip(0u8..) {
+        table.bytes(&[LOCAL_APIC, 8, uid, *id]);
         table.u32(ENABLED);
     }
     table.bytes(&[IOAPIC, 12, IOAPIC_ID, 0]);
@@ -170,20 +219,19 @@ fn madt(cpus: u8) -> Vec<u8> {
 }
 
 /// Section 5.2.16.
-fn srat(nodes: &[Proximity]) -> Vec<u8> {
+fn srat(nodes: &[Proximity], ids: &[u8]) -> Vec<u8> {
     const PROCESSOR: u8 = 0;
     const MEMORY: u8 = 1;
     const ENABLED: u32 = 1;
     let mut table = Table::new(b"SRAT", 3);
     table.u32(1);
     table.u64(0);
-    let mut apic_id = 0u8;
+    let mut ids = ids.iter();
     for (domain, node) in (0u8..).zip(nodes) {
-        for _ in 0..node.cpus {
-            table.bytes(&[PROCESSOR, 16, domain, apic_id]);
+        for id in ids.by_ref().take(node.cpus as usize) {
+            table.bytes(&[PROCESSOR, 16, domain, *id]);
             table.u32(ENABLED);
             table.u64(0);
-            apic_id = apic_id.saturating_add(1);
         }
     }
     let mut start = 0;
@@ -213,13 +261,13 @@ fn guest_ranges(range: Range<u64>) -> impl Iterator<Item = Range<u64>> {
 }
 
 /// Section 5.2.17.
-fn slit(nodes: usize) -> Vec<u8> {
+fn slit(nodes: usize, distances: &Distances) -> Vec<u8> {
+    let unknown = Distances::unknown(nodes);
+    let known = if distances.nodes == nodes { distances } else { &unknown };
     let mut table = Table::new(b"SLIT", 1);
     table.u64(nodes as u64);
-    for from in 0..nodes {
-        for to in 0..nodes {
-            table.u8(if from == to { LOCAL_DISTANCE } else { REMOTE_DISTANCE });
-        }
+    for distance in &known.all {
+        table.u8(*distance);
     }
     table.finish()
 }

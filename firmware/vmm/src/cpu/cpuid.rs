@@ -26,10 +26,12 @@ pub trait HostCpuid: Sync {
 /// What the answer depends on besides the leaf.
 #[derive(Clone, Copy, Debug)]
 pub struct Context {
-    /// This vCPU.
-    pub vcpu: u32,
-    /// vCPUs of the guest.
-    pub vcpus: u32,
+    /// APIC identifier of this vCPU.
+    pub apic_id: u32,
+    /// vCPUs of its package: of those of the guest, the ones on the same node.
+    pub package_vcpus: u32,
+    /// Bits of an APIC identifier that number the vCPUs of a package.
+    pub core_bits: u32,
     /// The guest's CR4.
     pub cr4: u64,
     /// The guest's XCR0.
@@ -83,19 +85,15 @@ const EXT1_ECX: u32 = 1 << 0 // LAHF
 const EXT1_EDX: u32 =
     0x0183_f3ff & !(1 << 1) | 1 << 11 | 1 << 20 | 1 << 22 | 1 << 25 | 1 << 26 | 1 << 27 | 1 << 29;
 
-/// Bits of an APIC identifier that number the cores of a package.
-fn core_bits(vcpus: u32) -> u32 {
-    vcpus.max(1).next_power_of_two().trailing_zeros()
-}
-
 fn words(text: &[u8; 12]) -> [u32; 3] {
     let word = |i: usize| u32::from_le_bytes([text[i], text[i + 1], text[i + 2], text[i + 3]]);
     [word(0), word(4), word(8)]
 }
 
-/// Physical address bits that guests are told of.
-pub(super) fn physical_bits(host: &dyn HostCpuid) -> u32 {
-    (host.cpuid(0x8000_0008, 0).eax & 0xff).clamp(36, 46)
+/// Physical address bits that guests are told of: one less than the processor has at least. Above them lies the
+/// window of shadow tables (docs/shadow.md), and the width may not change when a guest begins to need them.
+pub fn physical_bits(host: &dyn HostCpuid) -> u32 {
+    (host.cpuid(0x8000_0008, 0).eax & 0xff).saturating_sub(1).clamp(35, 46)
 }
 
 /// The answer to CPUID `leaf`, `subleaf`.
@@ -106,6 +104,8 @@ pub fn answer(host: &dyn HostCpuid, context: Context, leaf: u32, subleaf: u32) -
             Leaf { eax: host.cpuid(0, 0).eax.clamp(1, 0xd), ebx, ecx, edx }
         }
         1 => basic(host, context),
+        // ARAT: the emulated timer runs whatever the processor does. Without it Linux ticks for ever, idle or not.
+        6 => Leaf { eax: 1 << 2, ..Leaf::default() },
         7 if subleaf == 0 => {
             let h = host.cpuid(7, 0);
             Leaf { eax: 0, ebx: h.ebx & LEAF7_EBX, ecx: 0, edx: h.edx & LEAF7_EDX }
@@ -131,7 +131,7 @@ pub fn answer(host: &dyn HostCpuid, context: Context, leaf: u32, subleaf: u32) -
         0x8000_0008 => {
             let h = host.cpuid(leaf, 0);
             let physical = physical_bits(host);
-            let ecx = core_bits(context.vcpus) << 12 | (context.vcpus.max(1) - 1);
+            let ecx = context.core_bits << 12 | (context.package_vcpus.max(1) - 1);
             Leaf { eax: h.eax & 0xff00 | physical, ebx: 0, ecx, edx: 0 }
         }
         _not_offered => Leaf::default(),
@@ -145,18 +145,20 @@ fn basic(host: &dyn HostCpuid, context: Context) -> Leaf {
         ecx |= OSXSAVE;
     }
     let mut edx = h.edx & LEAF1_EDX;
-    if context.vcpus > 1 {
+    if context.package_vcpus > 1 {
         edx |= 1 << 28;
     }
-    let ebx = context.vcpu << 24 | context.vcpus.min(255) << 16 | h.ebx & 0xff00;
+    let ebx = context.apic_id << 24 | context.package_vcpus.min(255) << 16 | h.ebx & 0xff00;
     Leaf { eax: h.eax, ebx, ecx, edx }
 }
 
 fn topology(context: Context, subleaf: u32) -> Leaf {
     match subleaf {
-        0 => Leaf { eax: 0, ebx: 1, ecx: 1 << 8, edx: context.vcpu },
-        1 => Leaf { eax: core_bits(context.vcpus), ebx: context.vcpus, ecx: 2 << 8 | 1, edx: context.vcpu },
-        _end => Leaf { eax: 0, ebx: 0, ecx: subleaf & 0xff, edx: context.vcpu },
+        0 => Leaf { eax: 0, ebx: 1, ecx: 1 << 8, edx: context.apic_id },
+        1 => {
+            Leaf { eax: context.core_bits, ebx: context.package_vcpus, ecx: 2 << 8 | 1, edx: context.apic_id }
+        }
+        _end => Leaf { eax: 0, ebx: 0, ecx: subleaf & 0xff, edx: context.apic_id },
     }
 }
 
@@ -194,7 +196,7 @@ mod tests {
         }
     }
 
-    const CONTEXT: Context = Context { vcpu: 2, vcpus: 3, cr4: 0, xcr0: 1 };
+    const CONTEXT: Context = Context { apic_id: 2, package_vcpus: 3, core_bits: 2, cr4: 0, xcr0: 1 };
 
     #[test]
     fn nothing_is_offered_that_the_monitor_cannot_keep() {

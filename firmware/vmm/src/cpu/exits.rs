@@ -9,7 +9,7 @@ use crate::cpu::lapic::Action;
 use crate::machine::Machine;
 use alloc::format;
 use alloc::string::String;
-use weft_platform::{GuestMemory, MemError};
+use weft_platform::{Access, GuestMemory, MemError};
 use weft_types::Gpa;
 use weft_x86defs::vmcb::{Vmcb, vintr};
 use weft_x86defs::{Gprs, bits, exit};
@@ -25,6 +25,8 @@ pub struct Env<'a> {
     pub now: Now,
     /// XCR0 as it stands in the processor.
     pub xcr0: u64,
+    /// The guest's own CR3, where the processor's names shadow tables.
+    pub guest_cr3: Option<u64>,
 }
 
 /// What follows from an exit.
@@ -38,9 +40,13 @@ pub enum Outcome {
     Map {
         /// Address.
         gpa: Gpa,
+        /// What it did.
+        access: Access,
     },
     /// A page is needed first; the instruction runs again.
     Need(MemError),
+    /// A device on another node was asked: call [`Machine::retry_exit`] when it has answered.
+    Remote,
     /// The guest set XCR0: the processor must take it over.
     SetXcr0(u64),
     /// The guest reset itself.
@@ -73,16 +79,31 @@ pub enum ExitClass {
     Device,
     /// Everything else.
     Other,
+    /// Page faults, where tables are shadowed.
+    PageFault,
+    /// Control registers and INVLPG, where tables are shadowed.
+    Control,
 }
 
 /// Number of [`ExitClass`] values.
-pub const EXIT_CLASSES: usize = 9;
+pub const EXIT_CLASSES: usize = 11;
 
 /// Names of the classes in their order.
-pub const EXIT_NAMES: [&str; EXIT_CLASSES] =
-    ["interrupt", "window", "cpuid", "msr", "port", "halt", "memory", "device", "other"];
+pub const EXIT_NAMES: [&str; EXIT_CLASSES] = [
+    "interrupt",
+    "window",
+    "cpuid",
+    "msr",
+    "port",
+    "halt",
+    "memory",
+    "device",
+    "other",
+    "page-fault",
+    "control",
+];
 
-fn class_of(code: u64) -> ExitClass {
+pub(super) fn class_of(code: u64) -> ExitClass {
     match code {
         exit::INTR | exit::NMI => ExitClass::Interrupt,
         exit::VINTR => ExitClass::Window,
@@ -92,6 +113,8 @@ fn class_of(code: u64) -> ExitClass {
         exit::HLT => ExitClass::Halt,
         // Told apart where the address is known.
         exit::NPF => ExitClass::Device,
+        code if code == exit::EXCEPTION + 14 => ExitClass::PageFault,
+        exit::CR_READ..exit::DR_READ | exit::INVLPG => ExitClass::Control,
         _rare => ExitClass::Other,
     }
 }
@@ -111,24 +134,33 @@ pub(crate) fn in_long_mode(vmcb: &Vmcb) -> bool {
 impl Machine {
     /// Decides what an exit of vCPU `index` means and does it.
     pub fn handle_exit(&mut self, index: usize, vmcb: &mut Vmcb, gprs: &mut Gprs, env: Env<'_>) -> Outcome {
+        self.count(class_of(vmcb.control.exit_code));
+        self.retry_exit(index, vmcb, gprs, env)
+    }
+
+    /// [`Machine::handle_exit`] for an exit that it could not complete before.
+    pub fn retry_exit(&mut self, index: usize, vmcb: &mut Vmcb, gprs: &mut Gprs, env: Env<'_>) -> Outcome {
         let code = vmcb.control.exit_code;
-        self.count(class_of(code));
         let Some(vcpu) = self.vcpus.get_mut(index) else {
             return Outcome::Stop(format!("exit of vCPU {index}, which does not exist"));
         };
-        vcpu.sync_task_priority(vmcb);
+        vcpu.sync(vmcb);
         match code {
             exit::INTR | exit::NMI | exit::SMI | exit::INIT => Outcome::Resume,
             exit::VINTR => {
                 vmcb.control.vintr &= !vintr::V_IRQ;
                 Outcome::Resume
             }
+            exit::INTN => self.software_interrupt(index, vmcb, env),
             exit::CPUID => self.cpuid(index, vmcb, gprs, env),
             exit::MSR => self.msr(index, vmcb, gprs, env),
-            exit::IOIO => self.port(vmcb, env),
+            exit::IOIO => self.port(index, vmcb),
+            // Another processor's INIT came in between: the halt is not that of what starts next.
+            exit::HLT if vcpu.is_reset() => Outcome::Resume,
             exit::HLT => {
                 advance(vmcb, 1);
-                self.vcpus[index].run_state = RunState::Halted;
+                vcpu.lapic.halted();
+                vcpu.run_state = RunState::Halted;
                 Outcome::Halt
             }
             exit::NPF => self.nested_fault(index, vmcb, gprs, env),
@@ -148,6 +180,7 @@ impl Machine {
                 advance(vmcb, 2);
                 Outcome::Resume
             }
+            exit::RDTSC | exit::RDTSCP => self.read_counter(index, vmcb, gprs, env),
             exit::RDPMC => {
                 vcpu.raise(Exception::GP);
                 Outcome::Resume
@@ -184,8 +217,9 @@ impl Machine {
 
     fn cpuid(&mut self, index: usize, vmcb: &mut Vmcb, gprs: &mut Gprs, env: Env<'_>) -> Outcome {
         let context = Context {
-            vcpu: index as u32,
-            vcpus: self.vcpus.len() as u32,
+            apic_id: self.place().apic_id(index as u32),
+            package_vcpus: self.place().package_vcpus(index),
+            core_bits: self.place().core_bits(),
             cr4: vmcb.save.cr4,
             xcr0: env.xcr0,
         };

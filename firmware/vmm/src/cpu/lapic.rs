@@ -3,6 +3,10 @@
 //!
 //! Invariants: a vector is in service only after it was acknowledged; the priority of what is delivered is
 //! above the task priority and above everything in service.
+//!
+//! *Rest.* Where pages are far away, one tick of the guest's kernel may take longer than the time between two: it would
+//! do nothing but tick. A timer that rests fires again only after a multiple of the time from its last interrupt's
+//! delivery to the next deadline's setting. The guest sees a late interrupt, as from a busy processor.
 
 use super::clock::Now;
 
@@ -69,22 +73,32 @@ const LVT_MASKED: u32 = 1 << 16;
 /// The local APIC.
 #[derive(Clone, Debug)]
 pub struct Lapic {
-    id: u32,
-    task_priority: u8,
-    spurious: u32,
-    error: u32,
-    in_service: [u32; 8],
-    requested: [u32; 8],
-    command: u64,
+    pub(super) id: u32,
+    pub(super) task_priority: u8,
+    pub(super) spurious: u32,
+    pub(super) error: u32,
+    pub(super) in_service: [u32; 8],
+    pub(super) requested: [u32; 8],
+    pub(super) command: u64,
     /// Timer, thermal, performance, LINT0, LINT1, error.
-    lvt: [u32; LVT_COUNT],
-    timer_initial: u32,
-    timer_divide: u32,
+    pub(super) lvt: [u32; LVT_COUNT],
+    pub(super) timer_initial: u32,
+    pub(super) timer_divide: u32,
     timer_started_ns: u64,
     /// When the timer fires, in nanoseconds of the node's clock.
-    timer_due_ns: Option<u64>,
-    deadline_tsc: u64,
+    pub(super) timer_due_ns: Option<u64>,
+    pub(super) deadline_tsc: u64,
+    /// Whether the timer rests after each interrupt.
+    rests: bool,
+    /// When its last interrupt was delivered, until the guest sets the next.
+    pub(super) delivered_ns: Option<u64>,
+    /// It does not fire before.
+    pub(super) rest_until_ns: u64,
 }
+
+/// How long a timer rests, in times of what its interrupt took, and at most.
+const REST: u64 = 12;
+const MAX_REST_NS: u64 = 80_000_000;
 
 /// Frequency of the emulated timer's clock: 1 GHz, so that a tick is a nanosecond.
 const TIMER_NS: u64 = 1;
@@ -121,7 +135,20 @@ impl Lapic {
             timer_started_ns: 0,
             timer_due_ns: None,
             deadline_tsc: 0,
+            rests: false,
+            delivered_ns: None,
+            rest_until_ns: 0,
         }
+    }
+
+    /// Lets the timer rest after each interrupt.
+    pub fn set_rests(&mut self, rests: bool) {
+        self.rests = rests;
+    }
+
+    /// Whether the timer rests after each interrupt.
+    pub fn rests(&self) -> bool {
+        self.rests
     }
 
     /// Identifier.
@@ -176,9 +203,17 @@ impl Lapic {
     }
 
     /// Moves a vector from requested to in service.
-    pub fn acknowledge(&mut self, vector: u8) {
+    pub fn acknowledge(&mut self, vector: u8, now: Now) {
         put(&mut self.requested, vector, false);
         put(&mut self.in_service, vector, true);
+        if self.rests && vector == self.lvt[LVT_TIMER] as u8 {
+            self.delivered_ns = Some(now.ns);
+        }
+    }
+
+    /// The guest halts: if the handler set no deadline, what sets the next one is not that handler.
+    pub fn halted(&mut self) {
+        self.delivered_ns = None;
     }
 
     /// Takes a delivery back that never reached the guest.
@@ -189,7 +224,8 @@ impl Lapic {
 
     /// Fires the timer if it is due.
     pub fn advance(&mut self, now: Now) {
-        let Some(due) = self.timer_due_ns.filter(|due| *due <= now.ns) else { return };
+        let due = self.timer_due_ns.filter(|due| (*due).max(self.rest_until_ns) <= now.ns);
+        let Some(due) = due else { return };
         let entry = self.lvt[LVT_TIMER];
         if entry & LVT_MASKED == 0 {
             self.request(entry as u8);
@@ -209,7 +245,7 @@ impl Lapic {
 
     /// When [`Lapic::advance`] has something to do, nanoseconds of the node's clock.
     pub fn due_ns(&self) -> Option<u64> {
-        self.timer_due_ns
+        self.timer_due_ns.map(|due| due.max(self.rest_until_ns))
     }
 
     fn timer_mode(&self) -> TimerMode {
@@ -243,6 +279,10 @@ impl Lapic {
     pub fn set_deadline(&mut self, tsc: u64, now: Now) {
         if self.timer_mode() != TimerMode::Deadline {
             return;
+        }
+        if let Some(delivered) = self.delivered_ns.take() {
+            let rest = now.ns.saturating_sub(delivered).saturating_mul(REST).min(MAX_REST_NS);
+            self.rest_until_ns = now.ns.saturating_add(rest);
         }
         self.deadline_tsc = tsc;
         self.timer_due_ns = (tsc != 0).then(|| now.ns_of_guest_tsc(tsc));
@@ -402,7 +442,7 @@ mod tests {
         apic.request(0x31);
         apic.request(0x55);
         assert_eq!(apic.pending(), Some(0x55));
-        apic.acknowledge(0x55);
+        apic.acknowledge(0x55, now(0));
         assert_eq!(apic.pending(), None);
         assert_eq!(apic.write(0x0b, 0, now(0)), Ok(Action::EndOfInterrupt(0x55)));
         assert_eq!(apic.pending(), Some(0x31));
@@ -437,6 +477,38 @@ mod tests {
         assert_eq!(apic.pending(), Some(0xec));
         assert_eq!(apic.due_ns(), None);
         assert_eq!(apic.deadline(), 0);
+    }
+
+    #[test]
+    fn a_timer_that_rests_leaves_the_guest_a_multiple_of_what_its_interrupt_took() {
+        let mut apic = enabled();
+        apic.set_rests(true);
+        apic.write(0x32, 0x4_00ec, now(0)).unwrap();
+        apic.set_deadline(2_000, now(0));
+        apic.advance(now(1_000));
+        apic.acknowledge(0xec, now(1_000));
+        apic.write(0x0b, 0, now(1_100)).unwrap();
+        // The guest's handler took 10 µs and wants to come again at once.
+        apic.set_deadline(2 * 11_001, now(11_000));
+        assert_eq!(apic.due_ns(), Some(11_000 + REST * 10_000));
+        apic.advance(now(11_000 + REST * 10_000 - 1));
+        assert_eq!(apic.pending(), None);
+        apic.advance(now(11_000 + REST * 10_000));
+        assert_eq!(apic.pending(), Some(0xec));
+        // Setting it again outside of its interrupt changes nothing.
+        apic.set_deadline(2 * 200_000, now(100_000));
+        assert_eq!(apic.due_ns(), Some(200_000));
+    }
+
+    #[test]
+    fn a_handler_that_sets_no_deadline_ends_with_the_halt() {
+        let mut apic = enabled();
+        apic.set_rests(true);
+        apic.write(0x32, 0x4_00ec, now(0)).unwrap();
+        apic.acknowledge(0xec, now(20_000));
+        apic.halted();
+        apic.set_deadline(2 * 90_010_000, now(90_000_000));
+        assert_eq!(apic.due_ns(), Some(90_010_000));
     }
 
     #[test]

@@ -8,14 +8,29 @@ use crate::decode::{self, MAX_BYTES, Mode, Operation, Source};
 use crate::layout::{self, Region};
 use crate::machine::Machine;
 use alloc::format;
-use weft_paging::walk::{self, Privilege, WalkError, WalkState};
-use weft_platform::MemError;
+use weft_paging::walk::{self, Privilege, WalkAccess, WalkError, WalkState};
+use weft_platform::{Access, GuestMemory, MemError};
 use weft_types::{Gpa, Gva};
+use weft_wire::span::DeviceAddress;
 use weft_x86defs::vmcb::Vmcb;
 use weft_x86defs::{Gprs, bits, exit};
 
+/// Why an access to a device does not complete now.
+enum Wait {
+    /// A page of the guest is needed first.
+    Page(MemError),
+    /// The member that has the device was asked.
+    Answer,
+}
+
+impl From<MemError> for Wait {
+    fn from(error: MemError) -> Self {
+        Self::Page(error)
+    }
+}
+
 /// Why an instruction is not there to be decoded.
-enum FetchFailure {
+pub(super) enum FetchFailure {
     Need(MemError),
     Fault(u64, u64),
     Lost,
@@ -32,7 +47,9 @@ impl Machine {
         let gpa = Gpa(vmcb.control.exit_info2);
         if self.is_ram(gpa) {
             self.recount(ExitClass::Device, ExitClass::Memory);
-            return Outcome::Map { gpa };
+            // A walk of the guest's tables counts as a write, whatever the access.
+            let write = vmcb.control.exit_info1 & (exit::NPF_WRITE | exit::NPF_TABLE_WALK) != 0;
+            return Outcome::Map { gpa, access: if write { Access::Write } else { Access::Read } };
         }
         if vmcb.control.exit_info1 & exit::NPF_FETCH != 0 {
             return Outcome::Stop(report(
@@ -81,11 +98,13 @@ impl Machine {
             }
         };
         let done = match insn.operation {
-            Operation::Load { bytes, register, signed, .. } => self.mmio_read(gpa, bytes).map(|value| {
-                let value = if signed { extend(value, bytes) } else { value };
-                let full = gprs.get(vmcb, register.encoding);
-                gprs.set(vmcb, register.encoding, register.merge(full, value));
-            }),
+            Operation::Load { bytes, register, signed, .. } => {
+                self.mmio_read(index, gpa, bytes).map(|value| {
+                    let value = if signed { extend(value, bytes) } else { value };
+                    let full = gprs.get(vmcb, register.encoding);
+                    gprs.set(vmcb, register.encoding, register.merge(full, value));
+                })
+            }
             Operation::Store { bytes, source, .. } => {
                 let value = match source {
                     Source::Immediate(value) => value,
@@ -95,7 +114,7 @@ impl Machine {
             }
             Operation::Exchange { register, .. } => {
                 let full = gprs.get(vmcb, register.encoding);
-                self.mmio_read(gpa, register.bytes).and_then(|old| {
+                self.mmio_read(index, gpa, register.bytes).and_then(|old| {
                     self.mmio_write(gpa, register.bytes, register.extract(full), env)?;
                     gprs.set(vmcb, register.encoding, register.merge(full, old));
                     Ok(())
@@ -106,38 +125,68 @@ impl Machine {
             | Operation::ReadDebug { .. }
             | Operation::WriteDebug { .. }
             | Operation::InvalidatePage { .. }
+            | Operation::LoadStatus { .. }
+            | Operation::StoreStatus { .. }
             | Operation::Plain(_) => {
                 return Outcome::Stop(report(&format!("access to {gpa:?} by {bytes:02x?}"), vmcb, gprs));
             }
         };
-        if let Err(need) = done {
-            return Outcome::Need(need);
+        match done {
+            Ok(()) => {}
+            Err(Wait::Page(need)) => return Outcome::Need(need),
+            Err(Wait::Answer) => return Outcome::Remote,
         }
         vmcb.control.next_rip = 0;
         advance(vmcb, u64::from(insn.length));
         Outcome::Resume
     }
 
+    fn mmio_read(&mut self, index: usize, gpa: Gpa, bytes: u8) -> Result<u64, Wait> {
+        if self.place().has_devices() || !is_device(gpa) {
+            return Ok(self.register_read(gpa, bytes));
+        }
+        self.remote_read(index, DeviceAddress::Memory(gpa.0), bytes).ok_or(Wait::Answer)
+    }
+
+    fn mmio_write(&mut self, gpa: Gpa, bytes: u8, value: u64, env: Env<'_>) -> Result<(), Wait> {
+        if self.place().has_devices() || !is_device(gpa) {
+            return Ok(self.register_write(gpa, bytes, value, env.mem)?);
+        }
+        self.remote_write(DeviceAddress::Memory(gpa.0), bytes, value);
+        Ok(())
+    }
+
     /// Where nothing answers, reads are ones, as on a bus.
-    fn mmio_read(&mut self, gpa: Gpa, bytes: u8) -> Result<u64, MemError> {
-        Ok(match layout::region(gpa) {
+    pub(crate) fn register_read(&mut self, gpa: Gpa, bytes: u8) -> u64 {
+        match layout::region(gpa) {
             Region::IoApic { offset } => u64::from(self.ioapic.read(offset)),
             Region::Virtio { slot, offset } => self.virtio_read(slot, offset, bytes),
             // The local APIC is in x2APIC mode: its page answers nothing.
             Region::Lapic { .. } | Region::Hole => u64::MAX,
-        })
+        }
     }
 
-    fn mmio_write(&mut self, gpa: Gpa, bytes: u8, value: u64, env: Env<'_>) -> Result<(), MemError> {
+    pub(crate) fn register_write(
+        &mut self,
+        gpa: Gpa,
+        bytes: u8,
+        value: u64,
+        mem: &dyn GuestMemory,
+    ) -> Result<(), MemError> {
         match layout::region(gpa) {
             Region::IoApic { offset } => {
                 self.with_ioapic(|ioapic, send| ioapic.write(offset, value as u32, send));
                 Ok(())
             }
-            Region::Virtio { slot, offset } => self.virtio_write(slot, offset, bytes, value, env.mem),
+            Region::Virtio { slot, offset } => self.virtio_write(slot, offset, bytes, value, mem),
             Region::Lapic { .. } | Region::Hole => Ok(()),
         }
     }
+}
+
+/// Whether something answers at an address that is no memory.
+fn is_device(gpa: Gpa) -> bool {
+    matches!(layout::region(gpa), Region::IoApic { .. } | Region::Virtio { .. })
 }
 
 fn extend(value: u64, bytes: u8) -> u64 {
@@ -145,7 +194,7 @@ fn extend(value: u64, bytes: u8) -> u64 {
     ((value << shift) as i64 >> shift) as u64
 }
 
-fn mode(vmcb: &Vmcb) -> Mode {
+pub(super) fn mode(vmcb: &Vmcb) -> Mode {
     if in_long_mode(vmcb) {
         Mode::Bits64
     } else if vmcb.save.cs.attrib & 0x400 != 0 {
@@ -156,29 +205,44 @@ fn mode(vmcb: &Vmcb) -> Mode {
 }
 
 /// The instruction's bytes: from decode assists, else by a walk of the guest's tables.
-fn fetch(vmcb: &Vmcb, env: Env<'_>, out: &mut [u8; MAX_BYTES]) -> Result<usize, FetchFailure> {
+pub(super) fn fetch(vmcb: &Vmcb, env: Env<'_>, out: &mut [u8; MAX_BYTES]) -> Result<usize, FetchFailure> {
     let assisted = usize::from(vmcb.control.fetched).min(MAX_BYTES);
     if assisted > 0 {
         *out = vmcb.control.fetched_bytes;
         return Ok(assisted);
     }
+    let (state, gva, privilege) = at(vmcb, env);
+    walk::fetch(env.mem, &state, gva, privilege, out).map_err(FetchFailure::from)
+}
+
+/// Where the instruction that left the guest begins.
+pub(super) fn instruction(vmcb: &Vmcb, env: Env<'_>) -> Result<Gpa, FetchFailure> {
+    let (state, gva, privilege) = at(vmcb, env);
+    Ok(walk::translate(env.mem, &state, gva, WalkAccess::Fetch, privilege)?.gpa)
+}
+
+/// How the guest reaches its next instruction.
+fn at(vmcb: &Vmcb, env: Env<'_>) -> (WalkState, Gva, Privilege) {
     let save = &vmcb.save;
     let base = if in_long_mode(vmcb) { 0 } else { save.cs.base };
     let state = WalkState {
         cr0: save.cr0,
-        cr3: save.cr3,
+        cr3: env.guest_cr3.unwrap_or(save.cr3),
         cr4: save.cr4,
         efer: save.efer,
         alignment_check: false,
         physical_bits: cpuid::physical_bits(env.host),
     };
     let privilege = if save.cpl == 3 { Privilege::User } else { Privilege::Supervisor };
-    match walk::fetch(env.mem, &state, Gva(base.wrapping_add(save.rip)), privilege, out) {
-        Ok(fetched) => Ok(fetched),
-        Err(WalkError::Memory(error @ MemError::Need { .. })) => Err(FetchFailure::Need(error)),
-        Err(WalkError::PageFault { gva, code }) => Err(FetchFailure::Fault(gva.0, code | bits::PF_FETCH)),
-        Err(WalkError::Memory(MemError::Unbacked { .. }) | WalkError::NonCanonical { .. }) => {
-            Err(FetchFailure::Lost)
+    (state, Gva(base.wrapping_add(save.rip)), privilege)
+}
+
+impl From<WalkError> for FetchFailure {
+    fn from(error: WalkError) -> Self {
+        match error {
+            WalkError::Memory(error @ MemError::Need { .. }) => Self::Need(error),
+            WalkError::PageFault { gva, code } => Self::Fault(gva.0, code | bits::PF_FETCH),
+            WalkError::Memory(MemError::Unbacked { .. }) | WalkError::NonCanonical { .. } => Self::Lost,
         }
     }
 }

@@ -190,6 +190,16 @@ pub enum Operation {
         /// Address whose translation is dropped.
         memory: Address,
     },
+    /// LMSW of a register.
+    LoadStatus {
+        /// From: its low four bits.
+        register: Register,
+    },
+    /// SMSW to a register.
+    StoreStatus {
+        /// To.
+        register: Register,
+    },
     /// No operands.
     Plain(Plain),
 }
@@ -410,7 +420,7 @@ impl Decoder<'_> {
         })
     }
 
-    /// 0F 01: INVLPG, and instructions that a whole ModRM byte names.
+    /// 0F 01: INVLPG, LMSW, SMSW, and instructions that a whole ModRM byte names.
     fn group_seven(&mut self) -> Result<Operation, Undecodable> {
         let modrm = self.cursor.u8()?;
         if modrm < 0xc0 {
@@ -420,6 +430,13 @@ impl Decoder<'_> {
             let memory = address::read(&mut self.cursor, &self.prefixes, self.mode, modrm)?
                 .ok_or_else(|| self.form())?;
             return Ok(Operation::InvalidatePage { memory });
+        }
+        let encoding = (modrm & 7) | self.prefixes.rex_b();
+        let of = |bytes| Register { encoding, bytes, high: false };
+        match modrm >> 3 & 7 {
+            4 => return Ok(Operation::StoreStatus { register: of(self.prefixes.operand_bytes(self.mode)) }),
+            6 => return Ok(Operation::LoadStatus { register: of(2) }),
+            _named_by_the_whole_byte => {}
         }
         if self.prefixes.operand_size {
             return Err(self.form());

@@ -226,6 +226,14 @@ fn check_operation(operation: &Operation, other: &Instruction, context: &str) {
             assert_eq!(other.mnemonic(), Mnemonic::Invlpg, "{context}");
             check_address(memory, other, context);
         }
+        Operation::LoadStatus { register } => {
+            assert_eq!(other.mnemonic(), Mnemonic::Lmsw, "{context}");
+            assert_eq!(register.encoding, named(other.op0_register()).encoding, "{context}");
+        }
+        Operation::StoreStatus { register } => {
+            assert_eq!(other.mnemonic(), Mnemonic::Smsw, "{context}");
+            assert_eq!(*register, named(other.op0_register()), "{context}");
+        }
         Operation::Plain(plain) => check_plain(*plain, other, context),
     }
 }

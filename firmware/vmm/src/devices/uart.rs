@@ -33,7 +33,7 @@ const FCR_CLEAR_RECEIVE: u8 = 2;
 const LCR_DIVISOR: u8 = 0x80;
 const LSR_DATA: u8 = 1;
 const LSR_OVERRUN: u8 = 2;
-const LSR_EMPTY: u8 = 0x60;
+pub(crate) const LSR_EMPTY: u8 = 0x60;
 const MCR_DTR: u8 = 1;
 const MCR_RTS: u8 = 2;
 const MCR_OUT1: u8 = 4;
@@ -110,6 +110,12 @@ impl Uart {
         self.cause() != IIR_NONE
     }
 
+    /// The line status register, without the effect of reading it.
+    pub fn line_status(&self) -> u8 {
+        let overrun = if self.overrun { LSR_OVERRUN } else { 0 };
+        LSR_EMPTY | overrun | if self.fifo.is_empty() { 0 } else { LSR_DATA }
+    }
+
     /// Reads register `offset` (0 to 7; others read as ones).
     pub fn read(&mut self, offset: u16) -> u8 {
         let divisor = self.line_control & LCR_DIVISOR != 0;
@@ -132,9 +138,9 @@ impl Uart {
             3 => self.line_control,
             4 => self.modem_control,
             5 => {
-                let overrun = if self.overrun { LSR_OVERRUN } else { 0 };
+                let status = self.line_status();
                 self.overrun = false;
-                LSR_EMPTY | overrun | if self.fifo.is_empty() { 0 } else { LSR_DATA }
+                status
             }
             6 => {
                 let value = self.modem_status() | self.modem_delta;

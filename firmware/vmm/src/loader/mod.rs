@@ -23,6 +23,8 @@ use crate::layout;
 pub mod bootparams;
 pub mod bzimage;
 pub mod entry;
+mod mptable;
+mod reset_vector;
 
 pub use bzimage::{HeaderError, KernelHeader};
 pub use entry::EntryState;
@@ -166,6 +168,8 @@ pub fn load(mem: &dyn GuestMemory, config: &LoadConfig<'_>) -> Result<EntryState
     let end = layout::COMMAND_LINE.0 + config.command_line.len() as u64;
     mem.write(Gpa(end), &[0])?;
     mem.write(layout::ACPI, config.acpi)?;
+    mptable::write(mem, config.acpi.len())?;
+    reset_vector::write(mem)?;
     let page = bootparams::build(&header, config, &placement);
     mem.write(layout::BOOT_PARAMS, page.as_slice())?;
     entry::write(mem)?;
@@ -182,7 +186,7 @@ fn place(header: &KernelHeader, config: &LoadConfig<'_>) -> Result<Placement, Lo
     if bytes >= limit || config.command_line.contains(&0) {
         return Err(LoadError::CommandLine { bytes, limit: limit - 1 });
     }
-    if config.acpi.len() as u64 > layout::ACPI_END - layout::ACPI.0 {
+    if config.acpi.len() as u64 > reset_vector::PLACE.0 - layout::ACPI.0 {
         return Err(LoadError::Acpi { bytes: config.acpi.len() });
     }
     let ram_end = layout::ram(config.ram_bytes)[0].end;

@@ -1,7 +1,7 @@
 //! The machine's devices: one console stream, virtio slots, frames of its network ports.
 
 use super::Machine;
-use crate::devices::virtio::{Fault, Signal, Slot};
+use crate::devices::virtio::{Fault, Signal, Slot, Slots};
 use crate::layout;
 use alloc::vec::Vec;
 use weft_platform::{GuestMemory, MemError};
@@ -52,6 +52,23 @@ impl Machine {
         self.console.read_from(from, limit)
     }
 
+    /// Whether somebody should look: console bytes, frames, faults or slots with more to do.
+    pub fn has_output(&mut self) -> bool {
+        let console =
+            |slots: &mut Slots, seen| slots.console().is_some_and(|(_, c)| c.device().output().end() != seen);
+        let frames = |slots: &mut Slots| {
+            (0..layout::VIRTIO_SLOTS).any(|slot| match slots.get_mut(slot) {
+                Some(Slot::Net(port)) => port.device_mut().has_outgoing(),
+                Some(Slot::Empty | Slot::Console(_) | Slot::Rng(_)) | None => false,
+            })
+        };
+        self.busy_slots != 0
+            || !self.faults.is_empty()
+            || self.uart.output().end() != self.uart_seen
+            || console(&mut self.slots, self.virtio_seen)
+            || frames(&mut self.slots)
+    }
+
     /// The next frame that the port in a slot sends.
     pub fn take_frame(&mut self, slot: u8) -> Option<Vec<u8>> {
         match self.slots.get_mut(slot) {
@@ -97,6 +114,7 @@ impl Machine {
     }
 
     fn update_uart_line(&mut self) {
+        self.tell_line_status(self.uart.line_status());
         let high = self.uart.interrupt();
         self.with_ioapic(|ioapic, send| ioapic.set_line(layout::COM1_GSI, high, send));
     }

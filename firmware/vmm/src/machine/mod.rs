@@ -1,27 +1,32 @@
 //! A virtual server on this node: its vCPUs and its devices, behind one lock of the caller's.
 //!
-//! - [`devices`]: console, virtio slots, frames.
+//! - [`devices`]: console, virtio slots, frames;
+//! - [`moves`]: vCPUs that come from other members and go to them;
+//! - [`remote`]: the processors and devices of a spanning server that are on other nodes.
 //!
 //! Interrupts find their vCPUs here: devices raise lines at the IOAPIC, the IOAPIC and the local APICs send
 //! messages, and a vCPU that has something new is noted in [`Machine::take_kicks`], so that the caller wakes
 //! the processor that runs it.
 
-use crate::cpu::Vcpu;
 use crate::cpu::clock::Now;
 use crate::cpu::events::Entry;
 use crate::cpu::exits::{EXIT_CLASSES, ExitClass};
-use crate::cpu::lapic::{Action, Command, Delivery, Target};
-use crate::devices::ioapic::{DeliveryMode, IoApic, Message};
+use crate::cpu::lapic::Action;
+use crate::cpu::{Vcpu, stale};
+use crate::devices::ioapic::{IoApic, Message};
 use crate::devices::ring::OutputRing;
-use crate::devices::uart::Uart;
+use crate::devices::uart::{LSR_EMPTY, Uart};
 use crate::devices::virtio::{Fault, Slots};
 use crate::layout;
+use crate::machine::remote::{Outgoing, Place, Router};
 use alloc::vec::Vec;
 use weft_types::Gpa;
 use weft_x86defs::Gprs;
 use weft_x86defs::vmcb::Vmcb;
 
 pub mod devices;
+pub mod moves;
+pub mod remote;
 
 /// Most vCPUs of a guest.
 pub const MAX_VCPUS: usize = 32;
@@ -42,9 +47,14 @@ pub struct Machine {
     virtio_seen: u64,
     virtio_console_last: bool,
     kicks: u64,
+    /// What is here of it, and what waits to be sent to the others.
+    place: Place,
+    outgoing: Vec<Outgoing>,
+    line_status: u8,
     exits: [u64; EXIT_CLASSES],
     base_unix_ns: u64,
     ram_bytes: u64,
+    translated: bool,
 }
 
 /// What a machine is made of.
@@ -58,14 +68,19 @@ pub struct MachineConfig {
     pub base_unix_ns: u64,
     /// Virtio devices in their places.
     pub slots: Slots,
+    /// What of it is on this node.
+    pub place: Place,
 }
 
 impl Machine {
     /// A machine after power-on.
     pub fn new(config: MachineConfig) -> Self {
         let vcpus = config.vcpus.clamp(1, MAX_VCPUS) as u32;
+        let mut vcpus: Vec<Vcpu> = (0..vcpus).map(|index| Vcpu::new(config.place.apic_id(index))).collect();
+        let spans = config.place.members().len() > 1;
+        vcpus.iter_mut().for_each(|vcpu| vcpu.lapic.set_rests(spans));
         Self {
-            vcpus: (0..vcpus).map(Vcpu::new).collect(),
+            vcpus,
             ioapic: IoApic::new(),
             uart: Uart::new(),
             slots: config.slots,
@@ -76,10 +91,19 @@ impl Machine {
             virtio_seen: 0,
             virtio_console_last: false,
             kicks: 0,
+            place: config.place,
+            outgoing: Vec::new(),
+            line_status: LSR_EMPTY,
             exits: [0; EXIT_CLASSES],
             base_unix_ns: config.base_unix_ns,
             ram_bytes: config.ram_bytes,
+            translated: false,
         }
+    }
+
+    /// Says whether the processors translate code ([`stale::is_translated`]).
+    pub fn set_translated(&mut self, translated: bool) {
+        self.translated = translated;
     }
 
     /// Number of vCPUs.
@@ -119,7 +143,11 @@ impl Machine {
 
     /// Prepares the next entry of a vCPU.
     pub fn prepare(&mut self, index: usize, vmcb: &mut Vmcb, gprs: &mut Gprs, now: Now) -> Entry {
-        self.vcpus.get_mut(index).map_or(Entry::Wait, |vcpu| vcpu.prepare(vmcb, gprs, now))
+        let Some(vcpu) = self.vcpus.get_mut(index) else { return Entry::Wait };
+        if self.translated {
+            stale::intercept(vmcb, !core::mem::take(&mut vcpu.passes_interrupt));
+        }
+        vcpu.prepare(vmcb, gprs, now)
     }
 
     /// When a vCPU has something to do by itself, nanoseconds of the node's clock.
@@ -134,68 +162,24 @@ impl Machine {
 
     /// Runs `work` on the IOAPIC and delivers what it sends.
     pub(crate) fn with_ioapic(&mut self, work: impl FnOnce(&mut IoApic, &mut dyn FnMut(Message))) {
-        let (vcpus, kicks) = (&mut self.vcpus, &mut self.kicks);
-        work(&mut self.ioapic, &mut |message| deliver_message(vcpus, kicks, message));
+        let mut router = Router {
+            vcpus: &mut self.vcpus,
+            kicks: &mut self.kicks,
+            place: &self.place,
+            outgoing: &mut self.outgoing,
+        };
+        work(&mut self.ioapic, &mut |message| router.message(message));
     }
 
     /// Does what a local APIC's register write asked for.
     pub(crate) fn apic_action(&mut self, index: usize, action: Action) {
         match action {
             Action::None => {}
-            Action::EndOfInterrupt(vector) => {
-                self.with_ioapic(|ioapic, send| ioapic.end_of_interrupt(vector, send));
-            }
+            Action::EndOfInterrupt(vector) => self.end_of_interrupt(index, vector),
             Action::Command(command) => {
                 let sender = self.vcpus.get(index).map_or(0, |v| v.lapic.id());
-                deliver(&mut self.vcpus, &mut self.kicks, command, sender);
+                self.router().deliver(command, sender, false);
             }
         }
-    }
-}
-
-fn deliver_message(vcpus: &mut [Vcpu], kicks: &mut u64, message: Message) {
-    let target = match (message.logical, message.destination) {
-        (_, 0xff) => Target::All,
-        // In x2APIC mode an 8-bit logical destination can only name the first cluster.
-        (true, mask) => Target::Logical(u32::from(mask)),
-        (false, id) => Target::Physical(u32::from(id)),
-    };
-    let delivery = match message.delivery {
-        DeliveryMode::Fixed => Delivery::Fixed,
-        DeliveryMode::LowestPriority => Delivery::LowestPriority,
-        DeliveryMode::Nmi => Delivery::Nmi,
-        DeliveryMode::Init => Delivery::Init,
-        // This machine has no SMM and no 8259.
-        DeliveryMode::Smi | DeliveryMode::ExtInt | DeliveryMode::Reserved(_) => return,
-    };
-    deliver(vcpus, kicks, Command { delivery, vector: message.vector, target }, u32::MAX);
-}
-
-fn deliver(vcpus: &mut [Vcpu], kicks: &mut u64, command: Command, sender: u32) {
-    let mut targets = vcpus.iter_mut().enumerate().filter(|(_, v)| v.lapic.is_target(command.target, sender));
-    match command.delivery {
-        // One of the targets: the first, so that it is the same each time.
-        Delivery::LowestPriority => {
-            if let Some((index, vcpu)) = targets.next() {
-                vcpu.lapic.request(command.vector);
-                *kicks |= 1 << index;
-            }
-        }
-        Delivery::Fixed => targets.for_each(|(index, vcpu)| {
-            vcpu.lapic.request(command.vector);
-            *kicks |= 1 << index;
-        }),
-        Delivery::Nmi => targets.for_each(|(index, vcpu)| {
-            vcpu.nmi();
-            *kicks |= 1 << index;
-        }),
-        Delivery::Init => targets.for_each(|(index, vcpu)| {
-            vcpu.init();
-            *kicks |= 1 << index;
-        }),
-        Delivery::StartUp => targets.for_each(|(index, vcpu)| {
-            vcpu.start_up(command.vector);
-            *kicks |= 1 << index;
-        }),
     }
 }

@@ -85,6 +85,11 @@ impl Net {
         self.link_up = up;
     }
 
+    /// Whether frames wait to be sent.
+    pub fn has_outgoing(&self) -> bool {
+        !self.outgoing.is_empty()
+    }
+
     /// The next frame from the guest.
     pub fn take(&mut self) -> Option<Vec<u8>> {
         self.outgoing.pop_front()
