@@ -115,6 +115,8 @@ impl Link {
         let mut buffer = vec![0; 8192];
         for _ in 0..READ_BUDGET / 8192 {
             let bytes = match self.stream.receive(&mut buffer) {
+                // What it said before, for example why it hangs up, is heard first; the end stays.
+                Ok(0) if !self.received.is_empty() => return Ok(()),
                 Ok(0) => return Err("the appliance closed the connection".into()),
                 Ok(len) => buffer.get(..len).unwrap_or(&[]),
                 Err(Errno::AGAIN) => return Ok(()),
@@ -124,6 +126,7 @@ impl Link {
             for item in self.channel.receive(bytes).map_err(|error| format!("{error}"))? {
                 match item {
                     Received::Opened => self.state = LinkState::Open,
+                    Received::Asked { .. } => return Err("it answered as if it had been asked".into()),
                     Received::Message(plain) => {
                         let message =
                             decode_to_node(&plain).map_err(|error| format!("bad message: {error}"))?;

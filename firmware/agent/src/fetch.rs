@@ -20,6 +20,8 @@ const RECEIVE_BYTES: usize = 256 * 1024;
 const READ_BUDGET: usize = 128 * 1024;
 /// Connections in a row that brought nothing before a blob fails.
 const MAX_TRIES: u32 = 24;
+/// Whole transfers of other bytes than asked for before a blob fails: more than a checksum of TCP lets pass.
+const MAX_WRONG: u32 = 3;
 /// A connection that brings nothing for so long is given up.
 const STALL_NS: u64 = 8_000_000_000;
 /// Blobs that may wait.
@@ -43,6 +45,8 @@ struct Current {
     connection: Option<Connection>,
     retry_at_ns: u64,
     tries: u32,
+    /// Whole transfers with another digest; progress does not forgive them.
+    wrong: u32,
 }
 
 /// See the module.
@@ -57,6 +61,8 @@ pub(crate) struct Fetcher {
 enum Setback {
     /// Try again after a while.
     Again(String),
+    /// All came, and it is something else: try again, but not often.
+    Wrong(String),
     /// No use.
     Final(String),
 }
@@ -108,7 +114,8 @@ impl Fetcher {
             match BlobGet::new(blob) {
                 Ok(get) => {
                     self.backoff.reset();
-                    self.current = Some(Current { get, connection: None, retry_at_ns: now_ns, tries: 0 });
+                    self.current =
+                        Some(Current { get, connection: None, retry_at_ns: now_ns, tries: 0, wrong: 0 });
                 }
                 Err(error) => return Some(Outcome::Failed(blob.digest, format!("{error}"))),
             }
@@ -120,14 +127,19 @@ impl Fetcher {
                 let done = self.current.take()?;
                 Some(Outcome::Ready(done.get.blob().digest, done.get.take()))
             }
-            Err(Setback::Again(reason)) if current.tries < MAX_TRIES => {
+            Err(Setback::Again(_)) if current.tries < MAX_TRIES => {
                 current.tries += 1;
                 current.connection = None;
                 current.retry_at_ns = now_ns.saturating_add(self.backoff.next_ns());
-                drop(reason);
                 None
             }
-            Err(Setback::Again(reason) | Setback::Final(reason)) => {
+            Err(Setback::Wrong(_)) if current.wrong < MAX_WRONG => {
+                current.wrong += 1;
+                current.connection = None;
+                current.retry_at_ns = now_ns.saturating_add(self.backoff.next_ns());
+                None
+            }
+            Err(Setback::Again(reason) | Setback::Wrong(reason) | Setback::Final(reason)) => {
                 let done = self.current.take()?;
                 Some(Outcome::Failed(done.get.blob().digest, reason))
             }
@@ -141,7 +153,17 @@ fn again(error: Errno) -> Setback {
 
 fn setback(error: HttpError) -> Setback {
     let reason = format!("{error}");
-    if error.worth_another_try() { Setback::Again(reason) } else { Setback::Final(reason) }
+    match error {
+        HttpError::Digest { .. } => Setback::Wrong(reason),
+        other if other.worth_another_try() => Setback::Again(reason),
+        HttpError::Status(_)
+        | HttpError::TooLarge
+        | HttpError::NoMemory
+        | HttpError::BadHead
+        | HttpError::BadLength
+        | HttpError::Encoding
+        | HttpError::Excess => Setback::Final(reason),
+    }
 }
 
 fn advance(

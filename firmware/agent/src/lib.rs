@@ -18,12 +18,16 @@ extern crate alloc;
 
 mod backoff;
 mod channel;
+mod cluster;
 mod delegation;
 mod facts;
 mod fetch;
 mod machine;
+pub mod operator;
+mod outgoing;
 mod records;
 
+pub use cluster::ClusterTrust;
 pub use facts::Facts;
 pub use machine::{Agent, AgentEvent, Phase};
 

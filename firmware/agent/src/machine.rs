@@ -14,15 +14,19 @@ use weft_wire::agent::{
     Command, DEAD_AFTER_MS, HEARTBEAT_MS, Heartbeat, Hello, MAX_TEXT, PROTOCOL, RecordResult, Stage, ToNode,
     ToServer, Welcome,
 };
+use weft_wire::cluster::{ClusterEnvelope, ClusterPayload};
 use weft_wire::codec::clip;
+use weft_wire::load::NodeLoad;
 use weft_wire::record::{BlobRef, NodeConfig};
 
 use crate::backoff::Backoff;
 use crate::channel::{Link, LinkState};
+use crate::cluster::ClusterTrust;
 use crate::delegation::{Transfer, candidates, judge};
 use crate::facts::{Facts, manifest};
 use crate::fetch::{Fetcher, Outcome};
 use crate::node_id;
+use crate::outgoing::Outgoing;
 use crate::records::{Accepted, Judge};
 
 const MS: u64 = 1_000_000;
@@ -34,8 +38,6 @@ const REFETCH_NS: u64 = 2_000 * MS;
 /// A connection that lives so long was a success: the next wait is short. One that is greeted and closed
 /// at once is not.
 const SETTLED_NS: u64 = 5_000 * MS;
-/// Messages that wait for the channel. Beyond it the oldest log lines and heartbeats go first.
-const MAX_OUTGOING: usize = 256;
 
 /// What the node is told.
 #[derive(Debug)]
@@ -50,6 +52,15 @@ pub enum AgentEvent {
         record: (u64, u64),
         /// It.
         config: NodeConfig,
+    },
+    /// A cluster record with a good signature, of this boot's cluster.
+    Cluster {
+        /// Which partition, and its place in the order.
+        envelope: ClusterEnvelope,
+        /// What it says.
+        payload: ClusterPayload,
+        /// All of it, for other members.
+        record: Vec<u8>,
     },
     /// The appliance told the time, seconds since 1970.
     Time(u64),
@@ -116,23 +127,25 @@ struct Online {
 /// The agent.
 pub struct Agent {
     facts: Facts,
-    secret: [u8; 32],
+    pub(crate) secret: [u8; 32],
     id: NodeId,
     nonce: [u8; 16],
     stages: Vec<(Stage, u64)>,
     state: State,
-    delegation: Option<Delegation>,
+    pub(crate) delegation: Option<Delegation>,
     /// Server that gave the delegation.
     home: Option<[u8; 4]>,
-    judge: Judge,
+    pub(crate) judge: Judge,
     /// A good standing was said on this connection.
     approved: bool,
     http: Option<Address>,
     fetcher: Fetcher,
     backoff: Backoff,
-    outgoing: VecDeque<ToServer>,
+    outgoing: Outgoing,
     events: VecDeque<AgentEvent>,
     heartbeat: Heartbeat,
+    /// Taken since the last heartbeat.
+    load: Option<Box<NodeLoad>>,
     last_words: String,
 }
 
@@ -168,9 +181,10 @@ impl Agent {
             http: None,
             fetcher: Fetcher::new(u64::from_ne_bytes(random())),
             backoff: Backoff::new(u64::from_ne_bytes(random())),
-            outgoing: VecDeque::new(),
+            outgoing: Outgoing::default(),
             events: VecDeque::new(),
             heartbeat: Heartbeat::default(),
+            load: None,
             last_words: String::new(),
         }
     }
@@ -178,6 +192,14 @@ impl Agent {
     /// The node's identity.
     pub fn id(&self) -> NodeId {
         self.id
+    }
+
+    /// This boot as a number that grows from boot to boot of one key: the boot counter, then chance, for a
+    /// machine whose counter could not be kept.
+    pub fn incarnation(&self) -> u64 {
+        let [a, b, c, d, ..] = self.nonce;
+        let chance = u64::from(u32::from_le_bytes([a, b, c, d]) >> 1);
+        (self.facts.boot_counter.clamp(1, u64::from(u32::MAX)) << 32) | chance
     }
 
     /// Where the agent is.
@@ -196,6 +218,11 @@ impl Agent {
         self.heartbeat = heartbeat;
     }
 
+    /// Load to tell with the next heartbeat; what was not told yet is replaced.
+    pub fn set_load(&mut self, load: Box<NodeLoad>) {
+        self.load = Some(load);
+    }
+
     /// The NICs changed: for the next greeting.
     pub fn set_nics(&mut self, nics: Vec<weft_wire::agent::NicReport>) {
         self.facts.inventory.nics = nics;
@@ -203,18 +230,12 @@ impl Agent {
 
     /// Messages that still fit the queue.
     pub fn room(&self) -> usize {
-        MAX_OUTGOING.saturating_sub(self.outgoing.len())
+        self.outgoing.room()
     }
 
     /// Queues a message. While there is no channel, state is not kept: it is told anew after a greeting.
     pub fn send(&mut self, message: ToServer) {
-        if self.outgoing.len() >= MAX_OUTGOING {
-            let least = self.outgoing.iter().position(|waiting| {
-                matches!(waiting, ToServer::Log(_) | ToServer::Heartbeat(_) | ToServer::Console { .. })
-            });
-            self.outgoing.remove(least.unwrap_or(0));
-        }
-        self.outgoing.push_back(message);
+        self.outgoing.push(message);
     }
 
     /// Answers a configuration record.
@@ -444,9 +465,9 @@ impl Agent {
                 Err(format!("it speaks protocol {}, this node speaks {PROTOCOL}", welcome.protocol))
             }
             Some(ToNode::Ping) => Ok(None),
-            Some(ToNode::Record(_) | ToNode::ConsoleInput { .. } | ToNode::Command(_)) => {
-                Err("it spoke before it greeted".into())
-            }
+            Some(
+                ToNode::Record(_) | ToNode::ConsoleInput { .. } | ToNode::Command(_) | ToNode::Cluster(_),
+            ) => Err("it spoke before it greeted".into()),
         }
     }
 
@@ -454,10 +475,9 @@ impl Agent {
         self.http = Some(connecting.target.http);
         self.judge.new_connection();
         self.approved = false;
-        self.outgoing.retain(|message| {
-            matches!(message, ToServer::Log(_) | ToServer::Event(_) | ToServer::RecordResult(_))
-        });
+        self.outgoing.keep_words();
         if welcome.quarantined {
+            self.judge.withdraw();
             self.say(&format!("quarantined: {}", welcome.reason));
         } else {
             self.say("stage ready");
@@ -500,9 +520,13 @@ impl Agent {
             online.heartbeat_at_ns = now_ns.saturating_add(HEARTBEAT_MS * MS);
             self.heartbeat.uptime_ms = now_ns / MS;
             self.outgoing.push_front(ToServer::Heartbeat(self.heartbeat));
+            // Only to who may believe it, and each once.
+            if let Some(load) = self.load.take().filter(|_| self.approved) {
+                self.outgoing.push(ToServer::Load(load));
+            }
         }
         while online.link.has_room() {
-            let Some(message) = self.outgoing.pop_front() else { break };
+            let Some(message) = self.outgoing.pop() else { break };
             online.link.send(&message)?;
         }
         online.link.flush()
@@ -513,6 +537,7 @@ impl Agent {
             // The appliance changed its mind about us, and says why.
             ToNode::Welcome(welcome) => {
                 if welcome.quarantined {
+                    self.judge.withdraw();
                     self.say(&format!("quarantined: {}", welcome.reason));
                 }
                 Ok(())
@@ -530,6 +555,30 @@ impl Agent {
                 Ok(())
             }
             ToNode::Ping => Ok(()),
+            ToNode::Cluster(bytes) => {
+                self.on_cluster(bytes);
+                Ok(())
+            }
+        }
+    }
+
+    /// By whom a cluster record must be signed, and for which cluster; `None` before the appliance has vouched
+    /// for this node in this boot.
+    pub fn cluster_trust(&self) -> Option<ClusterTrust> {
+        let delegation = self.delegation.clone()?;
+        Some(ClusterTrust::new(delegation, self.judge.cluster()?))
+    }
+
+    fn on_cluster(&mut self, record: Vec<u8>) {
+        let judged = match self.cluster_trust() {
+            Some(trust) if self.approved => trust.judge(&record),
+            Some(_) | None => Err("the appliance has not yet confirmed that this image may run".into()),
+        };
+        match judged {
+            Ok((envelope, payload)) => {
+                self.events.push_back(AgentEvent::Cluster { envelope, payload, record });
+            }
+            Err(reason) => self.say(&format!("cluster record refused: {reason}")),
         }
     }
 

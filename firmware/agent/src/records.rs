@@ -24,16 +24,34 @@ pub(crate) struct Judge {
     manifest: Option<(Manifest, BlobDigest)>,
     /// A good standing came on this connection.
     good: bool,
+    /// The last standing of this boot was good, and nothing said otherwise since.
+    vouched: bool,
 }
 
 impl Judge {
     pub(crate) const fn new(node: NodeId, nonce: [u8; 16], manifest: Option<(Manifest, BlobDigest)>) -> Self {
-        Self { gate: RecordGate::new(node, nonce), manifest, good: false }
+        Self { gate: RecordGate::new(node, nonce), manifest, good: false, vouched: false }
     }
 
     /// A new connection: the standing must come again.
     pub(crate) fn new_connection(&mut self) {
         self.good = false;
+    }
+
+    /// The appliance does not stand by this node any more.
+    pub(crate) fn withdraw(&mut self) {
+        self.good = false;
+        self.vouched = false;
+    }
+
+    /// Whether the appliance's last word about this node was good, over connections.
+    pub(crate) fn is_vouched(&self) -> bool {
+        self.vouched
+    }
+
+    /// The cluster that this boot belongs to, once a record was accepted.
+    pub(crate) fn cluster(&self) -> Option<weft_types::ClusterId> {
+        self.gate.cluster()
     }
 
     pub(crate) fn last_record(&self) -> (u64, u64) {
@@ -60,7 +78,7 @@ impl Judge {
     }
 
     fn standing(&mut self, standing: &Standing, delegation: &Delegation) -> Result<Accepted, String> {
-        self.good = false;
+        self.withdraw();
         let ours = self.manifest.map_or(BlobDigest::default(), |(_, digest)| digest);
         if standing.manifest_digest != ours {
             return Err("the appliance judged another manifest than this node runs".into());
@@ -83,6 +101,7 @@ impl Judge {
             manifest.valid_at(now).map_err(|error| format!("the manifest is not valid now: {error}"))?;
         }
         self.good = true;
+        self.vouched = true;
         Ok(Accepted::Good(now))
     }
 }

@@ -7,18 +7,22 @@
 
 extern crate alloc;
 
+mod alarm;
 mod entropy;
 mod facts;
 mod guest;
 mod host_cpuid;
+mod link_bench;
+mod local;
 mod manage;
 mod measure;
 mod nic;
 mod schedule;
+mod shadow;
+mod span;
 
 use core::panic::PanicInfo;
-use weft_hal::{acpi, apic, boot, cpu, desc, fpu, frames, println, screen, serial, smp, svm, time, virtio};
-use weft_types::Hpa;
+use weft_hal::{acpi, apic, boot, cpu, desc, fpu, frames, ioapic, println, screen, serial, smp, svm, time};
 use weft_types::handoff::Handoff;
 use weft_vmm::cpu::setup::PASS_THROUGH;
 
@@ -31,9 +35,10 @@ extern "Rust" fn dvmm_main(handoff: &'static Handoff) -> ! {
     screen::init(handoff);
     println!("weft dvmm {}", env!("CARGO_PKG_VERSION"));
     frames::init(boot::regions(handoff));
-    virtio::init(Hpa(handoff.dvmm_base));
+    shadow::configure(handoff);
     desc::init(0);
     let platform = acpi::platform(handoff.rsdp);
+    ioapic::init(&platform);
     time::init(platform.pm_timer, handoff.tsc_entry);
     apic::mask_legacy_controllers();
     apic::init();
@@ -54,6 +59,10 @@ extern "Rust" fn dvmm_main(handoff: &'static Handoff) -> ! {
         measure::on_request(handoff);
     }
     manage::start(handoff, &functions, features, tsc_started);
+    link_bench::on_request(handoff);
+    if features.is_some() {
+        local::start(handoff);
+    }
     schedule::run(0)
 }
 

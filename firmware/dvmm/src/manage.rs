@@ -2,32 +2,33 @@
 //! of the guests. Called from the processor's loop; nothing here waits.
 
 use crate::entropy::NodeEntropy;
-use crate::guest::{End, Exchange, Guest, GuestConfig};
-use crate::{facts, nic, schedule};
+use crate::guest::{End, Exchange, Guest, GuestConfig, Share};
+use crate::shadow::Paging;
+use crate::{facts, measure, nic, schedule, shadow, span};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering};
 use spin::Mutex;
 use weft_hal::pci::Function;
-use weft_hal::{cpu, frames, guest_ram, println, serial, svm, time};
+use weft_hal::{apic, cpu, frames, guest_ram, println, serial, smp, svm, time};
 use weft_node::runtime::{Command, Parts, Runtime};
 use weft_node::{Event, Limits, StopCause};
 use weft_types::VsId;
 use weft_types::handoff::{FLAG_ENTROPY, Handoff};
 use weft_vmm::cpu::exits::EXIT_NAMES;
 use weft_wire::agent::{Heartbeat, Level};
+use weft_wire::load::{MAX_SERVERS, NodeLoad};
 use weft_wire::record::VsSpec;
 
 /// Memory that the monitor keeps for itself, MiB.
 const OWN_MIB: u64 = 40;
 /// Kernels and ram disks that are kept though nobody waits for them, bytes.
 const BLOB_CACHE: u64 = 16 << 20;
-/// How often the network is looked at when nothing happens, and while something does.
-const IDLE_POLL_NS: u64 = 2_000_000;
-const BUSY_POLL_NS: u64 = 200_000;
-/// How long after the last activity the network counts as busy.
+/// How often guests are looked at that moved console bytes or frames a short while ago; they tell of new ones.
+const BUSY_POLL_NS: u64 = 500_000;
 const BUSY_FOR_NS: u64 = 20_000_000;
 /// How often figures for the heartbeat are taken.
 const FIGURES_NS: u64 = 500_000_000;
@@ -55,6 +56,25 @@ struct Manager {
 }
 
 static MANAGER: Mutex<Option<Manager>> = Mutex::new(None);
+/// A guest has something for management.
+static OUTPUT: AtomicBool = AtomicBool::new(false);
+
+/// A vCPU left something for management: the first processor looks soon. From any processor.
+pub(crate) fn notify() {
+    if !OUTPUT.swap(true, Ordering::AcqRel) && cpu::index() != 0 {
+        apic::wake(smp::apic_id(0));
+    }
+}
+
+/// Whether a guest has something for management.
+pub(crate) fn is_notified() -> bool {
+    OUTPUT.load(Ordering::Acquire)
+}
+
+/// Whether there is something for [`poll`] at once: a guest's, or frames of the network.
+pub(crate) fn is_wanted() -> bool {
+    is_notified() || nic::wire().is_some_and(|port| port.has_others())
+}
 
 /// Starts the NICs and sets the runtime up.
 pub(crate) fn start(
@@ -76,7 +96,7 @@ pub(crate) fn start(
     let runtime = Runtime::new(Parts {
         facts,
         limits: Limits { guest_memory_mib: free_mib.saturating_sub(OWN_MIB), blob_cache_bytes: BLOB_CACHE },
-        nic: port.nic,
+        nic: nic::share(port),
         entropy: Box::new(NodeEntropy::new(seed)),
         console: Box::new(|text: &[u8]| serial::print(format_args!("{}", String::from_utf8_lossy(text)))),
         now_ns: time::now_ns(),
@@ -95,11 +115,14 @@ pub(crate) fn start(
 /// Does what is to be done now; returns when it wants to be called again, nanoseconds of the node's clock.
 pub(crate) fn poll() -> u64 {
     let now = time::now_ns();
-    MANAGER.lock().as_mut().map_or(now + IDLE_POLL_NS, |manager| manager.poll(now))
+    MANAGER.lock().as_mut().map_or(u64::MAX, |manager| manager.poll(now))
 }
 
 impl Manager {
     fn poll(&mut self, now: u64) -> u64 {
+        if OUTPUT.swap(false, Ordering::AcqRel) {
+            self.active_ns = now;
+        }
         let mut wanted = self.runtime.poll(now);
         for command in self.runtime.take_commands() {
             self.command(now, command);
@@ -115,15 +138,16 @@ impl Manager {
         if wanted <= now {
             self.active_ns = now;
         }
-        let pause = if now < self.active_ns + BUSY_FOR_NS { BUSY_POLL_NS } else { IDLE_POLL_NS };
-        wanted.min(now + pause)
+        let busy = now < self.active_ns + BUSY_FOR_NS && !self.running.is_empty();
+        wanted.min(if busy { now + BUSY_POLL_NS } else { self.figures_ns + FIGURES_NS })
     }
 
     fn command(&mut self, now: u64, command: Command) {
         match command {
             Command::StartVs { spec, kernel, initrd } => {
                 let (vs, instance) = (spec.id, spec.instance);
-                let event = match self.start(&spec, &kernel, initrd.as_deref().map(Vec::as_slice)) {
+                let kernel = kernel.as_deref().map(Vec::as_slice);
+                let event = match self.start(&spec, kernel, initrd.as_deref().map(Vec::as_slice)) {
                     Ok(()) => Event::VsStarted { vs, instance },
                     Err(reason) => Event::VsStopped { vs, instance, cause: StopCause::Failed(reason) },
                 };
@@ -151,23 +175,35 @@ impl Manager {
         self.running.iter_mut().find(|running| running.guest.id == vs)
     }
 
-    fn start(&mut self, spec: &VsSpec, kernel: &[u8], initrd: Option<&[u8]>) -> Result<(), String> {
+    fn start(&mut self, spec: &VsSpec, kernel: Option<&[u8]>, initrd: Option<&[u8]>) -> Result<(), String> {
         if !self.can_run_guests {
             return Err("this node's processor cannot run guests: see the node's log".into());
         }
+        let own = self.runtime.id();
+        let share = match &spec.span {
+            None => None,
+            Some(span) => {
+                let index = span.index_of(own).ok_or("this node has no place in it")?;
+                Some(Share { span, index })
+            }
+        };
         let config = GuestConfig {
             id: spec.id,
             instance: spec.instance,
+            vcpus: spec.vcpus,
             memory_mib: spec.memory_mib,
             macs: &spec.macs,
             kernel,
             initrd,
             append: &spec.append,
             unix_ns: self.runtime.unix_ns().unwrap_or(0),
+            paging: if share.is_some() { Paging::Shadow } else { shadow::default_paging() },
+            share,
         };
-        let guest = Arc::new(Guest::load(&config, schedule::place(usize::from(spec.vcpus)))?);
+        let guest = Arc::new(Guest::load(&config)?);
+        span::add(&guest);
         schedule::add(guest.clone());
-        let ports = spec.macs.len() as u16;
+        let ports = if kernel.is_some() { spec.macs.len() as u16 } else { 0 };
         self.running.push(Running { guest, ports, console_seen: 0, input: Vec::new() });
         Ok(())
     }
@@ -180,7 +216,11 @@ impl Manager {
             running.input.drain(..taken.min(running.input.len()));
         }
         let vs = running.guest.id;
-        running.guest.exchange_frames(running.ports, &mut GuestPorts { runtime: &mut self.runtime, vs });
+        let mut ports = GuestPorts { runtime: &mut self.runtime, vs, moved: false };
+        running.guest.exchange_frames(running.ports, &mut ports);
+        if ports.moved {
+            self.active_ns = now;
+        }
         let mut machine = running.guest.machine.lock();
         let (from, bytes) = machine.console_output(running.console_seen, CONSOLE_CHUNK);
         let faults = machine.take_faults();
@@ -205,8 +245,9 @@ impl Manager {
             };
             let running = self.running.swap_remove(index);
             schedule::remove(&running.guest);
+            span::remove(&running.guest);
             let (vs, instance) = (running.guest.id, running.guest.instance);
-            self.ended_exits += running.guest.exits();
+            self.ended_exits += running.guest.exits().iter().sum::<u64>();
             self.runtime.log(now, Level::Info, &exit_counts(&running.guest));
             // The last words of a guest.
             let mut machine = running.guest.machine.lock();
@@ -226,28 +267,58 @@ impl Manager {
         }
     }
 
+    /// Figures of a guest that spans nodes, where they are due.
+    fn span_figures(&mut self, now: u64, index: usize) {
+        let guest = &self.running[index].guest;
+        let Some(member) = guest.member() else { return };
+        if self.runtime.node().wants_figures(now, guest.id, guest.instance) {
+            let figures = member.figures(guest.id, guest.instance, guest.homes());
+            self.runtime.event(now, Event::SpanFigures(Box::new(figures)));
+        }
+    }
+
     fn figures(&mut self, now: u64) {
+        measure::report_idle(now);
         let (free, total) = frames::counts();
         let guests_kib = guest_ram::given_bytes() / 1024;
         let mut exits = self.ended_exits;
+        let mut servers = Vec::with_capacity(self.running.len());
         for index in 0..self.running.len() {
             let guest = &self.running[index].guest;
-            let (vs, count) = (guest.id, guest.exits());
+            let mut load = guest.server_load();
+            let (vs, count) = (guest.id, load.exits.iter().sum());
             exits += count;
+            load.network = self.runtime.traffic(vs);
+            servers.push(load);
             self.runtime.event(now, Event::VsExits { vs, exits: count });
+            self.span_figures(now, index);
         }
         let busy = schedule::busy_ns();
         let span = (now - self.figures_ns).max(1) * schedule::cpu_count() as u64;
         let busy_permille = ((busy - self.busy_before) * 1000 / span).min(1000) as u16;
         (self.figures_ns, self.busy_before) = (now, busy);
-        self.runtime.set_heartbeat(Heartbeat {
+        let heartbeat = Heartbeat {
             uptime_ms: now / 1_000_000,
             monitor_kib: (total - free) * 4 - guests_kib.min((total - free) * 4),
             guest_kib: guests_kib,
             free_kib: free * 4,
             exits,
             busy_permille,
-        });
+        };
+        self.runtime.set_heartbeat(heartbeat);
+        let port = nic::wire().map(|port| port.counters()).unwrap_or_default();
+        servers.truncate(MAX_SERVERS);
+        self.runtime.set_load(Box::new(NodeLoad {
+            uptime_ms: heartbeat.uptime_ms,
+            cpus: schedule::cpu_count() as u16,
+            busy_ns: busy,
+            monitor_kib: heartbeat.monitor_kib,
+            guest_kib: heartbeat.guest_kib,
+            free_kib: heartbeat.free_kib,
+            nic: port.all,
+            nic_dropped: port.links_dropped + port.others_dropped,
+            servers,
+        }));
     }
 }
 
@@ -263,10 +334,13 @@ fn exit_counts(guest: &Guest) -> String {
 struct GuestPorts<'a> {
     runtime: &'a mut Runtime,
     vs: VsId,
+    /// A frame came from the guest.
+    moved: bool,
 }
 
 impl Exchange for GuestPorts<'_> {
     fn from_guest(&mut self, port: u16, frame: &[u8]) {
+        self.moved = true;
         // A frame that is refused is counted by the bridge.
         let _ = self.runtime.guest_tx(self.vs, port, frame);
     }

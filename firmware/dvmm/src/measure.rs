@@ -4,12 +4,18 @@
 //! `bench=vmrun`: what entering a guest and leaving it by CPUID costs, with nothing handled in between: the
 //! guest is one instruction, and it is entered again at the same place. Once as the bare instruction, once by
 //! the world switch that guests are run by.
+//!
+//! `bench=idle`: every ten seconds, how often the first processor was woken out of its sleep and how often the NIC
+//! interrupted.
 
+use crate::schedule;
 use alloc::vec;
+use core::sync::atomic::{AtomicBool, Ordering};
+use spin::Mutex;
 use weft_hal::frames::TableFrames;
 use weft_hal::guest_ram::{Backing, GuestRam, LARGE_SIZE};
 use weft_hal::svm::VcpuHardware;
-use weft_hal::{cpu, println};
+use weft_hal::{cpu, desc, println};
 use weft_paging::{NestedTables, PageSize, Rights};
 use weft_platform::GuestMemory;
 use weft_types::Gpa;
@@ -19,6 +25,12 @@ use weft_vmm::cpu::setup;
 /// Entries of a round.
 const ENTRIES: u32 = 20_000;
 const ROUNDS: u32 = 5;
+/// How long wake-ups are counted.
+const IDLE_NS: u64 = 10_000_000_000;
+
+static IDLE: AtomicBool = AtomicBool::new(false);
+/// When counting began, and both counters then.
+static LAST: Mutex<(u64, u64, u64)> = Mutex::new((0, 0, 0));
 /// Page of the guest's only instruction.
 const PAGE: u8 = 1;
 const CPUID: [u8; 2] = [0x0f, 0xa2];
@@ -26,8 +38,28 @@ const CPUID: [u8; 2] = [0x0f, 0xa2];
 /// Takes the measurement that the command line names, if it names one.
 pub(crate) fn on_request(handoff: &Handoff) {
     let cmdline = handoff.cmdline.get(..usize::from(handoff.cmdline_len)).unwrap_or(&[]);
-    if cmdline.split(u8::is_ascii_whitespace).any(|word| word == b"bench=vmrun") && vmrun().is_none() {
+    let asked = |name: &[u8]| cmdline.split(u8::is_ascii_whitespace).any(|word| word == name);
+    if asked(b"bench=vmrun") && vmrun().is_none() {
         println!("weft bench: no memory for the measurement");
+    }
+    IDLE.store(asked(b"bench=idle"), Ordering::Relaxed);
+}
+
+/// Tells how often the first processor woke up, where that was asked for. Called every now and then.
+pub(crate) fn report_idle(now_ns: u64) {
+    if !IDLE.load(Ordering::Relaxed) {
+        return;
+    }
+    let (start, woken, interrupts) = *LAST.lock();
+    if now_ns >= start + IDLE_NS {
+        let (woken_now, interrupts_now) = (schedule::wake_ups(), desc::nic_interrupts());
+        println!(
+            "weft bench: {} wake-ups, {} interrupts of the NIC in {} ms",
+            woken_now - woken,
+            interrupts_now - interrupts,
+            (now_ns - start) / 1_000_000
+        );
+        *LAST.lock() = (now_ns, woken_now, interrupts_now);
     }
 }
 

@@ -40,6 +40,11 @@ impl Blobs {
         entry.bytes.clone()
     }
 
+    /// Whether the blob is here.
+    pub(crate) fn holds(&self, digest: BlobDigest) -> bool {
+        self.entries.iter().any(|entry| entry.blob.digest == digest && entry.bytes.is_some())
+    }
+
     /// Notes that a blob is wanted. `true`: it must be fetched.
     pub(crate) fn want(&mut self, blob: BlobRef) -> bool {
         if self.entries.iter().any(|entry| entry.blob.digest == blob.digest) {

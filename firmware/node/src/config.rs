@@ -5,6 +5,7 @@ use core::fmt;
 
 use weft_transport::http::MAX_BLOB;
 use weft_types::VsId;
+use weft_wire::cluster::SpanError;
 use weft_wire::record::NodeConfig;
 
 /// Most virtual servers of one node.
@@ -33,6 +34,8 @@ pub enum ConfigError {
     /// A MAC that is no unicast address, or used twice.
     Mac(VsId, [u8; 6]),
     /// A name or command line that is too long.
+    /// Its places do not make it up.
+    Span(VsId, SpanError),
     Text(VsId),
 }
 
@@ -64,6 +67,7 @@ impl fmt::Display for ConfigError {
             Self::Mac(vs, mac) => {
                 write!(f, "virtual server {vs} has the MAC {mac:02x?}, which is taken or no unicast address")
             }
+            Self::Span(vs, error) => write!(f, "virtual server {vs} does not lie over its nodes: {error}"),
             Self::Text(vs) => write!(f, "name or command line of virtual server {vs} is too long"),
         }
     }
@@ -98,6 +102,9 @@ pub fn check_config(config: &NodeConfig) -> Result<(), ConfigError> {
         }
         if spec.macs.len() > MAX_MACS {
             return Err(ConfigError::Interfaces(spec.id, spec.macs.len()));
+        }
+        if let Some(span) = &spec.span {
+            span.check(spec.vcpus, spec.memory_mib).map_err(|error| ConfigError::Span(spec.id, error))?;
         }
         for mac in &spec.macs {
             if mac[0] & 1 == 1 || *mac == [0; 6] || macs.contains(mac) {

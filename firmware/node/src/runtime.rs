@@ -21,11 +21,16 @@ use weft_transport::bridge::{BoxedNic, Bridge, Dropped, GuestTxError};
 use weft_transport::stack::{Lease, Stack};
 use weft_types::{NodeId, VsId};
 use weft_wire::agent::{Command as WireCommand, Heartbeat, Level, NicReport, ToServer};
+use weft_wire::load::{NodeLoad, Traffic};
 use weft_wire::record::VsSpec;
 
 use crate::blobs::Blob;
+use crate::cluster::{Cluster, ClusterEvent};
 use crate::config::check_config;
+use crate::door::Door;
 use crate::kernel::{Console, NodeKernel};
+use crate::links::Peers;
+use crate::notes::Notes;
 use crate::step::{Effect, Effects, Event, Limits, Node, StopCause, log_line};
 
 /// How soon a NIC that had no room is asked again.
@@ -48,14 +53,18 @@ pub struct Parts {
 }
 
 /// What the monitor is to do.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "made and consumed at once; a box would be one more allocation that can fail"
+)]
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Command {
     /// Start a server. Answer with [`Event::VsStarted`], or [`Event::VsStopped`] where that fails.
     StartVs {
         /// What it is.
         spec: VsSpec,
-        /// Its kernel.
-        kernel: Blob,
+        /// Its kernel; `None` on the further members of a server that spans nodes.
+        kernel: Option<Blob>,
         /// Its initial ram disk.
         initrd: Option<Blob>,
     },
@@ -79,12 +88,16 @@ pub enum Command {
 
 /// See the module.
 pub struct Runtime {
-    kernel: NodeKernel,
-    agent: Agent,
-    node: Node,
+    pub(crate) kernel: NodeKernel,
+    pub(crate) agent: Agent,
+    pub(crate) node: Node,
     commands: Vec<Command>,
     reported: (Option<Lease>, bool),
     nics: Vec<NicReport>,
+    pub(crate) cluster: Cluster,
+    pub(crate) peers: Option<Peers>,
+    pub(crate) door: Door,
+    pub(crate) notes: Notes,
 }
 
 impl Runtime {
@@ -97,7 +110,20 @@ impl Runtime {
         let mut kernel = NodeKernel::new(stack, now_ns, entropy, console);
         let nics = facts.inventory.nics.clone();
         let agent = enter(&mut kernel, || Agent::new(facts));
-        Self { kernel, agent, node: Node::new(limits), commands: Vec::new(), reported: (None, false), nics }
+        let node = Node::new(agent.id(), limits);
+        let cluster = Cluster::new(agent.id(), agent.incarnation(), u64::from_ne_bytes(seed));
+        Self {
+            kernel,
+            agent,
+            node,
+            commands: Vec::new(),
+            reported: (None, false),
+            nics,
+            cluster,
+            peers: None,
+            door: Door::default(),
+            notes: Notes::default(),
+        }
     }
 
     /// The node's identity.
@@ -138,6 +164,8 @@ impl Runtime {
             more = true;
             self.on_agent(now_ns, event);
         }
+        more |= self.poll_cluster(now_ns);
+        more |= self.poll_door(now_ns);
         let room = self.agent.room() / 2;
         for message in self.node.console_messages(room) {
             more = true;
@@ -152,7 +180,8 @@ impl Runtime {
         if self.bridge().has_backlog() {
             return now_ns.saturating_add(BACKLOG_NS);
         }
-        stack.min(self.agent.next_ns(now_ns))
+        let own = self.cluster.next_ns().min(self.node.next_ns()).min(self.door.next_ns());
+        stack.min(self.agent.next_ns(now_ns)).min(own)
     }
 
     /// What the monitor is to do since the last call, in order.
@@ -174,12 +203,12 @@ impl Runtime {
     pub fn log(&mut self, now_ns: u64, level: Level, text: &str) {
         use weft_abi::Kernel as _;
         self.kernel.console(format!("weft: {text}\n").as_bytes());
-        self.agent.send(ToServer::Log(log_line(now_ns, level, text)));
+        self.tell(ToServer::Log(log_line(now_ns, level, text)));
     }
 
     /// An event for the appliance, for example `vs.triple-fault` or `node.fault`.
     pub fn report(&mut self, now_ns: u64, level: Level, kind: &str, vs: Option<VsId>, text: &str) {
-        self.agent.send(ToServer::Event(weft_wire::agent::NodeEvent {
+        self.tell(ToServer::Event(weft_wire::agent::NodeEvent {
             uptime_ms: now_ns / 1_000_000,
             level,
             kind: weft_wire::codec::clip(kind, 64).into(),
@@ -191,6 +220,16 @@ impl Runtime {
     /// Figures for the next heartbeats; the uptime is filled in.
     pub fn set_heartbeat(&mut self, heartbeat: Heartbeat) {
         self.agent.set_heartbeat(heartbeat);
+    }
+
+    /// Load to tell with the next heartbeat.
+    pub fn set_load(&mut self, load: Box<NodeLoad>) {
+        self.agent.set_load(load);
+    }
+
+    /// What passed the interfaces of a guest since it was started.
+    pub fn traffic(&mut self, vs: VsId) -> Traffic {
+        self.bridge().traffic(vs)
     }
 
     /// Tells the NIC that its interrupt was seen.
@@ -240,8 +279,20 @@ impl Runtime {
 
     fn on_agent(&mut self, now_ns: u64, event: AgentEvent) {
         match event {
-            AgentEvent::Connected => self.event(now_ns, Event::Connected),
-            AgentEvent::Disconnected => self.event(now_ns, Event::Disconnected),
+            AgentEvent::Connected => {
+                self.cluster_event(now_ns, ClusterEvent::Online(true));
+                self.event(now_ns, Event::Connected);
+            }
+            AgentEvent::Disconnected => {
+                self.event(now_ns, Event::Disconnected);
+                self.cluster_event(now_ns, ClusterEvent::Online(false));
+            }
+            AgentEvent::Cluster { envelope, payload, record } => {
+                if let Some(trust) = self.agent.cluster_trust() {
+                    let event = ClusterEvent::Record { envelope, payload, record, trust };
+                    self.cluster_event(now_ns, event);
+                }
+            }
             AgentEvent::Time(unix_s) => self.kernel.set_time(unix_s),
             AgentEvent::ConsoleInput { vs, bytes } => self.event(now_ns, Event::ConsoleInput { vs, bytes }),
             AgentEvent::Command(WireCommand::Reboot) => self.commands.push(Command::Reboot),
@@ -260,7 +311,7 @@ impl Runtime {
         }
     }
 
-    fn apply(&mut self, now_ns: u64, effects: Effects) {
+    pub(crate) fn apply(&mut self, now_ns: u64, effects: Effects) {
         for effect in effects {
             match effect {
                 Effect::FetchBlob(blob) => self.agent.fetch(blob),
@@ -268,15 +319,17 @@ impl Runtime {
                 Effect::StartVs { spec, kernel, initrd } => self.start(now_ns, spec, kernel, initrd),
                 Effect::StopVs { vs, instance } => self.commands.push(Command::StopVs { vs, instance }),
                 Effect::ConsoleInput { vs, bytes } => self.commands.push(Command::ConsoleInput { vs, bytes }),
-                Effect::Send(message) => self.agent.send(message),
+                Effect::Send(message) => self.tell(message),
                 Effect::Log(level, text) => self.log(now_ns, level, &text),
             }
         }
     }
 
-    fn start(&mut self, now_ns: u64, spec: VsSpec, kernel: Blob, initrd: Option<Blob>) {
+    fn start(&mut self, now_ns: u64, spec: VsSpec, kernel: Option<Blob>, initrd: Option<Blob>) {
         let mut refused = None;
-        for (index, mac) in spec.macs.iter().enumerate() {
+        // Devices are where the kernel is loaded.
+        let macs = if kernel.is_some() { spec.macs.as_slice() } else { &[] };
+        for (index, mac) in macs.iter().enumerate() {
             // At most four, by `check_config`.
             let index = u16::try_from(index).unwrap_or(u16::MAX);
             if let Err(error) = self.bridge().add_port(spec.id, index, *mac) {

@@ -8,15 +8,18 @@
 //!    │                 Failed ◀──────── failed ─────┴────────────────────────┤
 //!    └──────────────── Stopping ◀── not wanted, or a newer instance ─────────┘
 //! ```
-//! `Off` and `Failed` stay until the operator asks for a newer instance.
+//! `Off` and `Failed` stay until the operator asks for a newer instance. A guest that resets itself goes through `Stopped`,
+//! where one that does so in a loop waits ([`Restarts`]).
 
 use alloc::string::String;
+use alloc::vec::Vec;
 
-use weft_types::BlobDigest;
+use weft_types::{BlobDigest, NodeId};
 use weft_wire::agent::{VsState, VsStatus};
 use weft_wire::record::{Desired, VsSpec};
 
 use crate::console::History;
+use crate::restarts::Restarts;
 
 /// Where it is. See the module's diagram.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,7 +46,22 @@ pub(crate) struct Server {
     pub(crate) phase: Phase,
     pub(crate) reason: String,
     pub(crate) exits: u64,
+    /// The count that the appliance was last told for its own sake, and when.
+    pub(crate) exits_told: (u64, u64),
+    /// When figures of its part here are due, where it spans nodes.
+    pub(crate) figures_due_ns: u64,
+    pub(crate) restarts: Restarts,
+    /// Times that the guest of an instance reset itself, and which instance that was.
+    pub(crate) resets: (u64, u16),
     pub(crate) console: History,
+    /// It comes from the partition's configuration, and runs only while the partition lets it.
+    pub(crate) agreed: bool,
+    /// Nodes that the instance lies over that runs.
+    pub(crate) running: Vec<NodeId>,
+    /// Why it is being stopped, where nobody asked for it.
+    pub(crate) lost: Option<String>,
+    /// The operator who changed what it should do, while the appliance has not heard of it.
+    pub(crate) wanted_by: Option<String>,
     /// Absent from the configuration: forget it once it has stopped.
     pub(crate) leaving: bool,
 }
@@ -57,7 +75,15 @@ impl Server {
             phase: Phase::Stopped,
             reason: String::new(),
             exits: 0,
+            exits_told: (0, 0),
+            figures_due_ns: 0,
+            restarts: Restarts::default(),
+            resets: (0, 0),
             console: History::default(),
+            agreed: false,
+            running: Vec::new(),
+            lost: None,
+            wanted_by: None,
             leaving: false,
         }
     }
@@ -90,6 +116,33 @@ impl Server {
             Phase::Starting | Phase::Running => unwanted,
             Phase::Stopped | Phase::Fetching | Phase::Stopping | Phase::Off | Phase::Failed => false,
         }
+    }
+
+    /// Until when it is held back after its guest's own resets, if it is. A newer instance is not.
+    pub(crate) fn waits_until_ns(&self) -> Option<u64> {
+        let waits = self.should_start() && self.spec.instance == self.instance;
+        waits.then_some(self.restarts.until_ns()).filter(|until| *until > 0)
+    }
+
+    /// What the monitor is told to start. Members forget the state of their links with each life of a guest, so that each has
+    /// an epoch of its own, and with it keys that were never used; all of them count the same resets.
+    pub(crate) fn to_start(&self) -> VsSpec {
+        let mut spec = self.spec.clone();
+        if let Some(span) = &mut spec.span {
+            let (instance, resets) = self.resets;
+            let lives = if instance == self.spec.instance { resets } else { 0 };
+            span.epoch = span.epoch << 16 | u64::from(lives);
+        }
+        spec
+    }
+
+    /// The guest reset itself. `false`: it has no life left, since each needs an epoch of its own where it spans nodes.
+    pub(crate) fn count_reset(&mut self) -> bool {
+        let (instance, resets) = self.resets;
+        let before = if instance == self.instance { resets } else { 0 };
+        let next = before.checked_add(1);
+        self.resets = (self.instance, next.unwrap_or(before));
+        next.is_some() || self.spec.span.is_none()
     }
 
     pub(crate) fn uses(&self, digest: BlobDigest) -> bool {

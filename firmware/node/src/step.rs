@@ -1,17 +1,28 @@
 //! The state machine: events in, effects out. No clock, no randomness, no input or output.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use weft_types::{BlobDigest, VsId};
+use weft_types::{BlobDigest, NodeId, VsId};
 use weft_wire::agent::{Level, LogLine, MAX_TEXT, NodeEvent, ToServer};
 use weft_wire::codec::clip;
+use weft_wire::figures::SpanFigures;
 use weft_wire::record::{BlobRef, Desired, NodeConfig, VsSpec};
 
 use crate::blobs::{Blob, Blobs};
+use crate::cluster::Reach;
 use crate::config::{ConfigError, check_config};
+use crate::restarts::Restarts;
 use crate::server::{Phase, Server};
+
+/// Counts of exits that grow are told this often.
+const EXITS_EVERY_NS: u64 = 2_000_000_000;
+/// Why a spanning guest is not started once more after a reset: each life needs an epoch of its own.
+const OUT_OF_LIVES: &str = "the guest has reset itself 65,535 times: stop it and start it again";
+/// Figures of spanning servers are told this often.
+const FIGURES_EVERY_NS: u64 = 1_000_000_000;
 
 /// What the node has to give.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -91,6 +102,14 @@ pub enum Event {
         /// How many.
         exits: u64,
     },
+    /// Figures of this node's part of a server that spans nodes; see [`Node::wants_figures`].
+    SpanFigures(Box<SpanFigures>),
+    /// The spanning servers that the members agreed on and that have a share here.
+    Spanning(Vec<VsSpec>),
+    /// What they may count on.
+    Reach(Reach),
+    /// Time passed; see [`Node::next_ns`].
+    Tick,
     /// The channel to the appliance is open.
     Connected,
     /// The channel is gone. Everything goes on.
@@ -108,8 +127,8 @@ pub enum Effect {
     StartVs {
         /// What it is.
         spec: VsSpec,
-        /// Its kernel.
-        kernel: Blob,
+        /// Its kernel; `None` on the further members of a server that spans nodes, which load nothing.
+        kernel: Option<Blob>,
         /// Its initial ram disk.
         initrd: Option<Blob>,
     },
@@ -139,13 +158,19 @@ pub type Effects = Vec<Effect>;
 /// The state machine.
 #[derive(Debug)]
 pub struct Node {
+    pub(crate) me: NodeId,
     limits: Limits,
-    servers: Vec<Server>,
-    blobs: Blobs,
-    connected: bool,
+    /// Of the appliance's configuration for this node.
+    own: Vec<VsSpec>,
+    /// Of the configuration that the partition agreed on.
+    spanning: Vec<VsSpec>,
+    reach: Reach,
+    pub(crate) servers: Vec<Server>,
+    pub(crate) blobs: Blobs,
+    pub(crate) connected: bool,
 }
 
-fn event(now_ns: u64, level: Level, kind: &str, vs: VsId, text: &str) -> Effect {
+pub(crate) fn event(now_ns: u64, level: Level, kind: &str, vs: VsId, text: &str) -> Effect {
     Effect::Send(ToServer::Event(NodeEvent {
         uptime_ms: now_ns / 1_000_000,
         level,
@@ -157,22 +182,37 @@ fn event(now_ns: u64, level: Level, kind: &str, vs: VsId, text: &str) -> Effect 
 
 impl Node {
     /// A node with the built-in default configuration: no servers, no keys.
-    pub const fn new(limits: Limits) -> Self {
-        Self { limits, servers: Vec::new(), blobs: Blobs::new(limits.blob_cache_bytes), connected: false }
+    pub const fn new(me: NodeId, limits: Limits) -> Self {
+        Self {
+            me,
+            limits,
+            own: Vec::new(),
+            spanning: Vec::new(),
+            reach: Reach::NONE,
+            servers: Vec::new(),
+            blobs: Blobs::new(limits.blob_cache_bytes),
+            connected: false,
+        }
     }
 
     /// One event.
     pub fn step(&mut self, now_ns: u64, event: Event, effects: &mut Effects) {
         match event {
-            Event::Config(config) => match self.configure(config) {
-                Ok(()) => {}
-                Err(error) => {
-                    effects.push(Effect::Log(Level::Error, format!("configuration refused: {error}")))
-                }
-            },
+            Event::Config(config) => {
+                let own = config.servers.clone();
+                let configured = check_config(&config).map(|()| self.own = own);
+                self.configured(configured, effects);
+            }
+            Event::Spanning(servers) => {
+                let config = NodeConfig { name: String::new(), servers: servers.clone() };
+                let configured = check_config(&config).map(|()| self.spanning = servers);
+                self.configured(configured, effects);
+            }
+            Event::Reach(reach) => self.reach = reach,
+            Event::Tick => {}
             Event::BlobReady { digest, bytes } => self.blobs.arrived(digest, bytes),
             Event::BlobFailed { digest, reason } => self.blob_failed(digest, &reason, effects),
-            Event::VsStarted { vs, instance } => self.started(vs, instance, effects),
+            Event::VsStarted { vs, instance } => self.started(now_ns, vs, instance, effects),
             Event::VsStopped { vs, instance, cause } => self.stopped(now_ns, vs, instance, cause, effects),
             Event::ConsoleOutput { vs, bytes } => {
                 if let Some(server) = self.server(vs) {
@@ -184,13 +224,16 @@ impl Node {
                     effects.push(Effect::ConsoleInput { vs, bytes });
                 }
             }
-            Event::VsExits { vs, exits } => {
-                if let Some(server) = self.server(vs) {
-                    server.exits = exits;
+            Event::VsExits { vs, exits } => self.exits(now_ns, vs, exits, effects),
+            Event::SpanFigures(figures) => {
+                if self.wants_figures(now_ns, figures.vs, figures.instance) {
+                    self.figures(now_ns, figures, effects);
                 }
             }
             Event::Connected => {
                 self.connected = true;
+                // First: the appliance looks at no state of an instance that it has not heard of.
+                self.tell_wanted(effects);
                 for server in &mut self.servers {
                     server.console.rewind();
                     effects.push(Effect::Send(ToServer::VsStatus(server.status())));
@@ -198,7 +241,22 @@ impl Node {
             }
             Event::Disconnected => self.connected = false,
         }
-        self.settle(effects);
+        self.settle(now_ns, effects);
+    }
+
+    /// When to tick: a lease runs out under a server, a quiet time ends that one waits for, or a guest that resets itself
+    /// in a loop may start again.
+    pub fn next_ns(&self) -> u64 {
+        let held = self.servers.iter().filter_map(Server::waits_until_ns).min();
+        let spanning = self.servers.iter().filter(|server| server.agreed);
+        let due = spanning.filter_map(|server| {
+            if server.is_live() {
+                return Some(self.reach.lease_until_ns).filter(|_| server.phase != Phase::Stopping);
+            }
+            let waits = self.reach.quiet_until_ns < self.reach.lease_until_ns && server.should_start();
+            waits.then_some(self.reach.quiet_until_ns)
+        });
+        due.chain(held).min().unwrap_or(u64::MAX)
     }
 
     /// Guest console output that the appliance has not seen, at most `messages` of it.
@@ -239,26 +297,42 @@ impl Node {
         self.servers.iter_mut().find(|server| server.spec.id == vs)
     }
 
-    fn configure(&mut self, config: NodeConfig) -> Result<(), ConfigError> {
-        check_config(&config)?;
+    /// Takes over both configurations, unless the new one was refused. What this node was told for itself
+    /// counts before what the partition agreed on.
+    fn configured(&mut self, configured: Result<(), ConfigError>, effects: &mut Effects) {
+        if let Err(error) = configured {
+            effects.push(Effect::Log(Level::Error, format!("configuration refused: {error}")));
+            return;
+        }
+        let mut wanted: Vec<(VsSpec, bool)> = self.own.iter().map(|spec| (spec.clone(), false)).collect();
+        for spec in &self.spanning {
+            if !wanted.iter().any(|(own, _)| own.id == spec.id) {
+                wanted.push((spec.clone(), true));
+            }
+        }
         for server in &mut self.servers {
-            if !config.servers.iter().any(|spec| spec.id == server.spec.id) {
+            if !wanted.iter().any(|(spec, _)| spec.id == server.spec.id) {
                 server.leaving = true;
                 server.spec.desired = Desired::Stopped;
             }
         }
-        for spec in config.servers {
+        for (spec, agreed) in wanted {
             match self.server(spec.id) {
                 Some(server) => {
                     server.leaving = false;
+                    server.agreed = agreed;
                     if spec.generation >= server.spec.generation {
                         server.spec = spec;
+                        server.wanted_by = None;
                     }
                 }
-                None => self.servers.push(Server::new(spec)),
+                None => {
+                    let mut server = Server::new(spec);
+                    server.agreed = agreed;
+                    self.servers.push(server);
+                }
             }
         }
-        Ok(())
     }
 
     fn blob_failed(&mut self, digest: BlobDigest, reason: &str, effects: &mut Effects) {
@@ -270,10 +344,38 @@ impl Node {
         }
     }
 
-    fn started(&mut self, vs: VsId, instance: u64, effects: &mut Effects) {
+    /// The appliance hears the count while it grows, not too often.
+    fn exits(&mut self, now_ns: u64, vs: VsId, exits: u64, effects: &mut Effects) {
+        let connected = self.connected;
+        let Some(server) = self.server(vs) else { return };
+        server.exits = exits;
+        let (told, told_ns) = server.exits_told;
+        if connected && exits != told && now_ns.saturating_sub(told_ns) >= EXITS_EVERY_NS {
+            server.exits_told = (exits, now_ns);
+            effects.push(Effect::Send(ToServer::VsStatus(server.status())));
+        }
+    }
+
+    /// Whether figures of an instance are to be told now: it runs, somebody listens, and the last ones are old.
+    pub fn wants_figures(&self, now_ns: u64, vs: VsId, instance: u64) -> bool {
+        let running = |server: &&Server| {
+            server.spec.id == vs && server.instance == instance && server.phase == Phase::Running
+        };
+        let server = self.servers.iter().find(running).filter(|_| self.connected);
+        server.is_some_and(|server| now_ns >= server.figures_due_ns)
+    }
+
+    fn figures(&mut self, now_ns: u64, figures: Box<SpanFigures>, effects: &mut Effects) {
+        let Some(server) = self.server(figures.vs) else { return };
+        server.figures_due_ns = now_ns.saturating_add(FIGURES_EVERY_NS);
+        effects.push(Effect::Send(ToServer::SpanFigures(figures)));
+    }
+
+    fn started(&mut self, now_ns: u64, vs: VsId, instance: u64, effects: &mut Effects) {
         let Some(server) = self.server(vs) else { return };
         if server.phase == Phase::Starting && server.instance == instance {
             server.phase = Phase::Running;
+            server.restarts.started(now_ns);
             effects.push(Effect::Send(ToServer::VsStatus(server.status())));
         }
     }
@@ -285,6 +387,10 @@ impl Node {
         }
         let asked = server.phase == Phase::Stopping;
         server.phase = Phase::Stopped;
+        if let Some(reason) = server.lost.take() {
+            fail(server, &reason, effects);
+            return;
+        }
         match cause {
             StopCause::Stopped => {}
             StopCause::Off => {
@@ -294,6 +400,13 @@ impl Node {
             }
             StopCause::Reset => {
                 effects.push(event(now_ns, Level::Info, "vs.reset", vs, "the guest reset itself"));
+                if !server.count_reset() {
+                    fail(server, OUT_OF_LIVES, effects);
+                    return;
+                }
+                if !asked {
+                    server.reason = hold_back(&mut server.restarts, now_ns);
+                }
             }
             StopCause::Failed(reason) => {
                 if asked {
@@ -308,11 +421,12 @@ impl Node {
     }
 
     /// Brings what is towards what should be, as far as it goes without waiting.
-    fn settle(&mut self, effects: &mut Effects) {
+    pub(crate) fn settle(&mut self, now_ns: u64, effects: &mut Effects) {
+        self.stop_lost(now_ns, effects);
         self.stop_unwanted(effects);
         self.servers.retain(|server| !server.leaving || server.is_live());
         for index in 0..self.servers.len() {
-            self.bring_up(index, effects);
+            self.bring_up(now_ns, index, effects);
         }
         let servers = &self.servers;
         let needed =
@@ -322,13 +436,29 @@ impl Node {
         }
     }
 
+    /// Stops spanning servers that may not go on: a member is gone, or this node's lease has run out.
+    fn stop_lost(&mut self, now_ns: u64, effects: &mut Effects) {
+        let reach = &self.reach;
+        for server in self.servers.iter_mut().filter(|server| server.agreed) {
+            let runs = matches!(server.phase, Phase::Starting | Phase::Running);
+            let Some(reason) = reach.objection(now_ns, &server.running).filter(|_| runs) else { continue };
+            server.phase = Phase::Stopping;
+            server.lost = Some(reason);
+            effects.push(Effect::StopVs { vs: server.spec.id, instance: server.instance });
+        }
+    }
+
     fn stop_unwanted(&mut self, effects: &mut Effects) {
         for server in &mut self.servers {
             let unwanted = server.leaving || server.spec.desired != Desired::Running;
             if server.should_stop() {
                 server.phase = Phase::Stopping;
                 effects.push(Effect::StopVs { vs: server.spec.id, instance: server.instance });
-            } else if unwanted && !server.is_live() && server.phase != Phase::Stopped {
+            } else if unwanted
+                && !server.is_live()
+                && (server.phase != Phase::Stopped || !server.reason.is_empty())
+            {
+                server.restarts = Restarts::default();
                 server.phase = Phase::Stopped;
                 server.reason = String::new();
                 effects.push(Effect::Send(ToServer::VsStatus(server.status())));
@@ -336,13 +466,25 @@ impl Node {
         }
     }
 
-    fn bring_up(&mut self, index: usize, effects: &mut Effects) {
+    fn bring_up(&mut self, now_ns: u64, index: usize, effects: &mut Effects) {
         let free = self.limits.guest_memory_mib.saturating_sub(self.guest_memory_mib());
+        let reach = &self.reach;
         let Some(server) = self.servers.get_mut(index) else { return };
+        server.restarts.expire(now_ns);
+        if server.agreed {
+            let nodes = places(&server.spec);
+            if now_ns < reach.quiet_until_ns || reach.objection(now_ns, &nodes).is_some() {
+                return;
+            }
+        }
         if server.should_start() {
+            if server.waits_until_ns().is_some() {
+                return;
+            }
             if server.spec.instance > server.instance {
                 server.console.clear();
                 server.exits = 0;
+                server.restarts = Restarts::default();
             }
             server.instance = server.spec.instance;
             server.reason = String::new();
@@ -352,31 +494,72 @@ impl Node {
         if server.phase != Phase::Fetching {
             return;
         }
-        let wanted_mib = u64::from(server.spec.memory_mib);
+        let share = match share(&server.spec, self.me) {
+            Ok(share) => share,
+            Err(reason) => {
+                fail(server, &reason, effects);
+                return;
+            }
+        };
+        let wanted_mib = u64::from(share.memory_mib);
         if wanted_mib > free {
             let reason = format!("it needs {wanted_mib} MiB, and {free} MiB are free on this node");
             fail(server, &reason, effects);
             return;
         }
         // Also while it waits: its definition may have changed.
-        for blob in core::iter::once(&server.spec.kernel).chain(&server.spec.initrd) {
+        let (kernel, initrd) =
+            if share.loads { (Some(server.spec.kernel), server.spec.initrd) } else { (None, None) };
+        for blob in kernel.iter().chain(&initrd) {
             if self.blobs.want(*blob) {
                 effects.push(Effect::FetchBlob(*blob));
             }
         }
-        let Some(kernel) = self.blobs.get(server.spec.kernel.digest) else { return };
-        let initrd = match server.spec.initrd {
-            None => None,
-            Some(blob) => match self.blobs.get(blob.digest) {
-                Some(bytes) => Some(bytes),
-                None => return,
-            },
+        let mut held = |blob: Option<BlobRef>| match blob {
+            None => Some(None),
+            Some(blob) => self.blobs.get(blob.digest).map(Some),
         };
+        let (Some(kernel), Some(initrd)) = (held(kernel), held(initrd)) else { return };
         server.instance = server.spec.instance;
-        server.running_mib = server.spec.memory_mib;
+        server.running_mib = share.memory_mib;
+        server.running = places(&server.spec);
         server.phase = Phase::Starting;
-        effects.push(Effect::StartVs { spec: server.spec.clone(), kernel, initrd });
+        effects.push(Effect::StartVs { spec: server.to_start(), kernel, initrd });
     }
+}
+
+/// Notes a reset; the reason for which the guest is not started again at once, empty where it is.
+fn hold_back(restarts: &mut Restarts, now_ns: u64) -> String {
+    match restarts.reset(now_ns) {
+        0 => String::new(),
+        wait_ns => format!(
+            "the guest reset itself {} times in a row; it is started again in {} s",
+            restarts.in_a_row(),
+            wait_ns / 1_000_000_000
+        ),
+    }
+}
+
+/// The nodes that a server lies over.
+fn places(spec: &VsSpec) -> Vec<NodeId> {
+    spec.span.iter().flat_map(|span| span.places.iter().map(|place| place.node)).collect()
+}
+
+/// What a node gives to a server.
+struct Share {
+    /// Memory, MiB.
+    memory_mib: u32,
+    /// The guest's kernel is loaded here.
+    loads: bool,
+}
+
+/// The node's share of a server: all of it, or its place in one that spans nodes.
+fn share(spec: &VsSpec, me: NodeId) -> Result<Share, String> {
+    let Some(span) = &spec.span else { return Ok(Share { memory_mib: spec.memory_mib, loads: true }) };
+    span.check(spec.vcpus, spec.memory_mib).map_err(|error| format!("{error}"))?;
+    let index = span.index_of(me).ok_or("this node has no place in it")?;
+    let memory_mib = span.places.get(index).map_or(0, |place| place.memory_mib);
+    Ok(Share { memory_mib, loads: index == 0 })
 }
 
 /// The appliance makes its events from states; this node adds only what no state says.

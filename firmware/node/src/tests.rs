@@ -1,14 +1,19 @@
 //! The state machine by itself: configurations, blobs, starts, stops, in all orders.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use weft_types::{BlobDigest, VsId};
+use weft_types::{BlobDigest, NodeId, PartitionId, VsId};
 use weft_wire::agent::{ToServer, VsState};
+use weft_wire::cluster::{LinkKey, Place, SpanSpec};
+use weft_wire::figures::SpanFigures;
 use weft_wire::record::{BlobRef, Desired, NodeConfig, VsSpec};
 
 use crate::{ConfigError, Effect, Event, Limits, Node, StopCause, check_config};
+
+mod spanning;
 
 const LIMITS: Limits = Limits { guest_memory_mib: 1000, blob_cache_bytes: 1000 };
 
@@ -29,24 +34,26 @@ fn spec(number: u8) -> VsSpec {
         initrd: None,
         append: String::new(),
         macs: vec![[2, 0, 0, 0, 0, number]],
+        span: None,
     }
 }
 
 struct Bench {
+    now_ns: u64,
     node: Node,
     effects: Vec<Effect>,
 }
 
 impl Bench {
     fn new() -> Self {
-        let mut bench = Self { node: Node::new(LIMITS), effects: vec![] };
+        let mut bench = Self { now_ns: 0, node: Node::new(NodeId([1; 16]), LIMITS), effects: vec![] };
         bench.step(Event::Connected);
         bench
     }
 
     fn step(&mut self, event: Event) -> Vec<Effect> {
         self.effects.clear();
-        self.node.step(0, event, &mut self.effects);
+        self.node.step(self.now_ns, event, &mut self.effects);
         self.effects.clone()
     }
 
@@ -193,6 +200,128 @@ fn an_operators_reset_stops_before_it_starts() {
 fn a_guests_own_reset_starts_the_same_instance() {
     let mut bench = Bench::running(1);
     assert_eq!(starts(&bench.stopped(1, 1, StopCause::Reset)), [(VsId([1; 16]), 1)]);
+}
+
+/// A guest that lives for a second, so many times; returns how long each next life had to be waited for, seconds.
+fn loop_of_resets(bench: &mut Bench, times: usize) -> Vec<u64> {
+    let mut waits = vec![];
+    for _ in 0..times {
+        bench.started(1, 1);
+        bench.now_ns += 1_000_000_000;
+        let ended = bench.now_ns;
+        let mut effects = bench.stopped(1, 1, StopCause::Reset);
+        while starts(&effects).is_empty() {
+            assert_eq!(bench.state(1).map(|(state, _)| state), Some(VsState::Stopped));
+            let next = bench.node.next_ns();
+            assert!(next > bench.now_ns && next < u64::MAX, "it will be started, and not by spinning");
+            bench.now_ns = next - 1;
+            assert_eq!(starts(&bench.step(Event::Tick)), [], "not earlier");
+            bench.now_ns = next;
+            effects = bench.step(Event::Tick);
+        }
+        waits.push((bench.now_ns - ended) / 1_000_000_000);
+    }
+    waits
+}
+
+#[test]
+fn a_guest_that_resets_itself_in_a_loop_waits_longer_each_time_and_says_why() {
+    let mut bench = Bench::running(1);
+    assert_eq!(loop_of_resets(&mut bench, 11), [0, 0, 0, 1, 2, 4, 8, 16, 32, 60, 60]);
+    bench.started(1, 1);
+    let effects = bench.stopped(1, 1, StopCause::Reset);
+    let reason = "the guest reset itself 12 times in a row; it is started again in 60 s";
+    assert_eq!(bench.state(1), Some((VsState::Stopped, reason.into())));
+    assert!(effects.iter().any(|effect| matches!(
+        effect,
+        Effect::Send(ToServer::VsStatus(status)) if status.reason == reason
+    )));
+}
+
+#[test]
+fn a_guest_held_back_starts_at_once_for_its_operator_and_stops_for_one() {
+    let mut bench = Bench::running(1);
+    loop_of_resets(&mut bench, 8);
+    bench.started(1, 1);
+    bench.stopped(1, 1, StopCause::Reset);
+    let stopped = VsSpec { desired: Desired::Stopped, generation: 2, ..spec(1) };
+    bench.configure(&[stopped]);
+    assert_eq!(bench.state(1), Some((VsState::Stopped, String::new())));
+    assert_eq!(bench.node.next_ns(), u64::MAX);
+    let again = VsSpec { instance: 2, generation: 3, ..spec(1) };
+    assert_eq!(starts(&bench.configure(&[again])), [(VsId([1; 16]), 2)]);
+    bench.started(1, 2);
+    assert_eq!(starts(&bench.stopped(1, 2, StopCause::Reset)).len(), 1, "its resets count from none");
+}
+
+#[test]
+fn a_reboot_after_a_steady_run_is_immediate() {
+    let mut bench = Bench::running(1);
+    loop_of_resets(&mut bench, 8);
+    for _ in 0..10 {
+        bench.started(1, 1);
+        bench.now_ns += 60_000_000_000;
+        assert_eq!(starts(&bench.stopped(1, 1, StopCause::Reset)).len(), 1);
+    }
+}
+
+#[test]
+fn growing_counts_of_exits_are_told_every_two_seconds_while_somebody_listens() {
+    let mut bench = Bench::running(1);
+    let told = |effects: Vec<Effect>| -> Vec<u64> {
+        let counts = effects.iter().filter_map(|effect| match effect {
+            Effect::Send(ToServer::VsStatus(status)) => Some(status.exits),
+            _ => None,
+        });
+        counts.collect()
+    };
+    let mut all = vec![];
+    for half_second in 0..20 {
+        bench.now_ns += 500_000_000;
+        if half_second == 12 {
+            bench.step(Event::Disconnected);
+        }
+        let exits = 100 * (half_second + 1);
+        all.extend(told(bench.step(Event::VsExits { vs: VsId([1; 16]), exits })));
+    }
+    assert_eq!(all, [400, 800, 1200]);
+    bench.step(Event::Connected);
+    bench.now_ns += 10_000_000_000;
+    assert_eq!(told(bench.step(Event::VsExits { vs: VsId([1; 16]), exits: 2000 })), [2000]);
+    bench.now_ns += 10_000_000_000;
+    assert_eq!(
+        told(bench.step(Event::VsExits { vs: VsId([1; 16]), exits: 2000 })),
+        [],
+        "an idle guest is silent"
+    );
+}
+
+#[test]
+fn figures_of_a_running_instance_are_told_once_a_second_while_somebody_listens() {
+    let mut bench = Bench::running(1);
+    let figures = |number: u8, instance| {
+        let vs = VsId([number; 16]);
+        Event::SpanFigures(Box::new(SpanFigures { vs, instance, ..SpanFigures::default() }))
+    };
+    let told = |effects: Vec<Effect>| effects.len();
+    let mut all = vec![];
+    for half_second in 0..12 {
+        bench.now_ns += 500_000_000;
+        if half_second == 4 {
+            bench.step(Event::Disconnected);
+        }
+        if half_second == 8 {
+            bench.step(Event::Connected);
+        }
+        all.push(told(bench.step(figures(1, 1))));
+    }
+    assert_eq!(all, [1, 0, 1, 0, 0, 0, 0, 0, 1, 0, 1, 0]);
+    bench.now_ns += 10_000_000_000;
+    for other in [figures(2, 1), figures(1, 2)] {
+        assert_eq!(told(bench.step(other)), 0, "no such instance runs");
+    }
+    bench.stopped(1, 1, StopCause::Off);
+    assert_eq!(told(bench.step(figures(1, 1))), 0, "it has ended");
 }
 
 #[test]

@@ -10,13 +10,17 @@ use std::path::PathBuf;
 
 type Check = fn(&[u8]) -> bool;
 
-const TARGETS: [(&str, Check, u64); 6] = [
+const TARGETS: [(&str, Check, u64); 10] = [
     ("agent_message", checks::agent_message, 2000),
     ("noise", checks::noise, 10),
+    ("operator", checks::operator, 10),
+    ("operator_message", checks::operator_message, 2000),
+    ("span_message", checks::span_message, 2000),
     ("http", checks::http, 2000),
     ("tftp", checks::tftp, 2000),
     ("dhcp", checks::dhcp, 300),
     ("bridge", checks::bridge, 300),
+    ("interconnect", checks::interconnect, 2000),
 ];
 
 fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {

@@ -1,6 +1,7 @@
 //! The whole way of a node over a wire: address, delegation, channel, records, files, guest; with loss,
 //! garbage, death of the appliance, and everything that must be refused.
 
+#[expect(dead_code, reason = "shared with the test of a member, which uses the rest")]
 mod lab;
 
 use lab::server::NODE_ADDRESS;
@@ -13,6 +14,8 @@ use weft_node::{Event, StopCause};
 use weft_transport::noise::public_key;
 use weft_types::{Fingerprint, NodeId};
 use weft_wire::agent::{BootKind, PROTOCOL, Stage, ToNode, ToServer, VsState, Welcome};
+use weft_wire::figures::{SpanCounts, SpanFigures, VcpuHome};
+use weft_wire::load::{NodeLoad, ServerLoad};
 use weft_wire::record::{NodeConfig, Payload, Verdict};
 
 fn pattern(len: usize, seed: u8) -> Vec<u8> {
@@ -54,7 +57,7 @@ fn a_node_walks_from_power_on_to_a_running_guest() {
     });
     let (started, got_kernel, got_initrd) = started.expect("a start");
     assert_eq!(started, spec(&kernel, &initrd));
-    assert_eq!(*got_kernel, kernel);
+    assert_eq!(got_kernel.map(|bytes| bytes.to_vec()), Some(kernel));
     assert_eq!(got_initrd.map(|bytes| bytes.to_vec()), Some(initrd));
     let said = world.said();
     let fingerprint = format!("weft: fingerprint {}\n", Fingerprint(world.runtime.id()));
@@ -83,6 +86,58 @@ fn console_flows_both_ways_and_heartbeats_come() {
     let beats = world.server().received[before..].iter();
     let beats = beats.filter(|message| matches!(message, ToServer::Heartbeat(_))).count();
     assert!((4..=6).contains(&beats), "{beats} heartbeats in five seconds");
+}
+
+#[test]
+fn figures_of_a_spanning_server_reach_the_appliance_and_do_not_pile_up() {
+    let mut world = World::new(21, Faults::default());
+    world.until_running(60, &pattern(10, 1), &pattern(20, 2));
+    let figures = |remote_read| {
+        let counts = SpanCounts { remote_read, ..SpanCounts::default() };
+        let vcpus = vec![VcpuHome { vcpu: 1, cpu: 0 }];
+        Box::new(SpanFigures { vs: VS, instance: 1, member: 1, vcpus, counts, ..SpanFigures::default() })
+    };
+    let got = |world: &mut World| -> Vec<u64> {
+        let received = world.server().received.iter();
+        received
+            .filter_map(|message| match message {
+                ToServer::SpanFigures(figures) => Some(figures.counts.remote_read),
+                _ => None,
+            })
+            .collect()
+    };
+    world.runtime.event(world.now_ns, Event::SpanFigures(figures(7)));
+    world.until(5, "figures", |world| got(world) == [7]);
+    // Taken again and again without the channel being served: the newest is told, and it alone.
+    for second in 1..=5 {
+        let at = world.now_ns + second * 1_000_000_000;
+        world.runtime.event(at, Event::SpanFigures(figures(7 + second)));
+    }
+    world.until(5, "the newest figures", |world| got(world) == [7, 12]);
+}
+
+#[test]
+fn load_is_told_with_each_heartbeat_and_the_newest_only() {
+    let mut world = World::new(22, Faults::default());
+    world.until_running(60, &pattern(10, 1), &pattern(20, 2));
+    let load = |busy_ns| {
+        let server = ServerLoad { vs: VS, instance: 1, busy_ns, ..ServerLoad::default() };
+        Box::new(NodeLoad { busy_ns, servers: vec![server], ..NodeLoad::default() })
+    };
+    let got = |world: &mut World| -> Vec<u64> {
+        let received = world.server().received.iter();
+        received
+            .filter_map(|message| match message {
+                ToServer::Load(load) => Some(load.servers[0].busy_ns),
+                _ => None,
+            })
+            .collect()
+    };
+    (1..=3).for_each(|busy_ns| world.runtime.set_load(load(busy_ns)));
+    world.run(3000);
+    assert_eq!(got(&mut world), [3], "each once");
+    world.runtime.set_load(load(4));
+    world.until(3, "the next load", |world| got(world) == [3, 4]);
 }
 
 #[test]
@@ -238,6 +293,18 @@ fn quarantine_is_said_on_the_console() {
 }
 
 #[test]
+fn the_last_words_of_an_appliance_that_hangs_up_are_heard() {
+    let mut world = World::new(40, Faults::default());
+    let reason = String::from("identity used twice");
+    world.server().welcome = Some(Welcome { protocol: PROTOCOL, quarantined: true, reason });
+    world.server().greets_and_leaves = true;
+    world.run(30_000);
+    let said = world.said();
+    assert!(said.contains("weft: quarantined: identity used twice\n"), "{said}");
+    assert!(said.contains("the appliance closed the connection"), "{said}");
+}
+
+#[test]
 fn a_configuration_that_cannot_be_is_refused_whole() {
     let mut world = World::new(22, Faults::default());
     let hello = world.until_greeted();
@@ -336,19 +403,22 @@ fn a_node_without_a_kept_key_draws_one() {
 
 #[test]
 fn a_kernel_with_another_digest_does_not_start() {
-    let mut world = World::new(30, Faults::default());
-    let (kernel, initrd) = (pattern(5000, 1), pattern(5000, 2));
-    let mut wrong = kernel.clone();
-    wrong[4000] ^= 1;
-    world.server().blobs.insert(digest(&kernel), wrong);
-    world.server().blobs.insert(digest(&initrd), initrd.clone());
-    let hello = world.until_greeted();
-    world.approve(&hello);
-    world.configure(&hello, vec![spec(&kernel, &initrd)]);
-    world.until(300, "the failure", |world| {
-        world.state().is_some_and(|(state, reason)| state == VsState::Failed && reason.contains("digest"))
-    });
-    assert!(!world.commands.iter().any(|command| matches!(command, Command::StartVs { .. })));
+    // One read long, and several, so that each try makes progress before it fails.
+    for (seed, len) in [(30, 5000), (41, 16_384), (42, 17_000), (43, 100_000), (44, 300_000)] {
+        let mut world = World::new(seed, Faults::default());
+        let (kernel, initrd) = (pattern(len, 1), pattern(5000, 2));
+        let mut wrong = kernel.clone();
+        wrong[4000] ^= 1;
+        world.server().blobs.insert(digest(&kernel), wrong);
+        world.server().blobs.insert(digest(&initrd), initrd.clone());
+        let hello = world.until_greeted();
+        world.approve(&hello);
+        world.configure(&hello, vec![spec(&kernel, &initrd)]);
+        world.until(60, "the failure", |world| {
+            world.state().is_some_and(|(state, reason)| state == VsState::Failed && reason.contains("digest"))
+        });
+        assert!(!world.commands.iter().any(|command| matches!(command, Command::StartVs { .. })));
+    }
 }
 
 #[test]

@@ -22,18 +22,24 @@ pub(crate) const NODE_ADDRESS: [u8; 4] = [10, 77, 0, 12];
 
 pub(crate) struct Server {
     port: ServerPort,
-    interface: Interface,
-    sockets: SocketSet<'static>,
+    pub(crate) interface: Interface,
+    pub(crate) sockets: SocketSet<'static>,
+    /// Nothing of an appliance answers; the host is there.
+    pub(crate) off: bool,
     dhcp: SocketHandle,
     tftp: SocketHandle,
     transfer: SocketHandle,
     http: Vec<(SocketHandle, Vec<u8>)>,
     agent: SocketHandle,
+    /// As if another member of a partition were on this host.
+    member: SocketHandle,
     // What it serves.
     pub(crate) delegation: Option<Vec<u8>>,
     pub(crate) blobs: HashMap<BlobDigest, Vec<u8>>,
     pub(crate) channel_key: [u8; 32],
     pub(crate) welcome: Option<Welcome>,
+    /// Hangs up as soon as it has greeted.
+    pub(crate) greets_and_leaves: bool,
     /// Cut each HTTP connection after so many bytes of body, while above zero.
     pub(crate) http_cut: usize,
     pub(crate) http_requests: Vec<String>,
@@ -85,19 +91,23 @@ impl Server {
         let transfer = sockets.add(udp_socket(3000));
         let http = (0..3).map(|_| (sockets.add(tcp_socket()), Vec::new())).collect();
         let agent = sockets.add(tcp_socket());
+        let member = sockets.add(udp_socket(weft_wire::ports::PEER));
         Self {
             port,
             interface,
             sockets,
+            off: false,
             dhcp,
             tftp,
             transfer,
             http,
             agent,
+            member,
             delegation: None,
             blobs: HashMap::new(),
             channel_key,
             welcome: Some(Welcome { protocol: PROTOCOL, quarantined: false, reason: String::new() }),
+            greets_and_leaves: false,
             http_cut: 0,
             http_requests: Vec::new(),
             vendor_class: Vec::new(),
@@ -118,10 +128,27 @@ impl Server {
         let now = instant(now_ns);
         self.interface.poll(now, &mut self.port, &mut self.sockets);
         self.serve_dhcp();
-        self.serve_tftp();
-        self.serve_http();
-        self.serve_agent(now_ns);
+        if self.off {
+            self.hang_up();
+        } else {
+            self.serve_tftp();
+            self.serve_http();
+            self.serve_agent(now_ns);
+        }
         self.interface.poll(now, &mut self.port, &mut self.sockets);
+    }
+
+    /// Sends a datagram as a member of a partition.
+    pub(crate) fn send_datagram(&mut self, datagram: &[u8]) {
+        let to =
+            IpEndpoint::new(IpAddress::Ipv4(Ipv4Address::from_octets(NODE_ADDRESS)), weft_wire::ports::PEER);
+        self.sockets.get_mut::<udp::Socket<'_>>(self.member).send_slice(datagram, to).expect("room");
+    }
+
+    /// Datagrams to that member.
+    pub(crate) fn datagrams(&mut self) -> Vec<Vec<u8>> {
+        let socket = self.sockets.get_mut::<udp::Socket<'_>>(self.member);
+        core::iter::from_fn(|| socket.recv().ok().map(|(bytes, _)| bytes.to_vec())).collect()
     }
 
     fn serve_dhcp(&mut self) {
@@ -273,6 +300,13 @@ impl Server {
         if socket.can_send() {
             let sent = socket.send_slice(&self.output).expect("can send");
             self.output.drain(..sent);
+            if self.greets_and_leaves
+                && self.open.is_some()
+                && self.output.is_empty()
+                && !self.received.is_empty()
+            {
+                socket.close();
+            }
         }
         if socket.state() == tcp::State::CloseWait {
             socket.abort();

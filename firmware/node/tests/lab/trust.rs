@@ -7,7 +7,7 @@ use weft_format::signatures::{MAX_SIGNATURES, Signature, list_size, write_list};
 use weft_format::{Appliance, Delegation, KeyId, RootSet, key_id};
 use weft_transport::noise::public_key;
 use weft_types::{ClusterId, NodeId};
-use weft_wire::record::{Envelope, Payload};
+use weft_wire::record::{Envelope, Payload, RECORD_VERSION};
 
 pub(crate) const NOW_S: u64 = 1_800_000_000;
 
@@ -81,7 +81,7 @@ impl Trust {
 
     pub(crate) fn envelope(&self, node: NodeId, boot_nonce: [u8; 16], counter: u64) -> Envelope {
         Envelope {
-            version: 1,
+            version: RECORD_VERSION,
             key_id: key_id(&self.record.verifying_key().to_bytes()).0,
             node,
             cluster: self.cluster,
