@@ -5,15 +5,26 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
+use weft_agent::operator::{Gate, OperatorTrust, Session, SessionEvent};
+use weft_format::{Appliance, Delegation};
 use weft_platform::{Nic, TxError};
 use weft_transport::bridge::{GUEST_QUEUE_FRAMES, MAX_FRAME};
 use weft_transport::http::{BlobGet, HttpError, Progress};
+use weft_transport::interconnect::{
+    Class, Config, Identity, Links, MAX_CONTROL, MAX_PAYLOAD, Payload, Peer, WINDOW,
+};
 use weft_transport::noise::{Channel, public_key};
 use weft_transport::stack::{Endpoint, Stack};
 use weft_transport::tftp::TftpGet;
-use weft_types::{BlobDigest, VsId};
-use weft_wire::codec::{decode_to_node, decode_to_server, encode_to_node, encode_to_server};
+use weft_types::{BlobDigest, ClusterId, VsId};
+use weft_wire::agent::MAX_MESSAGE;
+use weft_wire::codec::{
+    decode_answer, decode_ask, decode_to_node, decode_to_server, encode, encode_to_node, encode_to_server,
+};
+use weft_wire::operator::MAX_ASK;
 use weft_wire::record::BlobRef;
+use weft_wire::span::SpanMessage;
+use weft_wire::vcpu::VcpuState;
 
 /// SHA-256 of `abc` (FIPS 180-2, appendix B.1).
 const ABC: [u8; 32] = [
@@ -25,6 +36,31 @@ const ABC: [u8; 32] = [
 pub(crate) const NODE_KEY: [u8; 32] = [3; 32];
 pub(crate) const SERVER_KEY: [u8; 32] = [5; 32];
 pub(crate) const SEED: [u8; 32] = [9; 32];
+
+/// Secret keys of the operators' corpus, its cluster and time.
+pub(crate) const RECORD_KEY: [u8; 32] = [0x17; 32];
+pub(crate) const OPERATOR_CLUSTER: ClusterId = ClusterId([0x42; 16]);
+pub(crate) const OPERATOR_S: u64 = 1_800_000_000;
+
+fn operator_trust() -> OperatorTrust {
+    let appliance = Appliance {
+        name: "test".into(),
+        channel_key: [1; 32],
+        record_key: ed25519_dalek::SigningKey::from_bytes(&RECORD_KEY).verifying_key().to_bytes(),
+        agent_port: 4470,
+        http_port: 80,
+        address: None,
+    };
+    let delegation = Delegation {
+        version: 1,
+        root_version: 1,
+        not_before: 1,
+        expiry: u64::MAX,
+        appliances: vec![appliance],
+        revoked: Vec::new(),
+    };
+    OperatorTrust::new(delegation, OPERATOR_CLUSTER)
+}
 
 /// Pieces that each open with their length, u16 big-endian; a torn one is the rest.
 fn pieces(mut data: &[u8]) -> Vec<&[u8]> {
@@ -69,6 +105,54 @@ pub(crate) fn noise(data: &[u8]) -> bool {
     let whole = run(data.len().max(1));
     assert_eq!((by_byte.1, by_byte.2), (whole.1, whole.2));
     whole.2
+}
+
+/// What somebody sends to a node's door, in pieces: good if it leads to a question that an operator may ask.
+pub(crate) fn operator(data: &[u8]) -> bool {
+    let trust = operator_trust();
+    let mut session = Session::new(&SERVER_KEY, SEED, 0).expect("good keys");
+    let mut asked = Vec::new();
+    for piece in pieces(data) {
+        let gate = Gate { trust: &trust, unix_s: OPERATOR_S, full: false };
+        match session.receive(0, piece, gate) {
+            Ok(events) => asked.extend(events),
+            Err(_) => break,
+        }
+        assert!(session.output().len() < 1024, "a stranger is answered little");
+    }
+    if !asked.is_empty() {
+        let refused = asked.iter().any(|event| matches!(event, SessionEvent::Refused(_)));
+        assert!(session.is_proved() || refused);
+        assert!(session.operator().is_some() || refused);
+    }
+    asked.iter().any(|event| matches!(event, SessionEvent::Ask(_)))
+}
+
+/// A question or an answer: what decodes must encode to the same bytes.
+pub(crate) fn operator_message(data: &[u8]) -> bool {
+    let ask = decode_ask(data);
+    if let Ok(ask) = &ask {
+        assert_eq!(encode(ask, MAX_ASK).as_deref(), Ok(data));
+    }
+    let answer = decode_answer(data);
+    if let Ok(answer) = &answer {
+        assert_eq!(encode(answer, MAX_MESSAGE).as_deref(), Ok(data));
+    }
+    ask.is_ok() || answer.is_ok()
+}
+
+/// A message between the members of a spanning server, or a virtual processor on its way: what decodes must encode to the
+/// same bytes.
+pub(crate) fn span_message(data: &[u8]) -> bool {
+    let message = SpanMessage::decode(data);
+    if let Ok(message) = &message {
+        assert_eq!(message.encode().as_deref(), Ok(data));
+    }
+    let state = VcpuState::decode(data);
+    if let Ok(state) = &state {
+        assert_eq!(state.encode(), data);
+    }
+    message.is_ok() || state.is_ok()
 }
 
 /// An HTTP answer for the blob `abc`. Its division must not matter for success.
@@ -250,4 +334,45 @@ pub(crate) fn bridge(data: &[u8]) -> bool {
         assert!(waiting <= GUEST_QUEUE_FRAMES);
     }
     passed
+}
+
+/// Frames from the wire to a member: sealed with the right key first where the lowest bit of the piece's first byte
+/// is set, so that nonsense of an authentic peer is reached too. Good if a message was delivered.
+pub(crate) fn interconnect(data: &[u8]) -> bool {
+    let config = |own, key| Config {
+        identity: Identity { vs: 1, epoch: 1 },
+        key: [key; 32],
+        own: Peer(own),
+        frame: 1440,
+        credit: [4, 4, 8],
+        release_by_hand: true,
+    };
+    let mut member = Links::new(config(1, 7), &[Peer(0), Peer(1)], 0);
+    let mut delivered = 0;
+    let mut now = 0;
+    for piece in pieces(data) {
+        let Some((kind, frame)) = piece.split_first() else { continue };
+        let mut frame = frame.to_vec();
+        if kind & 1 == 1 {
+            config(0, 7).seal(Peer(1), &mut frame);
+        }
+        now += u64::from(*kind) * 100_000;
+        member.poll(now);
+        member.on_frame(now, &frame, &mut |from, class, control, payload| {
+            assert_eq!(from, Peer(0));
+            assert!(control.len() <= MAX_CONTROL && payload.len() <= MAX_PAYLOAD);
+            delivered += u64::from(class != Class::Response);
+        });
+        let _refused = member.send(now, Peer(0), Class::Response, &[*kind], Payload::Bytes(piece));
+        let mut frames = 0;
+        member.poll_transmit(now, &mut |_, head, _| {
+            frames += 1;
+            assert!(head.len() <= 1440 && frames < 100);
+            kind & 2 == 0
+        });
+        let stats = member.stats(Peer(0)).expect("a member");
+        assert!(stats.early_frames <= WINDOW && stats.waiting_frames <= 8 * 4);
+        assert!(delivered <= 8, "above the credit, and nothing was released");
+    }
+    delivered > 0
 }
