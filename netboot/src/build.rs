@@ -73,12 +73,13 @@ pub enum BuildError {
 }
 
 /// Back ends without SIMD: the soft-float targets have none, and Debian's compiler crashes on it.
-const SOFT: [&str; 5] = [
+const SOFT: [&str; 6] = [
     "curve25519_dalek_backend=\"serial\"",
     "poly1305_force_soft",
     "chacha20_force_soft",
     "aes_force_soft",
     "polyval_force_soft",
+    "sha2_backend=\"soft\"",
 ];
 
 const DEBIAN_CARGO: &str = "/usr/bin/cargo";

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use weft_format::pe::PeError;
+use weft_loader::elf::ElfError;
 
 use crate::assemble::{self, BiosError, UefiError};
 use crate::build::{BuildError, Job, Target, bare_metal};
@@ -22,6 +23,9 @@ pub enum ImageError {
         /// Why.
         source: io::Error,
     },
+    /// The monitor's file is none that a node loads.
+    #[error("the monitor cannot be loaded: {0}")]
+    Monitor(#[from] ElfError),
     /// No UEFI image.
     #[error("weft.efi: {0}")]
     Uefi(#[from] UefiError),
@@ -31,7 +35,22 @@ pub enum ImageError {
     /// The image has no digest.
     #[error("weft.efi: {0}")]
     Digest(#[from] PeError),
+    /// Every node fetches it at every power-on.
+    #[error("{name} is {size} bytes, {over} over the limit of {MAX_BOOT_FILE}: see \"Size\" in docs/boot.md")]
+    TooLarge {
+        /// Which boot file.
+        name: &'static str,
+        /// Bytes, with room for Authenticode.
+        size: usize,
+        /// Bytes too many.
+        over: usize,
+    },
 }
+
+/// Most bytes of a boot file of profile `node`, signatures included.
+pub const MAX_BOOT_FILE: usize = 1 << 20;
+/// Room for Authenticode: certificate, signature and padding.
+pub const AUTHENTICODE_ROOM: usize = 4096;
 
 /// The program that becomes the monitor.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +64,7 @@ pub struct Monitor<'a> {
 /// Boot files before any signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BootFiles {
-    /// The monitor's ELF file, which is the payload.
+    /// The monitor's ELF file as it was linked, with its symbols; the payload is what of it is loaded.
     pub dvmm: Vec<u8>,
     /// The UEFI program, its manifest section zero.
     pub efi: Vec<u8>,
@@ -71,7 +90,21 @@ pub fn boot_files(job: &Job<'_>, monitor: Monitor<'_>, roots: &[u8]) -> Result<B
     let dvmm = build(&home, monitor.package, Target::None)?;
     let entry = build(job, "weft-bios", Target::None)?;
     let stub = build(job, "weft-stub", Target::Uefi)?;
-    let efi = assemble::uefi(&stub, &dvmm, roots)?;
-    let bios = assemble::bios(&entry, &dvmm, roots)?;
+    let payload = assemble::loadable(&dvmm)?;
+    let efi = assemble::uefi(&stub, &payload, roots)?;
+    let bios = assemble::bios(&entry, &payload, roots)?;
+    // What is built to look into it has no limit.
+    if job.profile == "node" {
+        check_size("weft.efi", efi.len().saturating_add(AUTHENTICODE_ROOM))?;
+        check_size("weft.bios", bios.len())?;
+    }
     Ok(BootFiles { dvmm, efi, bios })
+}
+
+/// Whether a boot file keeps the limit.
+pub fn check_size(name: &'static str, size: usize) -> Result<(), ImageError> {
+    match size.checked_sub(MAX_BOOT_FILE) {
+        None | Some(0) => Ok(()),
+        Some(over) => Err(ImageError::TooLarge { name, size, over }),
+    }
 }

@@ -145,6 +145,9 @@ impl Image {
             let at = self.section_table() + index * SECTION_HEADER;
             let (memory, start) = (self.u32_at(at + 8)?, self.u32_at(at + 12)?);
             let (size, position) = (self.usize_at(at + 16)?, self.usize_at(at + 20)?);
+            if self.is_ours(at) {
+                return Err(UefiError::Shape("it has a section of the assembly's"));
+            }
             if start != address || memory == 0 {
                 return Err(UefiError::Shape("sections out of order in memory"));
             }
@@ -160,6 +163,14 @@ impl Image {
         }
         self.next_address = address;
         Ok(())
+    }
+
+    /// Whether the section header at this place bears a name that is appended here: readers refuse two of one name.
+    fn is_ours(&self, at: usize) -> bool {
+        let field = self.file.get(at..at.saturating_add(8)).unwrap_or_default();
+        let len = field.iter().position(|byte| *byte == 0).unwrap_or(field.len());
+        let name = field.get(..len).unwrap_or_default();
+        [PAYLOAD_SECTION, MANIFEST_SECTION, ROOTS_SECTION].iter().any(|ours| ours.as_bytes() == name)
     }
 
     fn append(&mut self, name: &str, contents: &[u8]) -> Result<(), UefiError> {

@@ -33,6 +33,13 @@ fn changed(mut bytes: Vec<u8>, at: usize, value: u8) -> Vec<u8> {
     bytes
 }
 
+/// The stub with another name for its first section.
+fn named(mut stub: Vec<u8>, name: &[u8; 8]) -> Vec<u8> {
+    let at = crate::stub::SECTIONS;
+    stub[at..at + 8].copy_from_slice(name);
+    stub
+}
+
 fn written() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     let far = changed(information(), 0x33, 0xff);
     vec![
@@ -44,6 +51,7 @@ fn written() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ("multiboot", "bad-no-map", changed(information(), 0, 0x0c)),
         ("assembly", "good-stub", stub()),
         ("assembly", "bad-short", stub()[..0x300].to_vec()),
+        ("assembly", "bad-section-of-ours", named(stub(), b".dvmm\0\0\0")),
         ("assembly", "bad-time-stamp", changed(stub(), crate::stub::COFF + 4, 1)),
     ]
 }

@@ -1,5 +1,7 @@
 use weft_format::pe::{MANIFEST_SECTION, PAYLOAD_SECTION, ROOTS_SECTION, find_section, image_digest};
-use weft_netboot::assemble::{BiosError, UefiError, bios, uefi};
+use weft_loader::elf::Dvmm;
+use weft_netboot::assemble::{BiosError, UefiError, bios, loadable, uefi};
+use weft_netboot::image::{MAX_BOOT_FILE, check_size};
 
 use crate::checks::{monitor, root_set};
 use crate::stub::{COFF, OPTIONAL, SECTIONS, stub};
@@ -97,4 +99,37 @@ fn a_monitor_or_root_set_that_a_node_would_refuse_is_not_assembled() {
     assert!(matches!(bios(b"", b"no monitor", &root_set()), Err(BiosError::Monitor(_))));
     assert!(matches!(bios(b"", &monitor(), &trailing), Err(BiosError::Roots(_))));
     assert!(matches!(bios(&monitor(), &monitor(), &root_set()), Err(BiosError::Shape(_))), "no BIOS entry");
+}
+
+#[test]
+fn symbols_and_section_headers_are_not_shipped() {
+    let linked = with_symbols();
+    let shipped = loadable(&linked).expect("a monitor");
+    assert_eq!(shipped.len(), monitor().len());
+    assert_eq!(shipped[40..48], [0; 8], "no section header table");
+    assert_eq!(shipped[58..64], [0; 6], "no section headers");
+    let (before, after) = (Dvmm::parse(&linked).expect("loads"), Dvmm::parse(&shipped).expect("loads"));
+    assert_eq!((before.entry, before.span_bytes), (after.entry, after.span_bytes));
+    for (one, other) in before.segments().iter().zip(after.segments()) {
+        assert_eq!(before.contents(one), after.contents(other));
+    }
+    assert_eq!(loadable(&shipped), Ok(shipped.clone()), "nothing is left to cut");
+}
+
+/// The monitor as a linker leaves it: names and section headers behind what is loaded.
+fn with_symbols() -> Vec<u8> {
+    let mut linked = [monitor(), b"_ZN4weft5names17h0123456789abcdefE\0".repeat(9)].concat();
+    linked[40..48].copy_from_slice(&(monitor().len() as u64).to_le_bytes());
+    linked[58..64].copy_from_slice(&[64, 0, 8, 0, 6, 0]);
+    linked
+}
+
+#[test]
+fn a_boot_file_over_the_limit_is_refused_with_its_size() {
+    assert!(check_size("weft.efi", MAX_BOOT_FILE).is_ok());
+    let refused = check_size("weft.efi", MAX_BOOT_FILE + 5).expect_err("too large");
+    assert_eq!(
+        refused.to_string(),
+        "weft.efi is 1048581 bytes, 5 over the limit of 1048576: see \"Size\" in docs/boot.md"
+    );
 }

@@ -12,6 +12,8 @@ const CODE: &str = "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd";
 pub(crate) const VARIABLES: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
 /// Longest that one boot may take.
 const PATIENCE: Duration = Duration::from_secs(55);
+/// The same where the firmware has to sort its flash, which an emulator does byte by byte.
+pub(crate) const LONG_PATIENCE: Duration = Duration::from_secs(240);
 /// Most bytes of serial output that are kept.
 const MAX_OUTPUT: usize = 1 << 20;
 
@@ -84,13 +86,18 @@ impl Machine {
 
     /// Powers on and returns the serial output up to and including the line with one of `ends`.
     pub(crate) fn run(self, ends: &[&str]) -> String {
+        self.run_for(PATIENCE, ends)
+    }
+
+    /// The same, with this patience.
+    pub(crate) fn run_for(self, patience: Duration, ends: &[&str]) -> String {
         let _turn = turn();
         let qemu = require("/usr/bin/qemu-system-x86_64", "qemu-system-x86");
         let mut command = Command::new(qemu);
         command.args(&self.args).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = Running(command.spawn().expect("QEMU starts"));
         let stdout = child.0.stdout.take().expect("stdout is piped");
-        collect(&reader(stdout), ends)
+        collect(&reader(stdout), patience, ends)
     }
 }
 
@@ -107,14 +114,14 @@ fn reader(mut source: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
     receiver
 }
 
-fn collect(receiver: &Receiver<Vec<u8>>, ends: &[&str]) -> String {
-    let end = Instant::now() + PATIENCE;
+fn collect(receiver: &Receiver<Vec<u8>>, patience: Duration, ends: &[&str]) -> String {
+    let end = Instant::now() + patience;
     let mut bytes = Vec::new();
     loop {
         match receiver.recv_timeout(end.saturating_duration_since(Instant::now())) {
             Ok(chunk) => bytes.extend(chunk),
             Err(RecvTimeoutError::Timeout) => {
-                panic!("none of {ends:?} within {PATIENCE:?}:\n{}", clean(&bytes))
+                panic!("none of {ends:?} within {patience:?}:\n{}", clean(&bytes))
             }
             Err(RecvTimeoutError::Disconnected) => panic!("QEMU ended before {ends:?}:\n{}", clean(&bytes)),
         }

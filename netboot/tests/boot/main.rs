@@ -5,5 +5,7 @@
 
 mod bios;
 mod files;
+mod flash;
 mod machine;
+mod rare;
 mod uefi;

@@ -11,26 +11,26 @@ use crate::files::{authenticode, flip, folder, image, offer, owner, serve, share
 use crate::machine::{Machine, VARIABLES, field, require, variables};
 
 /// OVMF's own PXE: no option ROM.
-const OWN_PXE: &str = "virtio-net-pci,romfile=";
+pub(crate) const OWN_PXE: &str = "virtio-net-pci,romfile=";
 /// QEMU's default: iPXE's ROM.
 const IPXE: &str = "virtio-net-pci";
-const END: &str = "weft test end";
-const REFUSED: &str = "weft-refuse:";
+pub(crate) const END: &str = "weft test end";
+pub(crate) const REFUSED: &str = "weft-refuse:";
 const FIRMWARE_REFUSED: [&str; 2] = ["Access Denied", "Security Violation"];
 
-fn boot(vars: &Path, folder: &Path, image: &[u8], device: &str) -> String {
+pub(crate) fn boot(vars: &Path, folder: &Path, image: &[u8], device: &str) -> String {
     let offered = offer(folder, image);
     let mut ends = vec![END, REFUSED];
     ends.extend(FIRMWARE_REFUSED);
     Machine::uefi(vars).network(&offered, "weft.efi", device).run(&ends)
 }
 
-fn plain_variables(folder: &Path) -> std::path::PathBuf {
+pub(crate) fn plain_variables(folder: &Path) -> std::path::PathBuf {
     variables(folder, &require(VARIABLES, "ovmf"))
 }
 
 #[track_caller]
-fn assert_contains(output: &str, wanted: &str) {
+pub(crate) fn assert_contains(output: &str, wanted: &str) {
     assert!(output.contains(wanted), "no {wanted:?} in:\n{output}");
 }
 
