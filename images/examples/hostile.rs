@@ -7,6 +7,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [seed, rounds, fatal, file] = words.as_slice() else {
         return Err("SEED ROUNDS FATAL(true|false) FILE".into());
     };
-    let plan = Attack { seed: seed.parse()?, slots: 20_000, rounds: rounds.parse()?, fatal: fatal.parse()? };
+    let plan = Attack {
+        seed: seed.parse()?,
+        slots: 20_000,
+        rounds: rounds.parse()?,
+        fatal: fatal.parse()?,
+        processors: 1,
+    };
     Ok(std::fs::write(file, kernel(plan))?)
 }

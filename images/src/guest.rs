@@ -39,6 +39,7 @@ pub struct Guest {
 
 /// Makes the guest in `work` (for example `target/guest`). What is already downloaded is used again.
 pub fn build(work: &Path) -> Result<Guest, Error> {
+    let _alone = packages::alone(work)?;
     let package = kernel_package(work)?;
     let release = package.trim_start_matches("linux-image-").trim_end_matches("-unsigned").to_owned();
     let root = work.join(&package);
@@ -69,7 +70,6 @@ pub fn build(work: &Path) -> Result<Guest, Error> {
 /// The kernel package by name. Kept in a file, so that a later run needs no package lists and a new kernel
 /// in the archive changes no lab by itself; remove the work folder to follow it.
 fn kernel_package(work: &Path) -> Result<String, Error> {
-    std::fs::create_dir_all(work).map_err(Error::io(work))?;
     let note = work.join("kernel-package");
     if let Ok(name) = std::fs::read_to_string(&note) {
         return Ok(name.trim().to_owned());
@@ -107,12 +107,12 @@ fn ram_disk(busybox: &[u8], applets: &str, modules: &[modules::Module]) -> Vec<u
     archive.finish()
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Error> {
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Error> {
     std::fs::read(path).map_err(Error::io(path))
 }
 
 /// Writes by rename, and not at all when the file already holds these bytes.
-fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     if std::fs::read(path).is_ok_and(|old| old == bytes) {
         return Ok(());
     }

@@ -8,6 +8,7 @@
 //! ```text
 //! payload + 0x200  entry: stack, IDT, then the first slot
 //!         + 0x400  exception handlers (without and with error code)
+//!         + 0xa00  program of a second processor, copied below 1 MiB
 //!         + 0x1000 IDT, filled by the entry code
 //!         + 0x4000 slots
 //! ```
@@ -15,7 +16,7 @@
 /// Bytes of an attack, padding included.
 const SLOT: usize = 64;
 /// Where the payload is loaded.
-const BASE: u32 = 0x100_0000;
+pub(crate) const BASE: u32 = 0x100_0000;
 const SETUP_BYTES: usize = 1024;
 const ENTRY: usize = 0x200;
 const HANDLER: usize = 0x400;
@@ -23,7 +24,16 @@ const HANDLER_CODE: usize = 0x440;
 const IDT: usize = 0x1000;
 const POINTER: usize = 0x800;
 const ROUNDS: usize = 0x900;
+const SECOND: usize = 0xa00;
 const SLOTS: usize = 0x4000;
+/// Where a second processor starts: a page below 1 MiB that the monitor's boot protocol leaves free.
+const SECOND_START: u32 = 0x5_0000;
+const APIC_BASE: u32 = 0x1b;
+/// Interrupt command register of the x2APIC.
+const ICR: u32 = 0x830;
+/// Commands to a second processor (identifier 1): reset, and start at [`SECOND_START`].
+const INIT: u64 = 1 << 32 | 0x4500;
+const STARTUP: u64 = 1 << 32 | 0x4600 | (SECOND_START >> 12) as u64;
 /// Top of the stack, below the payload.
 const STACK: u32 = BASE - 0x1000;
 /// Vectors whose exceptions push an error code.
@@ -43,6 +53,9 @@ pub struct Attack {
     /// Also what a monitor may only answer by stopping the guest: string ports, atomic operations on device
     /// registers, jumps into devices.
     pub fatal: bool,
+    /// Processors of the guest, 1 or 2. The second one sends interrupts as fast as it can, and is reset and
+    /// started again in the middle of it.
+    pub processors: u8,
 }
 
 /// SplitMix64.
@@ -178,8 +191,29 @@ fn device_address(random: &mut Random) -> u64 {
     (page & !0xfff) + offset
 }
 
+/// An interrupt command that leaves the first processor alive: fixed, lowest priority, NMI or reserved, to itself,
+/// to all, to others, to nobody; or reset and start of the second one.
+fn interrupt_command(random: &mut Random) -> u64 {
+    let vector = random.next() & 0xff;
+    let mode = random.pick(&[0, 1, 3, 4, 7]) << 8;
+    match random.next() % 8 {
+        0 => INIT,
+        1 | 2 => STARTUP,
+        3 => 1 << 18 | mode | vector,
+        4 => 2 << 18 | vector,
+        5 => 3 << 18 | mode | vector,
+        6 => random.value() << 32 | 1 << 11 | vector,
+        _ => random.value() << 32 | mode | 1 << 14 | vector,
+    }
+}
+
 /// One attack.
 fn attack(random: &mut Random, fatal: bool, code: &mut Code) {
+    if random.next().is_multiple_of(16) {
+        let command = interrupt_command(random);
+        code.eax(command as u32).edx((command >> 32) as u32).ecx(ICR).put(&[0x0f, 0x30]);
+        return;
+    }
     match random.next() % if fatal { 64 } else { 60 } {
         0..12 => {
             let port = loop {
@@ -200,8 +234,8 @@ fn attack(random: &mut Random, fatal: bool, code: &mut Code) {
                 if random.next().is_multiple_of(3) { random.value() as u32 } else { random.pick(&MSRS) };
             let number =
                 if random.next().is_multiple_of(4) { 0x800 + (random.next() % 256) as u32 } else { number };
-            // The interrupt command register could send INIT to the only processor, which ends the attack.
-            let write = number != 0x830 && random.next().is_multiple_of(2);
+            // At random it could reset this very processor, which ends the attack.
+            let write = number != ICR && random.next().is_multiple_of(2);
             code.eax(random.value() as u32).edx(random.value() as u32).ecx(number);
             code.put(if write { &[0x0f, 0x30] } else { &[0x0f, 0x32] });
         }
@@ -288,6 +322,33 @@ fn handler(skip: u8) -> Code {
     code
 }
 
+/// Program of the second processor, in real mode: switches the x2APIC on and sends interrupts to all others, for ever.
+fn second() -> Code {
+    let mut code = Code(Vec::new());
+    // mov ax, SECOND_START >> 4; mov ss, ax; mov sp, 0x1000: whatever interrupts it starts it anew
+    code.put(&[0xb8]).put(&((SECOND_START >> 4) as u16).to_le_bytes()).put(&[0x8e, 0xd0, 0xbc, 0, 0x10]);
+    // mov ecx, APIC_BASE; rdmsr; or eax, 0xc00; wrmsr
+    code.put(&[0x66]).ecx(APIC_BASE).put(&[0x0f, 0x32, 0x66, 0x0d, 0, 0x0c, 0, 0, 0x0f, 0x30]);
+    // mov ecx, ICR; xor edx, edx; mov ebx, 0xc0000 (all but itself)
+    code.put(&[0x66]).ecx(ICR).put(&[0x66, 0x31, 0xd2, 0x66, 0xbb, 0, 0, 0x0c, 0]);
+    // mov eax, ebx; wrmsr; inc bl; jmp back: all vectors in turn
+    code.put(&[0x66, 0x89, 0xd8, 0x0f, 0x30, 0xfe, 0xc3, 0xeb, 0xf7]);
+    code
+}
+
+/// Switches the x2APIC on, puts the second processor's program where it starts, and starts it.
+fn start_second(entry: &mut Code) {
+    entry.ecx(APIC_BASE).put(&[0x0f, 0x32, 0x0d, 0, 0x0c, 0, 0, 0x0f, 0x30]);
+    // mov esi, BASE + SECOND; mov edi, SECOND_START; mov ecx, 64; rep movsb
+    entry.put(&[0xbe]).put(&(BASE + SECOND as u32).to_le_bytes()).edi(SECOND_START).ecx(SLOT as u32);
+    entry.put(&[0xf3, 0xa4]);
+    // The vectors of real mode lead to the same place, or an NMI would run through memory: edi = 0, rep stosd.
+    entry.edi(0).ecx(32).eax(SECOND_START << 12).put(&[0xf3, 0xab]);
+    for command in [INIT, STARTUP] {
+        entry.eax(command as u32).edx((command >> 32) as u32).ecx(ICR).put(&[0x0f, 0x30]);
+    }
+}
+
 /// The image.
 pub fn kernel(attack_plan: Attack) -> Vec<u8> {
     let end = SLOTS + (attack_plan.slots + 4) * SLOT;
@@ -298,8 +359,12 @@ pub fn kernel(attack_plan: Attack) -> Vec<u8> {
     entry.put(&[0xfa, 0xbc]).put(&STACK.to_le_bytes());
     entry.rbx(u64::from(BASE + POINTER as u32)).put(&[0x0f, 0x01, 0x1b]);
     text(&mut entry, "hostile: start\n");
+    if attack_plan.processors > 1 {
+        start_second(&mut entry);
+    }
     entry.rax(u64::from(BASE + SLOTS as u32)).put(&[0xff, 0xe0]);
     place(&mut payload, ENTRY, &entry);
+    place(&mut payload, SECOND, &second());
     place(&mut payload, HANDLER, &handler(0));
     place(&mut payload, HANDLER_CODE, &handler(8));
     payload[ROUNDS..ROUNDS + 4].copy_from_slice(&attack_plan.rounds.to_le_bytes());
@@ -329,7 +394,7 @@ fn finish(payload: &mut [u8], slots: usize) {
 }
 
 /// Puts a setup header before the payload (Linux boot protocol 2.15).
-fn wrap(payload: &[u8]) -> Vec<u8> {
+pub(crate) fn wrap(payload: &[u8]) -> Vec<u8> {
     let mut image = vec![0u8; SETUP_BYTES];
     let mut put = |at: usize, bytes: &[u8]| image[at..at + bytes.len()].copy_from_slice(bytes);
     put(0x1f1, &[(SETUP_BYTES / 512 - 1) as u8]);
@@ -355,7 +420,7 @@ fn wrap(payload: &[u8]) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    const PLAN: Attack = Attack { seed: 1, slots: 5000, rounds: 3, fatal: true };
+    const PLAN: Attack = Attack { seed: 1, slots: 5000, rounds: 3, fatal: true, processors: 2 };
 
     #[test]
     fn the_same_seed_gives_the_same_guest() {
@@ -371,6 +436,15 @@ mod tests {
             attack(&mut random, true, &mut code);
             assert!(code.0.len() < SLOT, "{:02x?}", code.0);
         }
+    }
+
+    #[test]
+    fn the_programs_do_not_overlap() {
+        assert!(second().0.len() <= SLOT);
+        let mut entry = Code(Vec::new());
+        text(&mut entry, "hostile: start\n");
+        start_second(&mut entry);
+        assert!(entry.0.len() + 64 < HANDLER - ENTRY, "{}", entry.0.len());
     }
 
     #[test]

@@ -6,19 +6,27 @@
 //!
 //! - [`guest`]: Debian's kernel with busybox, the guest of the lab;
 //! - [`hostile`]: a guest that attacks its monitor;
+//! - [`stress`]: a small Debian root with load generators and programs that check themselves;
+//! - [`kexec`]: a guest that boots Linux once more by itself;
+//! - [`window`]: a guest that looks for the monitor's own tables;
 //! - [`peer`]: Debian with KVM and QEMU as a node, to measure beside;
 //! - [`cpuid_cost`]: a program in the guest that measures an exit;
 //! - [`cpio`]: a deterministic writer of the kernel's ram-disk format;
 //! - [`modules`]: which kernel modules, in which order;
+//! - [`root`]: a root file system from unpacked packages;
 //! - [`packages`]: fetching and unpacking.
 
 pub mod cpio;
 pub mod cpuid_cost;
 pub mod guest;
 pub mod hostile;
+pub mod kexec;
 pub mod modules;
 pub mod packages;
 pub mod peer;
+pub mod root;
+pub mod stress;
+pub mod window;
 
 use std::path::{Path, PathBuf};
 
