@@ -12,8 +12,26 @@
 //! | `POST /api/v1/nodes/{name}/reboot`, `DELETE /api/v1/nodes/{name}` | forget |
 //! | `POST /api/v1/nodes/{name}/push` | sign the node's configuration record anew and send it |
 //! | `GET /api/v1/nodes/{name}/log?lines=N` | [`LogEntry`] |
+//! | `POST /api/v1/nodes/{name}/labels` [`LabelChange`] | |
+//! | `POST /api/v1/operators` [`OperatorCreate`] | [`Operator`]: a certificate, with which nodes let it in |
 //! | `GET /api/v1/vs`, `POST /api/v1/vs` [`VsCreate`], `GET|DELETE /api/v1/vs/{name}` | [`Vs`] |
 //! | `POST /api/v1/vs/{name}/start`, `…/stop`, `…/reset` | |
+//! | `POST /api/v1/vs/{name}/labels` [`LabelChange`] | |
+//! | `POST /api/v1/vs/{name}/copy` [`VsCopy`] | [`Vs`] |
+//! | `POST /api/v1/groups/vs/create` [`VsSeries`] | [`Plan`] of one transaction, done |
+//! | `GET /api/v1/templates`, `POST /api/v1/templates` [`TemplateCreate`], `GET|DELETE /api/v1/templates/{name}` | [`Template`] |
+//! | `POST /api/v1/templates/{name}/labels` [`LabelChange`] | |
+//! | `GET /api/v1/pools`, `POST /api/v1/pools` [`PoolCreate`], `GET|DELETE /api/v1/pools/{name}` | [`Pool`] |
+//! | `POST /api/v1/pools/{name}/extend` [`PoolExtend`] | |
+//! | `GET /api/v1/licences`, `POST /api/v1/licences` [`LicenceAdd`], `GET|DELETE /api/v1/licences/{id}` | [`Licence`] |
+//! | `POST /api/v1/groups/vs` [`VsGroup`], `POST /api/v1/groups/nodes` [`NodeGroup`] | [`Plan`] of one transaction, done |
+//! | `GET /api/v1/datacenters`, `POST /api/v1/datacenters` [`ContainerCreate`], `GET|DELETE /api/v1/datacenters/{name}` | [`Container`]; `mainframes` and `frames` likewise |
+//! | `POST /api/v1/datacenters/{name}/edit` [`ContainerEdit`] | |
+//! | `POST /api/v1/groups/nodes/move` [`NodeMove`] | [`Plan`] of one transaction, done |
+//! | `POST /api/v1/vs/{name}/move` [`VsMove`] | |
+//! | `GET /api/v1/topology` | [`Topology`] |
+//! | `GET /api/v1/topology/targets?kind=K&name=N` | [`Targets`] |
+//! | `GET /api/v1/vs/{name}/span` | [`Span`]: a server that spans nodes, as it works |
 //! | `GET /api/v1/vs/{name}/console` (WebSocket) | binary frames: history first, then live; client frames are input |
 //! | `GET /api/v1/images`, `POST /api/v1/images` (body: image file) | [`Image`] |
 //! | `POST /api/v1/images/{digest}/activate`, `…/revoke` | |
@@ -21,11 +39,70 @@
 //! | `PUT /api/v1/blobs` (body: file) → `{digest, size}` | guest kernels and initramfs |
 //! | `GET /api/v1/events?after=SEQ&limit=N` | [`Event`] |
 //! | `GET /api/v1/events/stream?after=SEQ` | the same as SSE, `id:` = `seq` |
+//! | `GET /api/v1/transactions?before=N&limit=N&object=NAME&actor=NAME` | [`Transaction`], newest first |
+//! | `GET /api/v1/transactions/{number}` | [`TransactionDetail`] |
+//! | `POST /api/v1/transactions/{number}/undo` | [`Plan`], done; with `?dry_run=true` only made |
+//! | `GET /api/v1/jobs?before=N&limit=N`, `POST /api/v1/jobs` [`JobCreate`] | [`Job`], newest first; 202 and its address |
+//! | `GET /api/v1/jobs/{number}`, `POST …/cancel`, `…/retry` | [`Job`] |
+//! | `POST /api/v1/jobs/{number}/skip`, `…/abandon` [`JobDecision`] | [`Job`] |
+//! | `GET /api/v1/accounts`, `POST /api/v1/accounts` [`AccountCreate`], `GET|DELETE /api/v1/accounts/{name}` | [`Account`] |
+//! | `POST /api/v1/accounts/{name}/role` [`RoleChange`], `…/password` [`PasswordReset`] | |
+//! | `GET /api/v1/sessions`, `DELETE /api/v1/sessions/{name}` | [`SessionInfo`] |
+//! | `GET /api/v1/tokens`, `POST /api/v1/tokens` [`TokenCreate`], `DELETE /api/v1/tokens/{name}` | [`Token`] |
+//! | `GET /api/v1/auth/policies`, `POST /api/v1/auth/policies` [`AuthPolicyCreate`], `GET|DELETE /api/v1/auth/policies/{name}` | [`AuthPolicy`] |
+//! | `GET /api/v1/auth/can-i?verb=V&kind=K&name=N`, `POST /api/v1/auth/can-i` [`Questions`] | [`Answer`] |
+//! | `GET /api/v1/auth/schema` | [`AuthSchema`] |
 //! | `GET /api/v1/doctor` | [`Finding`] |
 //! | `GET /api/v1/config` | [`ApplianceConfig`] |
 //! | `GET /api/v1/openapi.json`, `GET /healthz`, `GET /readyz`, `GET /metrics` | |
 //!
+//! Lists of nodes and virtual servers take `?selector=key=value,key!=value,key,!key` ([`Selector`]).
+//!
+//! Changes of nodes, virtual servers, partitions and images take `?dry_run=true`: the answer is then 200 with the
+//! [`Plan`], and nothing is changed. Where a route has no dry run, it refuses one.
+//!
 //! Errors are [`Problem`] (RFC 9457) with the HTTP status.
+
+mod auth;
+mod containers;
+mod groups;
+mod jobs;
+mod load;
+mod pools;
+mod selector;
+mod span;
+mod templates;
+mod topology;
+mod transactions;
+
+pub use auth::{
+    Account, AccountCreate, Answer, AuthPolicy, AuthPolicyCreate, AuthSchema, MAX_QUESTIONS, PasswordReset,
+    Question, Questions, RoleChange, SessionInfo, Token, TokenCreate, TokenScope,
+};
+pub use containers::{Container, ContainerCreate, ContainerEdit, NodeMove, VsMove};
+pub use groups::{LabelChange, MAX_GROUP, NodeGroup, Selection, VsGroup};
+pub use jobs::{
+    Job, JobCreate, JobDecision, JobPlan, JobStep, JobStepCreate, JobStepPlan, MAX_JOB_TEXT, MAX_STEP_NAMES,
+    MAX_STEP_TIMEOUT_S, MAX_STEPS, STEP_TIMEOUT_S,
+};
+pub use load::{Metric, NodeLoad, Series, VsLoad};
+pub use pools::{Licence, LicenceAdd, Pool, PoolCreate, PoolExtend, PoolRange};
+pub use selector::{
+    Labels, MAX_CONDITIONS, MAX_LABEL_PART, MAX_LABELS, Selector, SelectorError, check_key, check_value,
+    parse_label,
+};
+pub use span::{
+    Span, SpanBucket, SpanCounts, SpanLatency, SpanLink, SpanNode, SpanPage, SpanPages, SpanRange, SpanRates,
+    SpanVcpu,
+};
+pub use templates::{Template, TemplateCreate, VsCopy, VsSeries};
+pub use topology::{
+    Target, Targets, Topology, TopologyBox, TopologyNode, TopologyPartition, TopologyPlace, TopologyServer,
+    TopologyShare,
+};
+pub use transactions::{
+    ChangedObject, Conflict, FieldChange, ObjectChange, Plan, Transaction, TransactionDetail,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -79,6 +156,12 @@ pub struct Node {
     pub features: Vec<String>,
     /// Names of virtual servers placed on it.
     pub servers: Vec<String>,
+    /// Labels.
+    #[serde(default)]
+    pub labels: Labels,
+    /// Name of the frame that it stands in; empty: the free pool, or not approved yet.
+    #[serde(default)]
+    pub frame: String,
 }
 
 /// A boot stage. `dhcp`, `tftp`, `http` are seen by the appliance; the rest is reported by the node.
@@ -143,6 +226,154 @@ pub struct Vs {
     pub reason: String,
     /// Exits since start.
     pub exits: u64,
+    /// Partition of a server that spans nodes, else empty.
+    #[serde(default)]
+    pub partition: String,
+    /// What each node gives to a server that spans nodes, in the order of its NUMA nodes.
+    #[serde(default)]
+    pub places: Vec<VsPlace>,
+    /// Labels.
+    #[serde(default)]
+    pub labels: Labels,
+    /// World Wide Node Name. Reserved: no storage uses it yet.
+    #[serde(default)]
+    pub wwnn: String,
+    /// Host name that the guest is given on its kernel's command line, else empty.
+    #[serde(default)]
+    pub hostname: String,
+    /// IPv4 address with its prefix that the guest is given likewise, else empty.
+    #[serde(default)]
+    pub address: String,
+    /// Gateway to go with the address, else empty.
+    #[serde(default)]
+    pub gateway: String,
+    /// Virtual processors may leave their node for the one whose pages they wait for.
+    #[serde(default)]
+    pub wander: bool,
+}
+
+/// What one node gives to a server that spans nodes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct VsPlace {
+    /// Node.
+    pub node: String,
+    /// Number of its first virtual processor.
+    pub first_vcpu: u16,
+    /// Virtual processors; 0: memory only.
+    pub vcpus: u16,
+    /// MiB.
+    pub memory_mib: u32,
+    /// State there, as that of the whole.
+    pub state: String,
+    /// Why it failed there.
+    pub reason: String,
+}
+
+/// A partition: nodes that agree with one another, and over which virtual servers can span.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Partition {
+    /// Unique name.
+    pub name: String,
+    /// `forming` (nothing is agreed yet), `whole`, `degraded` (a majority agrees, not all), `minority` (those
+    /// that are heard are too few), `unknown` (none is heard).
+    pub state: String,
+    /// Identity.
+    pub id: String,
+    /// Counter of the agreed epoch.
+    pub epoch: u64,
+    /// Node that coordinates it.
+    pub coordinator: String,
+    /// Newest configuration, epoch and counter.
+    pub configuration: String,
+    /// Configuration that the members agreed on.
+    pub agreed: String,
+    /// Members in the order in which they coordinate.
+    pub members: Vec<PartitionMember>,
+    /// Virtual servers that span it.
+    pub servers: Vec<String>,
+}
+
+/// A node of a partition.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PartitionMember {
+    /// Node.
+    pub node: String,
+    /// `agreed`, `joining` (waits to be admitted), `minority` (cannot reach enough others), `lost` (the others
+    /// miss it), `unknown` (the appliance does not hear it).
+    pub state: String,
+    /// Counter of the epoch that it knows.
+    pub epoch: u64,
+    /// Configuration that it knows.
+    pub configuration: String,
+    /// What is left of its lease, milliseconds.
+    pub lease_ms: u32,
+}
+
+/// A new partition.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PartitionCreate {
+    /// Unique name: letters, digits, `-`, 1–63.
+    pub name: String,
+    /// Nodes by name or id, 1–64, in the order in which they are to coordinate.
+    pub nodes: Vec<String>,
+}
+
+/// Keys of an operator who is to speak to nodes by itself.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct OperatorCreate {
+    /// For logs and events: 1–63 letters, digits, `- . _ @`.
+    pub name: String,
+    /// `observe`: look; `operate`: look, start and stop.
+    pub role: String,
+    /// Days for which it holds, 1–90.
+    pub days: u32,
+    /// X25519 public key of the operator's end of the channel, 64 hexadecimal digits.
+    pub channel_key: String,
+    /// Ed25519 public key of what the operator signs, 64 hexadecimal digits.
+    pub sign_key: String,
+}
+
+/// An operator's certificate, and the nodes that it is for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Operator {
+    /// As asked.
+    pub name: String,
+    /// `issued`.
+    pub state: String,
+    /// As asked.
+    pub role: String,
+    /// When it ends.
+    pub expires: String,
+    /// The cluster, 32 hexadecimal digits.
+    pub cluster: String,
+    /// Id of its channel key, by which a delegation revokes it.
+    pub key: String,
+    /// The certificate, hexadecimal. No secret.
+    pub certificate: String,
+    /// Approved nodes.
+    pub nodes: Vec<OperatorNode>,
+}
+
+/// A node as an operator finds it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct OperatorNode {
+    /// Operator's name.
+    pub name: String,
+    /// As in [`Node`].
+    pub state: String,
+    /// 32 hexadecimal digits.
+    pub id: String,
+    /// X25519 public key, 64 hexadecimal digits.
+    pub key: String,
+    /// Last IPv4 address, empty where unknown.
+    pub address: String,
 }
 
 /// A new virtual server.
@@ -154,9 +385,14 @@ pub struct VsCreate {
     /// Node by name or id; empty: the approved node with most free memory.
     #[serde(default)]
     pub node: String,
+    /// Template by name or id: what is 0 or empty below is as it says; labels given here are added to its own.
+    #[serde(default)]
+    pub template: String,
     /// Processors, 1–32.
+    #[serde(default)]
     pub vcpus: u16,
     /// MiB, at least 64.
+    #[serde(default)]
     pub memory_mib: u32,
     /// Digest of an uploaded kernel; empty: the appliance's default guest.
     #[serde(default)]
@@ -167,6 +403,30 @@ pub struct VsCreate {
     /// Added command line.
     #[serde(default)]
     pub append: String,
+    /// Partition whose nodes it is to span, by name or id; empty: one node runs it.
+    #[serde(default)]
+    pub partition: String,
+    /// Labels, at most 32: keys of 1–63 `a-z 0-9 . _ / -`, values of at most 63 `a-z A-Z 0-9 . _ / -`.
+    #[serde(default)]
+    pub labels: Labels,
+    /// Host name that its guest is given: 1–63 letters, digits, `-`.
+    #[serde(default)]
+    pub hostname: String,
+    /// IPv4 address with its prefix that its guest is given: `10.0.0.5/24`.
+    #[serde(default)]
+    pub address: String,
+    /// Gateway to go with the address.
+    #[serde(default)]
+    pub gateway: String,
+    /// Of a server that spans nodes: virtual processors may leave their node for the one whose pages they wait for.
+    #[serde(default)]
+    pub wander: bool,
+    /// Pool that its MAC is drawn from, by name or id; empty: `default-mac`.
+    #[serde(default)]
+    pub mac_pool: String,
+    /// Pool that its WWNN is drawn from, by name or id; empty: `default-wwnn`.
+    #[serde(default)]
+    pub wwnn_pool: String,
 }
 
 /// A published image.

@@ -9,48 +9,92 @@ use hiqlite::{Param, Params};
 use serde::Serialize;
 
 use crate::error::StoreError;
+use crate::jobs::JobRow;
 use crate::open::Store;
-use crate::rows::{BlobRow, EventRow, ImageRow, NewEvent, NodeRow, SessionRow, UserRow, VsRow};
+use crate::rows::{
+    BlobRow, EventRow, ImageRow, LicenceRow, NewEvent, NodeRow, PartitionRow, PoolRow, TemplateRow, VsRow,
+};
 
 /// Statements that are written together, or not at all.
 #[derive(Debug, Default)]
 pub struct Batch {
     at: String,
     actor: String,
+    verb: String,
     cause: String,
+    undoes: u64,
+    job: Option<JobRow>,
     statements: Vec<(Cow<'static, str>, Params)>,
+    history: Vec<Part>,
     events: Vec<NewEvent>,
 }
 
+/// What history will say of one object.
+#[derive(Debug)]
+struct Part {
+    kind: &'static str,
+    object: String,
+    before: String,
+    after: String,
+}
+
+/// What a batch came to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Committed {
+    /// Number of the transaction; `None` where no object with a history changed.
+    pub transaction: Option<u64>,
+    /// Its events with their places.
+    pub events: Vec<EventRow>,
+}
+
 impl Batch {
-    /// Starts a batch: when (RFC 3339), who, and why.
-    pub fn new(at: impl Into<String>, actor: impl Into<String>, cause: impl Into<String>) -> Self {
-        Self { at: at.into(), actor: actor.into(), cause: cause.into(), ..Self::default() }
+    /// Starts a batch: when (RFC 3339), who, and what is done. What is done is its cause too, unless one is given.
+    pub fn new(at: impl Into<String>, actor: impl Into<String>, verb: impl Into<String>) -> Self {
+        let verb = verb.into();
+        Self { at: at.into(), actor: actor.into(), cause: verb.clone(), verb, ..Self::default() }
+    }
+
+    /// Says why.
+    #[must_use]
+    pub fn because(mut self, cause: impl Into<String>) -> Self {
+        self.cause = cause.into();
+        self
+    }
+
+    /// Says that it takes an earlier transaction back.
+    #[must_use]
+    pub fn undoing(mut self, number: u64) -> Self {
+        self.undoes = number;
+        self
+    }
+
+    /// Adds or replaces a job. The batch's transaction names it, and stands where the row says
+    /// [`THIS_TRANSACTION`](crate::THIS_TRANSACTION).
+    #[must_use]
+    pub fn put_job(mut self, row: JobRow) -> Self {
+        self.job = Some(row);
+        self
     }
 
     /// Whether nothing is in it.
     pub fn is_empty(&self) -> bool {
-        self.statements.is_empty() && self.events.is_empty()
+        self.statements.is_empty() && self.events.is_empty() && self.job.is_none()
     }
 
-    fn push(&mut self, sql: &'static str, params: Params) {
+    pub(crate) fn push(&mut self, sql: &'static str, params: Params) {
         self.statements.push((Cow::Borrowed(sql), params));
     }
 
-    fn history(&mut self, kind: &'static str, key: &str, before: Option<String>, after: Option<String>) {
-        let null = || "null".to_string();
-        self.push(
-            "INSERT INTO transactions (at, actor, cause, kind, object, before, after) VALUES ($1, $2, $3, $4, $5, $6, $7)",
-            vec![
-                Param::from(self.at.as_str()),
-                Param::from(self.actor.as_str()),
-                Param::from(self.cause.as_str()),
-                Param::from(kind),
-                Param::from(key),
-                Param::from(before.unwrap_or_else(null)),
-                Param::from(after.unwrap_or_else(null)),
-            ],
-        );
+    pub(crate) fn history(
+        &mut self,
+        kind: &'static str,
+        key: &str,
+        before: Option<String>,
+        after: Option<String>,
+    ) {
+        let text = |document: Option<String>| document.unwrap_or_else(|| "null".to_string());
+        let (before, after) = (text(before), text(after));
+        self.history.push(Part { kind, object: key.to_string(), before, after });
     }
 
     /// Adds or replaces a node. A name that another node has aborts the batch.
@@ -83,7 +127,7 @@ impl Batch {
         self
     }
 
-    /// Adds or replaces a virtual server.
+    /// Adds or replaces a virtual server. History leaves its key out.
     #[must_use]
     pub fn put_vs(mut self, before: Option<&VsRow>, row: &VsRow) -> Self {
         self.push(
@@ -91,15 +135,117 @@ impl Batch {
              ON CONFLICT (id) DO UPDATE SET name = excluded.name, doc = excluded.doc",
             vec![Param::from(row.id.as_str()), Param::from(row.name.as_str()), Param::from(json(row))],
         );
-        self.history("vs", &row.id, before.map(json), Some(json(row)));
+        let shown = |row: &VsRow| json(&VsRow { link_key: String::new(), ..row.clone() });
+        self.history("vs", &row.id, before.map(shown), Some(shown(row)));
         self
     }
 
-    /// Deletes a virtual server. Its MACs stay drawn.
+    /// Deletes a virtual server. Its identifiers stay drawn.
     #[must_use]
     pub fn delete_vs(mut self, row: &VsRow) -> Self {
         self.push("DELETE FROM vs WHERE id = $1", vec![Param::from(row.id.as_str())]);
-        self.history("vs", &row.id, Some(json(row)), None);
+        let shown = VsRow { link_key: String::new(), ..row.clone() };
+        self.history("vs", &row.id, Some(json(&shown)), None);
+        self
+    }
+
+    /// Adds or replaces a partition. History leaves keys, records and votes out.
+    #[must_use]
+    pub fn put_partition(mut self, before: Option<&PartitionRow>, row: &PartitionRow) -> Self {
+        self.push(
+            "INSERT INTO partitions (id, name, doc) VALUES ($1, $2, $3) \
+             ON CONFLICT (id) DO UPDATE SET name = excluded.name, doc = excluded.doc",
+            vec![Param::from(row.id.as_str()), Param::from(row.name.as_str()), Param::from(json(row))],
+        );
+        self.history("partition", &row.id, before.map(shown_partition), Some(shown_partition(row)));
+        self
+    }
+
+    /// Keeps what the appliance promised as a voter, without a history row: it is no change of intent.
+    #[must_use]
+    pub fn observe_partition(mut self, row: &PartitionRow) -> Self {
+        self.push(
+            "UPDATE partitions SET doc = $1 WHERE id = $2",
+            vec![Param::from(json(row)), Param::from(row.id.as_str())],
+        );
+        self
+    }
+
+    /// Deletes a partition. Its record counter stays, so that no number comes back.
+    #[must_use]
+    pub fn delete_partition(mut self, row: &PartitionRow) -> Self {
+        self.push("DELETE FROM partitions WHERE id = $1", vec![Param::from(row.id.as_str())]);
+        self.history("partition", &row.id, Some(shown_partition(row)), None);
+        self
+    }
+
+    /// Draws an identifier for a virtual server. One that was drawn before, by whomever, aborts the batch.
+    #[must_use]
+    pub fn draw(mut self, kind: &str, n: u64, vs: &str) -> Self {
+        // Numbers of every kind lie below 2^63; one that does not is refused by the table for what it is.
+        self.push(
+            "INSERT INTO identifiers (kind, n, vs) VALUES ($1, $2, $3)",
+            vec![Param::from(kind), Param::from(i64::try_from(n).unwrap_or(i64::MAX)), Param::from(vs)],
+        );
+        self
+    }
+
+    /// Adds or replaces a pool.
+    #[must_use]
+    pub fn put_pool(mut self, before: Option<&PoolRow>, row: &PoolRow) -> Self {
+        self.push(
+            "INSERT INTO pools (id, name, doc) VALUES ($1, $2, $3) \
+             ON CONFLICT (id) DO UPDATE SET name = excluded.name, doc = excluded.doc",
+            vec![Param::from(row.id.as_str()), Param::from(row.name.as_str()), Param::from(json(row))],
+        );
+        self.history("pool", &row.id, before.map(json), Some(json(row)));
+        self
+    }
+
+    /// Deletes a pool. What was drawn from it stays drawn.
+    #[must_use]
+    pub fn delete_pool(mut self, row: &PoolRow) -> Self {
+        self.push("DELETE FROM pools WHERE id = $1", vec![Param::from(row.id.as_str())]);
+        self.history("pool", &row.id, Some(json(row)), None);
+        self
+    }
+
+    /// Adds a licence. One that is there aborts the batch.
+    #[must_use]
+    pub fn add_licence(mut self, row: &LicenceRow) -> Self {
+        self.push(
+            "INSERT INTO licences (id, doc) VALUES ($1, $2)",
+            vec![Param::from(row.id.as_str()), Param::from(json(row))],
+        );
+        self.history("licence", &row.id, None, Some(json(row)));
+        self
+    }
+
+    /// Removes a licence. What was drawn by it stays drawn.
+    #[must_use]
+    pub fn remove_licence(mut self, row: &LicenceRow) -> Self {
+        self.push("DELETE FROM licences WHERE id = $1", vec![Param::from(row.id.as_str())]);
+        self.history("licence", &row.id, Some(json(row)), None);
+        self
+    }
+
+    /// Adds or replaces a template.
+    #[must_use]
+    pub fn put_template(mut self, before: Option<&TemplateRow>, row: &TemplateRow) -> Self {
+        self.push(
+            "INSERT INTO templates (id, name, doc) VALUES ($1, $2, $3) \
+             ON CONFLICT (id) DO UPDATE SET name = excluded.name, doc = excluded.doc",
+            vec![Param::from(row.id.as_str()), Param::from(row.name.as_str()), Param::from(json(row))],
+        );
+        self.history("template", &row.id, before.map(json), Some(json(row)));
+        self
+    }
+
+    /// Deletes a template.
+    #[must_use]
+    pub fn delete_template(mut self, row: &TemplateRow) -> Self {
+        self.push("DELETE FROM templates WHERE id = $1", vec![Param::from(row.id.as_str())]);
+        self.history("template", &row.id, Some(json(row)), None);
         self
     }
 
@@ -122,47 +268,6 @@ impl Batch {
             vec![Param::from(row.digest.as_str()), Param::from(json(row))],
         );
         self.history("blob", &row.digest, None, Some(json(row)));
-        self
-    }
-
-    /// Adds or replaces an account. History names it and leaves the hash out.
-    #[must_use]
-    pub fn put_user(mut self, row: &UserRow) -> Self {
-        self.push(
-            "INSERT INTO users (name, doc) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET doc = excluded.doc",
-            vec![Param::from(row.name.as_str()), Param::from(json(row))],
-        );
-        let shown = UserRow { hash: String::new(), ..row.clone() };
-        self.history("user", &row.name, None, Some(json(&shown)));
-        self
-    }
-
-    /// Adds a session.
-    #[must_use]
-    pub fn put_session(mut self, row: &SessionRow) -> Self {
-        self.push(
-            "INSERT INTO sessions (token_hash, name, doc) VALUES ($1, $2, $3) \
-             ON CONFLICT (token_hash) DO UPDATE SET doc = excluded.doc",
-            vec![
-                Param::from(row.token_hash.as_str()),
-                Param::from(row.user.as_str()),
-                Param::from(json(row)),
-            ],
-        );
-        self
-    }
-
-    /// Ends a session.
-    #[must_use]
-    pub fn delete_session(mut self, token_hash: &str) -> Self {
-        self.push("DELETE FROM sessions WHERE token_hash = $1", vec![Param::from(token_hash)]);
-        self
-    }
-
-    /// Ends every session of an account.
-    #[must_use]
-    pub fn delete_sessions_of(mut self, user: &str) -> Self {
-        self.push("DELETE FROM sessions WHERE name = $1", vec![Param::from(user)]);
         self
     }
 
@@ -207,33 +312,92 @@ impl Batch {
 }
 
 impl Store {
-    /// Writes a batch. When this returns, it is on disk. Gives back its events with their places.
-    pub async fn commit(&self, batch: Batch) -> Result<Vec<EventRow>, StoreError> {
-        let mut last = self.last_event.lock().await;
-        let mut statements = batch.statements;
-        let mut events = Vec::with_capacity(batch.events.len());
-        let mut seq = *last;
-        for event in batch.events {
-            seq = seq.checked_add(1).ok_or(StoreError::Exhausted("the event sequence"))?;
-            let place = i64::try_from(seq).map_err(|_| StoreError::Exhausted("the event sequence"))?;
+    /// Writes a batch. When this returns, it is on disk.
+    pub async fn commit(&self, batch: Batch) -> Result<Committed, StoreError> {
+        let mut last = self.last.lock().await;
+        let Batch { at, actor, verb, cause, undoes, job, mut statements, history, events } = batch;
+        let mut after = *last;
+        if !history.is_empty() {
+            after.transaction =
+                after.transaction.checked_add(1).ok_or(StoreError::Exhausted("the transaction numbers"))?;
+        }
+        let number = place(after.transaction, "the transaction numbers")?;
+        let undoes = place(undoes, "the transaction numbers")?;
+        let by_job = place(job.as_ref().map_or(0, |job| job.number), "the job numbers")?;
+        for Part { kind, object, before, after } in history {
+            statements.push((
+                Cow::Borrowed(
+                    "INSERT INTO transactions (number, at, actor, verb, cause, undoes, job, kind, object, before, after) \
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+                ),
+                vec![
+                    Param::from(number),
+                    Param::from(at.as_str()),
+                    Param::from(actor.as_str()),
+                    Param::from(verb.as_str()),
+                    Param::from(cause.as_str()),
+                    Param::from(undoes),
+                    Param::from(by_job),
+                    Param::from(kind),
+                    Param::from(object),
+                    Param::from(before),
+                    Param::from(after),
+                ],
+            ));
+        }
+        let mut placed = Vec::with_capacity(events.len());
+        for event in events {
+            after.event = after.event.checked_add(1).ok_or(StoreError::Exhausted("the event sequence"))?;
             statements.push((
                 Cow::Borrowed("INSERT INTO events (seq, doc) VALUES ($1, $2)"),
-                vec![Param::from(place), Param::from(json(&event))],
+                vec![Param::from(place(after.event, "the event sequence")?), Param::from(json(&event))],
             ));
-            events.push(EventRow { seq, event });
+            placed.push(EventRow { seq: after.event, event });
         }
-        if statements.is_empty() {
-            return Ok(events);
+        let transaction = (after.transaction != last.transaction).then_some(after.transaction);
+        if let Some(row) = job {
+            let row = row.with_transaction(transaction.unwrap_or(0));
+            statements.push((
+                Cow::Borrowed(
+                    "INSERT INTO jobs (number, ended, doc) VALUES ($1, $2, $3) \
+                     ON CONFLICT (number) DO UPDATE SET ended = excluded.ended, doc = excluded.doc",
+                ),
+                vec![Param::from(by_job), Param::from(i64::from(row.state.ended())), Param::from(json(&row))],
+            ));
         }
-        for result in self.db.txn(statements).await? {
-            result?;
+        if !statements.is_empty() {
+            // Taken before they are written: whoever waits here may go away while the batch is applied all the same, and
+            // most failures do not tell that it was not. Numbers that are left out harm nobody; one that is given out
+            // twice is refused by the database from then on.
+            let before = std::mem::replace(&mut *last, after);
+            let written = match self.db.txn(statements).await {
+                Ok(results) => results.into_iter().try_for_each(|result| result.map(drop)),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = written.map_err(StoreError::from) {
+                // What was refused for a key that is taken was not applied.
+                if matches!(error, StoreError::Taken(_)) {
+                    *last = before;
+                }
+                return Err(error);
+            }
         }
-        *last = seq;
-        Ok(events)
+        Ok(Committed { transaction, events: placed })
     }
 }
 
+/// A number as the database holds it.
+fn place(number: u64, what: &'static str) -> Result<i64, StoreError> {
+    i64::try_from(number).map_err(|_| StoreError::Exhausted(what))
+}
+
+/// A partition without what must not be read from history.
+fn shown_partition(row: &PartitionRow) -> String {
+    let secret = String::new();
+    json(&PartitionRow { key: secret.clone(), record: secret.clone(), founder: secret, ..row.clone() })
+}
+
 /// Our own rows always turn into JSON: they hold strings, numbers and lists only.
-fn json<T: Serialize + ?Sized>(row: &T) -> String {
+pub(crate) fn json<T: Serialize + ?Sized>(row: &T) -> String {
     serde_json::to_string(row).expect("rows are plain data")
 }

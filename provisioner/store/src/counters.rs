@@ -1,4 +1,4 @@
-//! Numbers that are never used twice: record counters and guest MACs.
+//! Record counters: numbers that are never used twice.
 //!
 //! A counter is reserved in blocks. The upper end of a block is on disk before its first number is
 //! given out; a start begins behind the last block. So a crash skips numbers and repeats none.
@@ -10,8 +10,6 @@ use crate::open::Store;
 
 /// Numbers reserved at once.
 const BLOCK: i64 = 64;
-/// Guest MACs: `02:57` and 32 bits of pool.
-const MAC_PREFIX: [u8; 2] = [0x02, 0x57];
 
 /// Position of a signed record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -107,22 +105,6 @@ impl Store {
         self.reserve(node, &mut counter).await?;
         counters.insert(node.to_string(), counter);
         Ok(true)
-    }
-
-    /// Draws a MAC for a virtual server; durable before it is returned, and never drawn again.
-    pub async fn draw_mac(&self, vs: &str) -> Result<[u8; 6], StoreError> {
-        let mut next = self.next_mac.lock().await;
-        let n = *next;
-        let after = n.checked_add(1).ok_or(StoreError::Exhausted("the MAC pool"))?;
-        self.db
-            .execute(
-                "INSERT INTO macs (n, vs) VALUES ($1, $2)",
-                vec![Param::from(i64::from(n)), Param::from(vs)],
-            )
-            .await?;
-        *next = after;
-        let [a, b, c, d] = n.to_be_bytes();
-        Ok([MAC_PREFIX[0], MAC_PREFIX[1], a, b, c, d])
     }
 
     /// Writes nothing and waits until what was written before is applied: a probe of the database.

@@ -39,6 +39,9 @@ pub enum StoreError {
     /// A number is used up.
     #[error("{0} is exhausted")]
     Exhausted(&'static str),
+    /// The disk has no room.
+    #[error("the disk is full")]
+    Full,
     /// The database refused.
     #[error("database: {0}")]
     Database(String),
@@ -49,6 +52,9 @@ impl From<hiqlite::Error> for StoreError {
         let text = error.to_string();
         if text.contains("UNIQUE constraint") || matches!(error, hiqlite::Error::ConstraintViolation(_)) {
             Self::Taken(text)
+        } else if text.contains("database or disk is full") {
+            // SQLite's words for its code SQLITE_FULL, which comes through wrapped in several ways.
+            Self::Full
         } else {
             Self::Database(text)
         }

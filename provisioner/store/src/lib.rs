@@ -5,27 +5,35 @@
 //!
 //! Invariants:
 //! - Every change of an object travels in one [`Batch`] with its history row and its events; all of it
-//!   happens or none of it.
+//!   happens or none of it. The rows of a batch have one transaction number.
 //! - Statements that write never call `now()` or `random()`: a voter that replays the log must come to
 //!   the same rows. Times and identifiers are arguments.
-//! - A record counter and a guest MAC are on disk before anything uses them, and neither comes back
-//!   ([`Store::next_record`], [`Store::draw_mac`]).
+//! - A record counter and a server's identifier are on disk before anything uses them, and neither comes back
+//!   ([`Store::next_record`], [`Batch::draw`]).
 //! - History and events are only ever added to.
 //!
 //! One process per data folder: [`Store::open`] holds a lock.
 
 mod batch;
+mod batch_auth;
+mod batch_containers;
 mod counters;
 mod error;
+mod history;
+mod jobs;
 mod open;
 mod read;
 mod rows;
 mod schema;
 
-pub use batch::Batch;
+pub use batch::{Batch, Committed};
 pub use counters::RecordNumber;
 pub use error::StoreError;
+pub use history::HistoryFilter;
+pub use jobs::{JobObject, JobRow, JobState, StepRow, StepState, THIS_TRANSACTION, WaitFor, WaitRow};
 pub use open::Store;
 pub use rows::{
-    BlobRow, EventRow, ImageRow, ImageState, NewEvent, NodeRow, SessionRow, TransactionRow, UserRow, VsRow,
+    AuthPolicyRow, BlobRow, ContainerRow, EventRow, ImageRow, ImageState, Level, LicenceRow, NewEvent,
+    NodeRow, PartitionRow, PlaceRow, PoolRow, ScopeRow, SessionRow, TemplateRow, TokenRow, TransactionRow,
+    UserRow, VsRow,
 };

@@ -6,7 +6,8 @@ use serde::de::DeserializeOwned;
 use crate::error::StoreError;
 use crate::open::Store;
 use crate::rows::{
-    BlobRow, EventRow, ImageRow, NewEvent, NodeRow, SessionRow, TransactionRow, UserRow, VsRow,
+    AuthPolicyRow, BlobRow, ContainerRow, EventRow, ImageRow, LicenceRow, NewEvent, NodeRow, PartitionRow,
+    PoolRow, SessionRow, TemplateRow, TokenRow, UserRow, VsRow,
 };
 
 struct Doc {
@@ -31,29 +32,19 @@ impl From<&mut hiqlite::Row<'_>> for Placed {
     }
 }
 
+struct Run(i64, i64);
+
+impl From<&mut hiqlite::Row<'_>> for Run {
+    fn from(row: &mut hiqlite::Row<'_>) -> Self {
+        Self(row.get("first"), row.get("last"))
+    }
+}
+
 struct Value(String);
 
 impl From<&mut hiqlite::Row<'_>> for Value {
     fn from(row: &mut hiqlite::Row<'_>) -> Self {
         Self(row.get("value"))
-    }
-}
-
-struct History(TransactionRow);
-
-impl From<&mut hiqlite::Row<'_>> for History {
-    fn from(row: &mut hiqlite::Row<'_>) -> Self {
-        let id: i64 = row.get("id");
-        Self(TransactionRow {
-            id: id.unsigned_abs(),
-            at: row.get("at"),
-            actor: row.get("actor"),
-            cause: row.get("cause"),
-            kind: row.get("kind"),
-            object: row.get("object"),
-            before: row.get("before"),
-            after: row.get("after"),
-        })
     }
 }
 
@@ -81,6 +72,45 @@ impl Store {
         self.docs("vs", "SELECT id AS key, doc FROM vs ORDER BY name").await
     }
 
+    /// All partitions, by name.
+    pub async fn partitions(&self) -> Result<Vec<PartitionRow>, StoreError> {
+        self.docs("partitions", "SELECT id AS key, doc FROM partitions ORDER BY name").await
+    }
+
+    /// All pools, by name.
+    pub async fn pools(&self) -> Result<Vec<PoolRow>, StoreError> {
+        self.docs("pools", "SELECT id AS key, doc FROM pools ORDER BY name").await
+    }
+
+    /// All licences.
+    pub async fn licences(&self) -> Result<Vec<LicenceRow>, StoreError> {
+        self.docs("licences", "SELECT id AS key, doc FROM licences ORDER BY id").await
+    }
+
+    /// All templates, by name.
+    pub async fn templates(&self) -> Result<Vec<TemplateRow>, StoreError> {
+        self.docs("templates", "SELECT id AS key, doc FROM templates ORDER BY name").await
+    }
+
+    /// All data centers, virtual mainframes and frames.
+    pub async fn containers(&self) -> Result<Vec<ContainerRow>, StoreError> {
+        self.docs("containers", "SELECT id AS key, doc FROM containers ORDER BY level, name").await
+    }
+
+    /// Identifiers of a kind that were ever drawn, as runs without a gap: first and last, ascending.
+    pub async fn drawn(&self, kind: &str) -> Result<Vec<(u64, u64)>, StoreError> {
+        let runs: Vec<Run> = self
+            .db
+            .query_map(
+                "SELECT min(n) AS first, max(n) AS last FROM \
+                 (SELECT n, n - row_number() OVER (ORDER BY n) AS run FROM identifiers WHERE kind = $1) \
+                 GROUP BY run ORDER BY first",
+                vec![Param::from(kind)],
+            )
+            .await?;
+        Ok(runs.into_iter().map(|Run(first, last)| (first.unsigned_abs(), last.unsigned_abs())).collect())
+    }
+
     /// All images.
     pub async fn images(&self) -> Result<Vec<ImageRow>, StoreError> {
         self.docs("images", "SELECT digest AS key, doc FROM images ORDER BY digest").await
@@ -99,6 +129,16 @@ impl Store {
     /// All sessions.
     pub async fn sessions(&self) -> Result<Vec<SessionRow>, StoreError> {
         self.docs("sessions", "SELECT token_hash AS key, doc FROM sessions").await
+    }
+
+    /// All tokens of the interface, by name.
+    pub async fn tokens(&self) -> Result<Vec<TokenRow>, StoreError> {
+        self.docs("tokens", "SELECT name AS key, doc FROM tokens ORDER BY name").await
+    }
+
+    /// All own policies about who may do what, by name.
+    pub async fn auth_policies(&self) -> Result<Vec<AuthPolicyRow>, StoreError> {
+        self.docs("auth_policies", "SELECT name AS key, doc FROM auth_policies ORDER BY name").await
     }
 
     /// A value of the appliance itself.
@@ -138,18 +178,6 @@ impl Store {
 
     /// Sequence of the last event.
     pub async fn last_event(&self) -> u64 {
-        *self.last_event.lock().await
-    }
-
-    /// Up to `limit` changes after `after`, oldest first.
-    pub async fn transactions(&self, after: u64, limit: u32) -> Result<Vec<TransactionRow>, StoreError> {
-        let rows: Vec<History> = self
-            .db
-            .query_map(
-                "SELECT * FROM transactions WHERE id > $1 ORDER BY id LIMIT $2",
-                vec![Param::from(i64::try_from(after).unwrap_or(i64::MAX)), Param::from(i64::from(limit))],
-            )
-            .await?;
-        Ok(rows.into_iter().map(|History(row)| row).collect())
+        self.last.lock().await.event
     }
 }

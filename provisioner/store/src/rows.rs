@@ -1,5 +1,7 @@
 //! What is kept. Each row stands in its table as key columns and one JSON document, so that history
-//! holds the same document before and after.
+//! holds the same document before and after. A field that came later has a default, so that older documents load.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +32,54 @@ pub struct NodeRow {
     pub last_seen: String,
     /// Last report of the node, JSON of the server's making.
     pub report: serde_json::Value,
+    /// Labels of the operator's making.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// Id of the frame that it stands in, empty: the free pool.
+    #[serde(default)]
+    pub frame: String,
+}
+
+/// What a container is; each but the first stands in one of the level before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Holds virtual mainframes.
+    Datacenter,
+    /// A virtual mainframe: holds frames.
+    Mainframe,
+    /// Holds nodes.
+    #[default]
+    Frame,
+}
+
+impl Level {
+    /// As history and the interface call it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Datacenter => "datacenter",
+            Self::Mainframe => "mainframe",
+            Self::Frame => "frame",
+        }
+    }
+}
+
+/// A data center, a virtual mainframe, or a frame.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ContainerRow {
+    /// 32 hexadecimal digits.
+    pub id: String,
+    /// Which of them.
+    pub level: Level,
+    /// Unique among those of its level.
+    pub name: String,
+    /// Id of what it stands in, empty for a data center.
+    pub parent: String,
+    /// Labels of the operator's making.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// Grows with each change.
+    pub generation: u64,
 }
 
 /// A virtual server.
@@ -63,6 +113,132 @@ pub struct VsRow {
     pub generation: u64,
     /// Grows with each start.
     pub instance: u64,
+    /// Partition id of a server that spans nodes, else empty; `node` is then its first node.
+    #[serde(default)]
+    pub partition: String,
+    /// What each node gives to a server that spans nodes, in order.
+    #[serde(default)]
+    pub places: Vec<PlaceRow>,
+    /// Key of the interconnect of this start, 64 hexadecimal digits, else empty. Not part of the history.
+    #[serde(default)]
+    pub link_key: String,
+    /// Labels of the operator's making; no node hears of them.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// World Wide Node Name, drawn once and reserved for storage; empty where the server is older than these names.
+    #[serde(default)]
+    pub wwnn: String,
+    /// Host name that the guest is given, else empty.
+    #[serde(default)]
+    pub hostname: String,
+    /// IPv4 address with its prefix that the guest is given, else empty.
+    #[serde(default)]
+    pub address: String,
+    /// Gateway to go with the address, else empty.
+    #[serde(default)]
+    pub gateway: String,
+    /// Virtual processors may leave their node.
+    #[serde(default)]
+    pub wander: bool,
+}
+
+/// What a node gives to a server that spans nodes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PlaceRow {
+    /// Node id.
+    pub node: String,
+    /// Virtual processors.
+    pub vcpus: u16,
+    /// MiB.
+    pub memory_mib: u32,
+}
+
+/// A partition: nodes that agree with one another.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PartitionRow {
+    /// 32 hexadecimal digits.
+    pub id: String,
+    /// Unique name.
+    pub name: String,
+    /// Node ids in the order in which they coordinate.
+    pub members: Vec<String>,
+    /// Epoch and counter of the newest configuration.
+    pub number: (u64, u64),
+    /// The newest configuration as signed, hexadecimal. Holds keys: not part of the history.
+    pub record: String,
+    /// Key of membership, 64 hexadecimal digits. Not part of the history.
+    pub key: String,
+    /// What the appliance promised as a voter: bytes of the server's making, hexadecimal. Not part of the
+    /// history.
+    pub founder: String,
+}
+
+/// A pool of identifiers.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PoolRow {
+    /// 32 hexadecimal digits.
+    pub id: String,
+    /// Unique name.
+    pub name: String,
+    /// `mac` or `wwnn`.
+    pub kind: String,
+    /// The operator's own OUI, else empty: only locally administered identifiers are in it then.
+    pub oui: String,
+    /// Its own ranges, `FIRST-LAST`. Those of licences stand in the licences.
+    pub ranges: Vec<String>,
+    /// Grows with each change.
+    pub generation: u64,
+}
+
+/// A licence: identifiers that a holder of the root set added to a pool.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct LicenceRow {
+    /// 32 hexadecimal digits, of the issuer's drawing.
+    pub id: String,
+    /// Who it is for.
+    pub name: String,
+    /// `mac` or `wwnn`.
+    pub kind: String,
+    /// Id of the pool that it extends.
+    pub pool: String,
+    /// `FIRST-LAST`.
+    pub range: String,
+    /// Whether the appliance chose the range: the licence names a count only.
+    pub counted: bool,
+    /// First second of validity, since 1970.
+    pub not_before: u64,
+    /// First second after validity, since 1970.
+    pub expiry: u64,
+    /// Signing key ids.
+    pub signers: Vec<String>,
+    /// When it was added.
+    pub at: String,
+}
+
+/// A template of virtual servers.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TemplateRow {
+    /// 32 hexadecimal digits.
+    pub id: String,
+    /// Unique name.
+    pub name: String,
+    /// Processors.
+    pub vcpus: u16,
+    /// MiB.
+    pub memory_mib: u32,
+    /// Kernel digest.
+    pub kernel: String,
+    /// Initial ram disk digest, empty where none.
+    pub initrd: String,
+    /// Added command line.
+    pub append: String,
+    /// Partition id of servers that span nodes, else empty.
+    pub partition: String,
+    /// Labels; servers made from it get them.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// Grows with each change.
+    pub generation: u64,
 }
 
 /// State of a published image.
@@ -132,6 +308,12 @@ pub struct UserRow {
     pub must_change: bool,
     /// The password dies at its first use.
     pub one_time: bool,
+    /// `viewer`, `operator`, `auditor`, `administrator`, or `none`: only what own policies permit.
+    #[serde(default)]
+    pub role: String,
+    /// When it was made, empty where that is not known.
+    #[serde(default)]
+    pub at: String,
 }
 
 /// A session.
@@ -143,6 +325,56 @@ pub struct SessionRow {
     pub user: String,
     /// Seconds since 1970.
     pub expires: u64,
+    /// When it was opened, empty where that is not known.
+    #[serde(default)]
+    pub at: String,
+    /// Address that logged in, empty where that is not known.
+    #[serde(default)]
+    pub source: String,
+}
+
+/// A token of the interface: it acts for an account, within its scope where it has one.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TokenRow {
+    /// Unique name.
+    pub name: String,
+    /// SHA-256 of the token. Not part of the history.
+    pub token_hash: String,
+    /// Account.
+    pub account: String,
+    /// When it was made.
+    pub at: String,
+    /// Seconds since 1970.
+    pub expires: u64,
+    /// What it is for; `None`: all that its account may.
+    #[serde(default)]
+    pub scope: Option<ScopeRow>,
+}
+
+/// The one object that a token is for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScopeRow {
+    /// Kind, `vs` or `node`.
+    pub kind: String,
+    /// Identity: another object that gets the same name is not meant.
+    pub id: String,
+    /// Name when the token was made, for people.
+    pub name: String,
+    /// What may be done with it.
+    pub verbs: Vec<String>,
+}
+
+/// A policy of the operator's making about who may do what.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct AuthPolicyRow {
+    /// Unique name.
+    pub name: String,
+    /// Cedar, one or several statements.
+    pub text: String,
+    /// When it was added.
+    pub at: String,
+    /// Who added it.
+    pub author: String,
 }
 
 /// An event to be added.
@@ -173,17 +405,25 @@ pub struct EventRow {
     pub event: NewEvent,
 }
 
-/// A change, kept for ever.
+/// One object's part of a transaction, kept for ever.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TransactionRow {
     /// Grows.
     pub id: u64,
+    /// The transaction; grows with each batch that changes an object.
+    pub number: u64,
     /// RFC 3339.
     pub at: String,
     /// Who.
     pub actor: String,
+    /// What was done, for example `vs delete`.
+    pub verb: String,
     /// Why.
     pub cause: String,
+    /// The transaction that this one takes back, 0 where none.
+    pub undoes: u64,
+    /// The job that made it, 0 where none did.
+    pub job: u64,
     /// Table.
     pub kind: String,
     /// Key.
