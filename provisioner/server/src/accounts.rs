@@ -6,19 +6,23 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Argon2, PasswordHash};
 use tokio::sync::Semaphore;
 use weft_api::LoginReply;
-use weft_store::{Batch, NewEvent, SessionRow, Store, StoreError, UserRow};
+use weft_store::{AuthPolicyRow, Batch, NewEvent, SessionRow, Store, StoreError, TokenRow, UserRow};
 
+use crate::auth::{Asker, Rules};
 use crate::core::{Core, count, event};
 use crate::error::Error;
+use crate::transactions::Kind;
 use crate::util::{hex, now, random, sha256, unix_s, write_whole};
 
+/// The account of sessions that the machine's owner opens on the machine itself; it has no password.
+pub(crate) const LOCAL: &str = "local";
 /// The account that is made at the first start.
 pub const ADMIN: &str = "admin";
 /// File of its one-time password.
@@ -37,6 +41,8 @@ const MAX_SOURCES: usize = 10_000;
 const HASHES_AT_ONCE: usize = 2;
 const MIN_PASSWORD: usize = 12;
 const MAX_PASSWORD: usize = 256;
+/// The role that may do everything.
+pub(crate) const ADMINISTRATOR: &str = "administrator";
 /// Stands before the hash of a one-time password that was used.
 const SPENT: char = '!';
 
@@ -46,10 +52,16 @@ struct Failures {
     until: Instant,
 }
 
-/// Accounts and sessions in memory, as they stand in the store.
+/// Accounts, sessions, tokens and policies in memory, as they stand in the store.
 pub(crate) struct Accounts {
-    users: Mutex<HashMap<String, UserRow>>,
-    sessions: Mutex<HashMap<String, SessionRow>>,
+    pub(crate) users: Mutex<HashMap<String, UserRow>>,
+    /// By digest.
+    pub(crate) sessions: Mutex<HashMap<String, SessionRow>>,
+    /// By digest.
+    pub(crate) tokens: Mutex<HashMap<String, TokenRow>>,
+    /// Own policies by name.
+    pub(crate) own: Mutex<HashMap<String, AuthPolicyRow>>,
+    rules: RwLock<Arc<Rules>>,
     /// By account and by source: whoever fails waits.
     failures: Mutex<HashMap<String, Failures>>,
     hashing: Arc<Semaphore>,
@@ -61,9 +73,13 @@ pub(crate) struct Caller {
     pub(crate) user: String,
     pub(crate) must_change: bool,
     pub(crate) token_hash: String,
+    /// Its name, where it is a token that was made for programs and no session.
+    pub(crate) token: Option<String>,
+    /// As permissions see it.
+    pub(crate) asker: Asker,
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -71,28 +87,60 @@ impl Accounts {
     pub(crate) async fn open(store: &Store) -> Result<Self, StoreError> {
         let users = store.users().await?.into_iter().map(|user| (user.name.clone(), user)).collect();
         let sessions = store.sessions().await?.into_iter().map(|row| (row.token_hash.clone(), row)).collect();
+        let tokens = store.tokens().await?.into_iter().map(|row| (row.token_hash.clone(), row)).collect();
+        let own: HashMap<_, _> =
+            store.auth_policies().await?.into_iter().map(|row| (row.name.clone(), row)).collect();
+        let rules = Rules::new(&own).map_err(|error| {
+            // One that was dropped in silence might be the one that forbids.
+            tracing::error!(%error, "a policy in the store is not understood");
+            StoreError::Damaged { table: "auth_policies", key: error.to_string() }
+        })?;
         Ok(Self {
             users: Mutex::new(users),
             sessions: Mutex::new(sessions),
+            tokens: Mutex::new(tokens),
+            own: Mutex::new(own),
+            rules: RwLock::new(Arc::new(rules)),
             failures: Mutex::new(HashMap::new()),
             hashing: Arc::new(Semaphore::new(HASHES_AT_ONCE)),
         })
     }
 
-    /// Who has this token.
-    pub(crate) fn caller(&self, token: &str) -> Option<Caller> {
-        let token_hash = hex(&sha256(token.as_bytes()));
-        let row = locked(&self.sessions).get(&token_hash).filter(|row| row.expires > unix_s()).cloned()?;
-        let must_change = locked(&self.users).get(&row.user)?.must_change;
-        Some(Caller { user: row.user, must_change, token_hash })
+    /// Policies in force.
+    pub(crate) fn rules(&self) -> Arc<Rules> {
+        self.rules.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The account of a session that still lasts, by the digest of its token.
-    pub(crate) fn session(&self, token_hash: &str) -> Option<String> {
-        locked(&self.sessions)
-            .get(token_hash)
-            .filter(|row| row.expires > unix_s())
-            .map(|row| row.user.clone())
+    pub(crate) fn set_rules(&self, rules: Rules) {
+        *self.rules.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
+    }
+
+    /// Who has this token.
+    pub(crate) fn caller(&self, token: &str) -> Option<Caller> {
+        self.holder(&hex(&sha256(token.as_bytes())))
+    }
+
+    /// Who has the session or token with this digest, as long as it lasts.
+    pub(crate) fn holder(&self, token_hash: &str) -> Option<Caller> {
+        let now = unix_s();
+        let session = locked(&self.sessions).get(token_hash).filter(|row| row.expires > now).cloned();
+        if let Some(session) = session {
+            let user = locked(&self.users).get(&session.user).cloned()?;
+            let asker = Asker { account: user.name.clone(), role: user.role, scope: None };
+            let (must_change, token_hash) = (user.must_change, session.token_hash);
+            return Some(Caller { user: user.name, must_change, token_hash, token: None, asker });
+        }
+        let token = locked(&self.tokens).get(token_hash).filter(|row| row.expires > now).cloned()?;
+        let user = locked(&self.users).get(&token.account).cloned()?;
+        let scope = token.scope.map(|scope| (token.name.clone(), Arc::new(scope)));
+        Some(Caller {
+            asker: Asker { account: user.name.clone(), role: user.role, scope },
+            user: user.name,
+            // It was no password that opened the door.
+            must_change: false,
+            token_hash: token.token_hash,
+            token: Some(token.name),
+        })
     }
 
     /// How long these must still wait, where they must.
@@ -135,7 +183,7 @@ impl Accounts {
         verified.await.unwrap_or(false)
     }
 
-    async fn hash(&self, password: String) -> Result<String, Error> {
+    pub(crate) async fn hash(&self, password: String) -> Result<String, Error> {
         let failed = || Error::Io(std::io::Error::other("the password was not hashed"));
         let _turn = self.hashing.acquire().await.map_err(|_| failed())?;
         let hashed = tokio::task::spawn_blocking(move || {
@@ -178,12 +226,15 @@ impl Core {
     /// Gives the administrator a new one-time password, and ends all sessions of the account.
     pub async fn reset_admin(&self, actor: &str) -> Result<PathBuf, Error> {
         let _change = self.change.lock().await;
+        let before = locked(&self.accounts.users).get(ADMIN).cloned();
         let password = one_time_password();
         let row = UserRow {
             name: ADMIN.to_string(),
             hash: self.accounts.hash(password.clone()).await?,
             must_change: true,
             one_time: true,
+            role: ADMINISTRATOR.to_string(),
+            at: before.as_ref().map_or_else(now, |row| row.at.clone()),
         };
         // The file first: a password that nobody can read would lock everybody out.
         let path = self.password_file();
@@ -193,13 +244,33 @@ impl Core {
             ..event("account.one-time", "warn", format!("{ADMIN} has a one-time password"))
         };
         self.commit(
-            Batch::new(now(), actor, "reset-admin").put_user(&row).delete_sessions_of(ADMIN).event(told),
+            Kind::AccountReset
+                .batch(actor)
+                .put_user(before.as_ref(), &row)
+                .delete_sessions_of(ADMIN)
+                .event(told),
         )
         .await?;
         locked(&self.accounts.users).insert(ADMIN.to_string(), row);
         locked(&self.accounts.sessions).retain(|_, session| session.user != ADMIN);
         locked(&self.accounts.failures).clear();
         Ok(path)
+    }
+
+    /// A session of the machine's owner, who could give himself a password as well: its token.
+    pub async fn local_token(&self, actor: &str) -> Result<String, Error> {
+        let _change = self.change.lock().await;
+        let before = locked(&self.accounts.users).get(LOCAL).cloned();
+        let row = UserRow {
+            name: LOCAL.to_string(),
+            hash: dummy_hash(),
+            role: ADMINISTRATOR.to_string(),
+            at: before.as_ref().map_or_else(now, |row| row.at.clone()),
+            ..UserRow::default()
+        };
+        self.commit(Kind::AccountLocal.batch(actor).put_user(before.as_ref(), &row)).await?;
+        locked(&self.accounts.users).insert(LOCAL.to_string(), row.clone());
+        self.open_session(row, "this machine").await.map(|reply| reply.token)
     }
 
     /// Logs in.
@@ -243,10 +314,12 @@ impl Core {
             token_hash: hex(&sha256(token.as_bytes())),
             user: row.name.clone(),
             expires: unix_s().saturating_add(SESSION_S),
+            at: now(),
+            source: source.to_string(),
         };
         let told =
             NewEvent { actor: row.name.clone(), ..event("account.login", "info", format!("from {source}")) };
-        let mut batch = Batch::new(now(), row.name.as_str(), "login").put_session(&session).event(told);
+        let mut batch = Kind::AccountLogin.batch(&row.name).put_session(&session).event(told);
         let stale = self.sessions_to_end(&row.name);
         for token_hash in &stale {
             batch = batch.delete_session(token_hash);
@@ -255,7 +328,7 @@ impl Core {
         if row.one_time {
             after.one_time = false;
             after.hash.insert(0, SPENT);
-            batch = batch.put_user(&after);
+            batch = batch.put_user(Some(&row), &after);
         }
         self.commit(batch).await?;
         {
@@ -289,6 +362,14 @@ impl Core {
 
     /// Ends the caller's session.
     pub(crate) async fn logout(&self, caller: &Caller) -> Result<(), Error> {
+        if let Some(token) = &caller.token {
+            return Err(Error::refused(
+                409,
+                "no-session",
+                format!("{token} is a token and no session"),
+                format!("to end it: weft token revoke {token}"),
+            ));
+        }
         self.commit(Batch::new(now(), caller.user.as_str(), "logout").delete_session(&caller.token_hash))
             .await?;
         locked(&self.accounts.sessions).remove(&caller.token_hash);
@@ -297,14 +378,17 @@ impl Core {
 
     /// Sets the caller's password and ends the account's other sessions.
     pub(crate) async fn set_password(&self, caller: &Caller, old: &str, new: &str) -> Result<(), Error> {
-        let length = new.chars().count();
-        if !(MIN_PASSWORD..=MAX_PASSWORD).contains(&length) || new.len() > MAX_PASSWORD || new == old {
+        if caller.token.is_some() {
             return Err(Error::refused(
-                422,
-                "weak-password",
-                "the new password is too short, too long, or the old one",
-                format!("{MIN_PASSWORD} to {MAX_PASSWORD} characters"),
+                403,
+                "not-allowed",
+                "a token does not change passwords",
+                "log in first: weft login",
             ));
+        }
+        check_password(new)?;
+        if new == old {
+            return Err(weak());
         }
         let keys = [format!("password {}", caller.user)];
         if let Some(wait) = self.accounts.wait(&keys) {
@@ -321,7 +405,7 @@ impl Core {
             hash: self.accounts.hash(new.to_string()).await?,
             must_change: false,
             one_time: false,
-            ..row
+            ..row.clone()
         };
         let others: Vec<String> = locked(&self.accounts.sessions)
             .values()
@@ -330,7 +414,7 @@ impl Core {
             .collect();
         let told =
             NewEvent { actor: caller.user.clone(), ..event("account.password", "info", "password changed") };
-        let mut batch = Batch::new(now(), caller.user.as_str(), "password").put_user(&after).event(told);
+        let mut batch = Kind::AccountPassword.batch(&caller.user).put_user(Some(&row), &after).event(told);
         for token_hash in &others {
             batch = batch.delete_session(token_hash);
         }
@@ -341,8 +425,23 @@ impl Core {
     }
 }
 
+fn weak() -> Error {
+    Error::refused(
+        422,
+        "weak-password",
+        "the new password is too short, too long, or the old one",
+        format!("{MIN_PASSWORD} to {MAX_PASSWORD} characters"),
+    )
+}
+
+/// Whether a new password is long enough, and no longer than is hashed.
+pub(crate) fn check_password(new: &str) -> Result<(), Error> {
+    let fits = (MIN_PASSWORD..=MAX_PASSWORD).contains(&new.chars().count()) && new.len() <= MAX_PASSWORD;
+    if fits { Ok(()) } else { Err(weak()) }
+}
+
 /// The hash of nothing anybody knows.
-fn dummy_hash() -> String {
+pub(crate) fn dummy_hash() -> String {
     "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
         .to_string()
 }

@@ -18,6 +18,7 @@ use weft_store::{Batch, BlobRow, NewEvent};
 use crate::core::{Core, event};
 use crate::error::Error;
 use crate::images::check_room;
+use crate::transactions::Kind;
 use crate::util::{hex, now, private_folder, random, sync_folder};
 
 /// Largest blob.
@@ -73,7 +74,7 @@ impl Core {
                 actor: actor.to_string(),
                 ..event("blob.stored", "info", format!("{size} bytes, {digest}"))
             };
-            self.commit(Batch::new(now(), actor, "blob upload").put_blob(&row).event(told)).await?;
+            self.commit(Kind::BlobUpload.batch(actor).put_blob(&row).event(told)).await?;
             self.world().blobs.insert(digest.clone(), size);
         }
         Ok(BlobReply { digest, size })

@@ -1,7 +1,7 @@
 //! Guest consoles: the last output of each virtual server, and those who watch.
 //!
 //! A node numbers the bytes of an instance from 0. What arrives twice is dropped, what never arrived is
-//! shown as a gap. History is bounded and lives in memory: it is a screen, not a log.
+//! shown as a gap. History is bounded: it is a screen, not a log. What is kept of it on disk is `history`'s.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -11,6 +11,8 @@ use tokio::sync::broadcast;
 
 /// Bytes kept for each server.
 pub(crate) const HISTORY: usize = 256 * 1024;
+/// Shown where a node started anew.
+const AGAIN: &str = "\r\n[the node started again]\r\n";
 /// Pieces that a slow watcher may lag behind before it is told of a gap.
 const FAN: usize = 256;
 
@@ -46,12 +48,12 @@ pub(crate) struct Consoles {
 }
 
 impl Consoles {
-    /// Output from a node.
-    pub(crate) fn output(&self, vs: &str, instance: u64, offset: u64, bytes: &[u8]) {
+    /// Output from a node. Whether any of it was new.
+    pub(crate) fn output(&self, vs: &str, instance: u64, offset: u64, bytes: &[u8]) -> bool {
         let mut screens = self.screens.lock().unwrap_or_else(PoisonError::into_inner);
         let screen = screens.entry(vs.to_string()).or_insert_with(Screen::new);
         if instance < screen.instance {
-            return;
+            return false;
         }
         if instance > screen.instance {
             screen.instance = instance;
@@ -59,10 +61,10 @@ impl Consoles {
             screen.history.clear();
         }
         let Some(end) = offset.checked_add(bytes.len() as u64) else {
-            return;
+            return false;
         };
         if end <= screen.end {
-            return;
+            return false;
         }
         if offset > screen.end {
             let lost = offset.saturating_sub(screen.end);
@@ -71,6 +73,30 @@ impl Consoles {
         let known = usize::try_from(screen.end.saturating_sub(offset)).unwrap_or(usize::MAX);
         screen.end = end;
         screen.show(bytes.get(known..).unwrap_or_default());
+        true
+    }
+
+    /// The node started anew: it numbers output from 0 again, also of an instance that is known.
+    pub(crate) fn renumber(&self, vs: &str) {
+        let mut screens = self.screens.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(screen) = screens.get_mut(vs).filter(|screen| screen.end > 0) {
+            screen.end = 0;
+            screen.show(AGAIN.as_bytes());
+        }
+    }
+
+    /// Instance, offset after the last byte, and all that is shown.
+    pub(crate) fn position(&self, vs: &str) -> (u64, u64, Vec<u8>) {
+        let screens = self.screens.lock().unwrap_or_else(PoisonError::into_inner);
+        let shown = |screen: &Screen| (screen.instance, screen.end, screen.history.iter().copied().collect());
+        screens.get(vs).map(shown).unwrap_or_default()
+    }
+
+    /// The reverse of [`Consoles::position`], before anybody watches.
+    pub(crate) fn restore(&self, vs: &str, instance: u64, end: u64, bytes: &[u8]) {
+        let mut screen = Screen { instance, end, ..Screen::new() };
+        screen.show(bytes);
+        self.screens.lock().unwrap_or_else(PoisonError::into_inner).insert(vs.to_string(), screen);
     }
 
     /// What was shown, and what will be; nothing between is lost or doubled.
@@ -112,6 +138,16 @@ mod tests {
         consoles.output("v", 2, 0, b"new");
         consoles.output("v", 1, 5, b"late");
         assert_eq!(shown(&consoles), "new");
+    }
+
+    #[test]
+    fn output_after_the_nodes_restart_is_shown_though_it_is_numbered_anew() {
+        let consoles = Consoles::default();
+        consoles.output("v", 1, 0, b"before");
+        consoles.renumber("v");
+        assert!(consoles.output("v", 1, 0, b"after"));
+        assert!(!consoles.output("v", 1, 0, b"after"));
+        assert_eq!(shown(&consoles), format!("before{AGAIN}after"));
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! earlier.
 
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -19,7 +19,12 @@ use weft_types::ClusterId;
 use crate::boots::Boots;
 use crate::console::Consoles;
 use crate::error::Error;
+use crate::history::{self, History};
+use crate::jobs::Jobs;
 use crate::keys::Keys;
+use crate::load::Loads;
+use crate::partitions::PartitionEntry;
+use crate::pools::Identifiers;
 use crate::trust::Trust;
 use crate::util::{hex, now, random, unhex};
 use crate::world::{NodeEntry, VsEntry, World};
@@ -80,10 +85,13 @@ pub struct Core {
     events: mpsc::Sender<NewEvent>,
     pub(crate) fan: broadcast::Sender<Arc<Event>>,
     pub(crate) consoles: Consoles,
+    pub(crate) history: History,
     pub(crate) boots: Boots,
     pub(crate) counts: Counts,
     pub(crate) sessions: AtomicU64,
     pub(crate) accounts: crate::accounts::Accounts,
+    pub(crate) jobs: Jobs,
+    pub(crate) loads: Loads,
 }
 
 impl Core {
@@ -98,8 +106,14 @@ impl Core {
             world.nodes.insert(row.id.clone(), NodeEntry::from_row(row));
         }
         for row in store.servers().await? {
-            world.servers.insert(row.id.clone(), VsEntry { row, status: None });
+            world.servers.insert(row.id.clone(), VsEntry::from_row(row));
         }
+        for row in store.partitions().await? {
+            world.partitions.insert(row.id.clone(), PartitionEntry::from_row(row));
+        }
+        world.containers.extend(store.containers().await?.into_iter().map(|row| (row.id.clone(), row)));
+        world.templates.extend(store.templates().await?.into_iter().map(|row| (row.id.clone(), row)));
+        world.identifiers = Identifiers::load(&store).await?;
         for row in store.images().await? {
             world.images.insert(row.digest.clone(), row);
         }
@@ -110,6 +124,8 @@ impl Core {
             store.meta("default_kernel").await?.unwrap_or_default(),
             store.meta("default_initrd").await?.unwrap_or_default(),
         );
+        let jobs = Jobs::open(&store, &mut world).await?;
+        let (history, consoles) = remember(&settings.data, &mut world)?;
         let accounts = crate::accounts::Accounts::open(&store).await?;
         let (events, queue) = mpsc::channel(EVENT_QUEUE);
         let core = Arc::new(Self {
@@ -122,11 +138,14 @@ impl Core {
             change: tokio::sync::Mutex::new(()),
             events,
             fan: broadcast::channel(EVENT_FAN).0,
-            consoles: Consoles::default(),
+            consoles,
+            history,
             boots: Boots::default(),
             counts: Counts::default(),
             sessions: AtomicU64::new(0),
             accounts,
+            jobs,
+            loads: Loads::default(),
         });
         core.tidy_blobs()?;
         core.load_boot_files()?;
@@ -137,6 +156,11 @@ impl Core {
     /// assignments after a commit.
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A copy of the world to decide on; see [`World::sketch`].
+    pub(crate) fn sketch(&self) -> World {
+        self.world().sketch()
     }
 
     /// Documents in force.
@@ -160,16 +184,18 @@ impl Core {
 
     /// Closes the store.
     pub async fn close(&self) -> Result<(), StoreError> {
+        self.history.flush();
         self.store.close().await
     }
 
-    /// Writes a batch and tells its events to those who listen.
-    pub(crate) async fn commit(&self, batch: Batch) -> Result<(), StoreError> {
-        for row in self.store.commit(batch).await? {
+    /// Writes a batch and tells its events to those who listen. Gives back the transaction's number, if it has one.
+    pub(crate) async fn commit(&self, batch: Batch) -> Result<Option<u64>, StoreError> {
+        let done = self.store.commit(batch).await?;
+        for row in done.events {
             // Nobody listening is no error.
             let _ = self.fan.send(Arc::new(api_event(row)));
         }
-        Ok(())
+        Ok(done.transaction)
     }
 
     /// Puts an event in line to be written. Where the line is full it is counted and dropped: an event
@@ -212,6 +238,22 @@ impl Core {
             }
         }
     }
+}
+
+/// Logs and screens of the last run, and where those of this one go.
+fn remember(data: &Path, world: &mut World) -> Result<(History, Consoles), Error> {
+    let history = History::open(data)?;
+    let consoles = Consoles::default();
+    let nodes: Vec<String> = world.nodes.keys().cloned().collect();
+    let servers: Vec<String> = world.servers.keys().cloned().collect();
+    history::tidy(data, &nodes, &servers);
+    for (id, node) in &mut world.nodes {
+        node.log = history::log_of(data, id).into();
+    }
+    for id in &servers {
+        history::replay(data, id, &consoles);
+    }
+    Ok((history, consoles))
 }
 
 /// Events in line; made by [`Core::open`], used up by [`Core::run_events`].

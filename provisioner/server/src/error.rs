@@ -74,6 +74,9 @@ impl Error {
                 title: "the name is taken".to_string(),
                 next: "choose another".to_string(),
             },
+            Self::Store(StoreError::Full) => {
+                internal("disk-full", 507, "make room on the appliance's disk; nothing was lost")
+            }
             Self::Io(error) if error.kind() == std::io::ErrorKind::StorageFull => {
                 internal("disk-full", 507, "make room on the appliance's disk; nothing was lost")
             }

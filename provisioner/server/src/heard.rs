@@ -8,6 +8,7 @@ use weft_wire::agent::{Level, LogLine, NodeEvent, RecordResult, ToServer, VsStat
 
 use crate::agent::Talk;
 use crate::core::{Core, count, event};
+use crate::spanning::{lies_on, whole};
 use crate::util::now;
 use crate::world::LOG_LINES;
 
@@ -21,7 +22,7 @@ pub(crate) fn level(level: Level) -> &'static str {
 }
 
 /// Control characters have no place in what a terminal or a page will show.
-fn clean(text: &str) -> String {
+pub(crate) fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
@@ -54,11 +55,41 @@ impl Core {
                     self.vs_status(id, &name, status);
                 }
             }
+            ToServer::SpanFigures(figures) => {
+                if trusted {
+                    self.span_figures(id, figures);
+                }
+            }
+            ToServer::Load(load) => {
+                if trusted {
+                    self.load_report(id, load);
+                }
+            }
             ToServer::Console { vs, instance, offset, bytes } => {
                 let vs = vs.to_string();
-                let placed = self.world().servers.get(&vs).is_some_and(|entry| entry.row.node == id);
-                if trusted && placed {
-                    self.consoles.output(&vs, instance, offset, &bytes);
+                let placed = self.world().servers.get(&vs).is_some_and(|entry| lies_on(&entry.row, id));
+                if trusted && placed && self.consoles.output(&vs, instance, offset, &bytes) {
+                    self.history.output(&vs, instance, offset, &bytes);
+                }
+            }
+            ToServer::Cluster(report) => {
+                if trusted {
+                    self.cluster_report(id, report).await;
+                }
+            }
+            ToServer::ClusterTalk { partition, talk } => {
+                if trusted {
+                    self.cluster_talk(id, &partition.to_string(), &talk).await;
+                }
+            }
+            ToServer::ClusterResult(result) => {
+                if trusted {
+                    self.cluster_result(id, &name, &result);
+                }
+            }
+            ToServer::Wanted(wanted) => {
+                if trusted {
+                    self.operator_wanted(id, &wanted).await;
                 }
             }
         }
@@ -78,20 +109,21 @@ impl Core {
         let dropped = std::mem::take(&mut talk.dropped);
         let mut world = self.world();
         let Some(node) = world.nodes.get_mut(id) else { return };
-        if dropped > 0 {
-            node.log.push_back(LogEntry {
-                at: now(),
-                uptime_ms: line.uptime_ms,
-                level: "warn".to_string(),
-                text: format!("[{dropped} lines dropped: the node said too much]"),
-            });
-        }
-        node.log.push_back(LogEntry {
+        let entry = |level: &str, text: String| LogEntry {
             at: now(),
             uptime_ms: line.uptime_ms,
-            level: level(line.level).to_string(),
-            text: clean(&line.text),
-        });
+            level: level.to_string(),
+            text,
+        };
+        let gap = (dropped > 0)
+            .then(|| entry("warn", format!("[{dropped} lines dropped: the node said too much]")));
+        for entry in gap.into_iter().chain([entry(level(line.level), clean(&line.text))]) {
+            // Strangers get no room on the disk.
+            if node.row.approved {
+                self.history.line(id, &entry);
+            }
+            node.log.push_back(entry);
+        }
         let excess = node.log.len().saturating_sub(LOG_LINES);
         node.log.drain(..excess);
     }
@@ -100,7 +132,7 @@ impl Core {
         let vs = said.vs.map(|vs| vs.to_string()).unwrap_or_default();
         let vs_name = {
             let world = self.world();
-            world.servers.get(&vs).filter(|entry| entry.row.node == id).map(|entry| entry.row.name.clone())
+            world.servers.get(&vs).filter(|entry| lies_on(&entry.row, id)).map(|entry| entry.row.name.clone())
         };
         self.emit(NewEvent {
             node: name.to_string(),
@@ -124,6 +156,9 @@ impl Core {
             });
         }
         if let Some(node) = self.world().nodes.get_mut(id) {
+            if refused.is_empty() {
+                node.taken.answered(result.record);
+            }
             node.refused = refused;
         }
     }
@@ -132,10 +167,24 @@ impl Core {
         status.reason = clean(&status.reason);
         let told = {
             let mut world = self.world();
-            let Some(entry) = world.servers.get_mut(&status.vs.to_string()) else { return };
-            if entry.row.node != id || status.instance > entry.row.instance {
+            let vs_id = status.vs.to_string();
+            if let Some(nodes) = world.leaving.get_mut(&vs_id) {
+                match status.state {
+                    VsState::Fetching | VsState::Running => _ = nodes.insert(id.to_string()),
+                    VsState::Stopped | VsState::Off | VsState::Failed => _ = nodes.remove(id),
+                }
+            }
+            let Some(entry) = world.servers.get_mut(&vs_id) else { return };
+            if !lies_on(&entry.row, id) || status.instance > entry.row.instance {
                 return;
             }
+            if !entry.row.partition.is_empty() {
+                entry.parts.insert(id.to_string(), status);
+                let whole = world.servers.get(&vs_id).and_then(|entry| whole(&world, entry));
+                let Some(of_whole) = whole else { return };
+                status = of_whole;
+            }
+            let Some(entry) = world.servers.get_mut(&vs_id) else { return };
             let changed = entry
                 .status
                 .as_ref()
@@ -153,6 +202,7 @@ impl Core {
 
 fn status_event(status: &VsStatus, vs: String, node: &str) -> NewEvent {
     let (name, state, text) = match status.state {
+        VsState::Stopped if !status.reason.is_empty() => ("vs.held", "warn", status.reason.clone()),
         VsState::Stopped => ("vs.stopped", "info", "stopped".to_string()),
         VsState::Fetching => {
             ("vs.fetching", "info", "kernel and initial ram disk are on their way".to_string())

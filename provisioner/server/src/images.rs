@@ -12,14 +12,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use weft_api::Image;
+use weft_api::{Image, Plan};
 use weft_format::manifest::{ManifestError, ManifestSection};
 use weft_format::pe::{self, MANIFEST_SECTION};
 use weft_format::verify_image;
-use weft_store::{Batch, ImageRow, ImageState, NewEvent};
+use weft_store::{ImageRow, ImageState, NewEvent};
 
+use crate::auth::{Object, ObjectKind};
 use crate::core::{Core, event};
 use crate::error::Error;
+use crate::transactions::{Change, Draft, Kind};
 use crate::trust::RingVerifier;
 use crate::util::{at_unix, free_bytes, hex, now, private_folder, sha256, unix_s, write_whole};
 use crate::world::{Lookup, World};
@@ -141,6 +143,7 @@ impl Core {
         });
         let mut row =
             judged.await.map_err(|_| std::io::Error::other("the check of the image broke off"))??;
+        self.allow_asked("publish", &Object::new(ObjectKind::Image, &row.digest, &row.name))?;
         let before = self.world().images.get(&row.digest).cloned();
         if before.as_ref().is_some_and(|old| old.state == ImageState::Revoked) {
             return Err(Error::refused(
@@ -159,12 +162,11 @@ impl Core {
             row.state = ImageState::Active;
         }
         let told = told(actor, "image.published", &row);
-        self.commit(Batch::new(now(), actor, "image publish").put_image(before.as_ref(), &row).event(told))
-            .await?;
+        self.commit(Kind::ImagePublish.batch(actor).put_image(before.as_ref(), &row).event(told)).await?;
         self.world().images.insert(row.digest.clone(), row.clone());
-        self.load_boot_files()?;
+        let loaded = self.load_boot_files();
         self.push_all();
-        Ok(show(&row))
+        loaded.map(|()| show(&row))
     }
 
     /// Adds the Multiboot file for BIOS machines. It must hold the very payload that was signed.
@@ -196,68 +198,57 @@ impl Core {
         let mut row = before.clone();
         row.bios_file = digest;
         let told = told(actor, "image.bios", &row);
-        self.commit(Batch::new(now(), actor, "image bios").put_image(Some(&before), &row).event(told))
-            .await?;
+        self.commit(Kind::ImageBios.batch(actor).put_image(Some(&before), &row).event(told)).await?;
         self.world().images.insert(row.digest.clone(), row.clone());
         self.load_boot_files()?;
         Ok(show(&row))
     }
 
     /// Offers an image to booting nodes.
-    pub(crate) async fn activate(&self, actor: &str, name: &str) -> Result<(), Error> {
+    pub(crate) async fn activate(&self, actor: &str, name: &str, dry: bool) -> Result<Plan, Error> {
         let _change = self.change.lock().await;
-        let before = self.find_image(name)?;
-        if shown_state(&before) == "revoked" || self.trust().is_revoked(&digest_of(&before)) {
+        let image = self.find_image(name)?;
+        self.check_offer(&image)?;
+        let told = told(actor, "image.activated", &image);
+        let set = |before: &ImageRow, state: ImageState| Change::Image {
+            before: before.clone(),
+            after: ImageRow { state, ..before.clone() },
+        };
+        let mut changes = Vec::new();
+        if image.state != ImageState::Active {
+            changes.push(set(&image, ImageState::Active));
+        }
+        let active = |other: &&ImageRow| other.state == ImageState::Active && other.digest != image.digest;
+        let set_aside = |other: &ImageRow| set(other, ImageState::Published);
+        changes.extend(self.world().images.values().filter(active).map(set_aside));
+        self.carry_out(actor, Draft::new(Kind::ImageActivate, changes, told), dry).await
+    }
+
+    /// Refuses an image that nodes would not start.
+    pub(crate) fn check_offer(&self, image: &ImageRow) -> Result<(), Error> {
+        if shown_state(image) == "revoked" || self.trust().is_revoked(&digest_of(image)) {
             return Err(Error::refused(409, "image-revoked", "the image is revoked", "publish another"));
         }
-        if shown_state(&before) == "expired" {
+        if shown_state(image) == "expired" {
             return Err(Error::refused(409, "image-expired", "the image has expired", "sign a new manifest"));
         }
         let floor = self.floor();
-        if before.generation < floor {
-            let error = ManifestError::BelowFloor { generation: before.generation, floor };
-            return Err(refused(&error));
+        if image.generation < floor {
+            return Err(refused(&ManifestError::BelowFloor { generation: image.generation, floor }));
         }
-        let mut row = before.clone();
-        row.state = ImageState::Active;
-        let mut batch = Batch::new(now(), actor, "image activate").put_image(Some(&before), &row);
-        let others: Vec<ImageRow> = {
-            let world = self.world();
-            world
-                .images
-                .values()
-                .filter(|image| image.state == ImageState::Active && image.digest != row.digest)
-                .cloned()
-                .collect()
-        };
-        for other in &others {
-            let after = ImageRow { state: ImageState::Published, ..other.clone() };
-            batch = batch.put_image(Some(other), &after);
-        }
-        self.commit(batch.event(told(actor, "image.activated", &row))).await?;
-        let mut world = self.world();
-        for other in others {
-            if let Some(image) = world.images.get_mut(&other.digest) {
-                image.state = ImageState::Published;
-            }
-        }
-        world.images.insert(row.digest.clone(), row);
-        drop(world);
-        self.load_boot_files()
+        Ok(())
     }
 
     /// Revokes an image for good: it is no longer offered, and nodes that run it are told.
-    pub(crate) async fn revoke(&self, actor: &str, name: &str) -> Result<(), Error> {
+    pub(crate) async fn revoke(&self, actor: &str, name: &str, dry: bool) -> Result<Plan, Error> {
         let _change = self.change.lock().await;
         let before = self.find_image(name)?;
-        let row = ImageRow { state: ImageState::Revoked, ..before.clone() };
-        let told = NewEvent { state: "warn".to_string(), ..told(actor, "image.revoked", &row) };
-        self.commit(Batch::new(now(), actor, "image revoke").put_image(Some(&before), &row).event(told))
-            .await?;
-        self.world().images.insert(row.digest.clone(), row);
-        self.load_boot_files()?;
-        self.push_all();
-        Ok(())
+        let after = ImageRow { state: ImageState::Revoked, ..before.clone() };
+        let told = NewEvent { state: "warn".to_string(), ..told(actor, "image.revoked", &after) };
+        let revoked = before.state == ImageState::Revoked;
+        let changes = if revoked { Vec::new() } else { vec![Change::Image { before, after }] };
+        let draft = Draft::new(Kind::ImageRevoke, changes, told);
+        self.carry_out(actor, draft, dry).await
     }
 
     pub(crate) fn find_image(&self, name: &str) -> Result<ImageRow, Error> {

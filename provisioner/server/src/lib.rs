@@ -5,39 +5,64 @@
 //! | [`core`](mod@core) | store, world, trust; the one way in which anything changes |
 //! | `agent`, `heard` | nodes that dial in, and what they say |
 //! | `nodes`, `servers`, `records` | identity and approval; intent; signed records |
+//! | `containers`, `moves`, `topology`, `past` | what nodes stand in; what lies where, where it may go, and where it was |
+//! | `pools`, `templates`, `creation` | identifiers; what new servers are made of; making them |
+//! | `transactions` | changes decided, shown, made and taken back |
+//! | `jobs` | several changes as one unit that waits for the nodes |
 //! | `images`, `blobs` | what is published and fetched |
+//! | `load`, `metrics` | what nodes and servers use, now and before; for other systems |
 //! | `boots`, `doctor` | machines on their way; where they stopped |
-//! | `accounts`, [`http`] | who may ask; the interface itself |
+//! | `accounts`, `auth`, [`http`] | who asks; what it may do; the interface itself |
 //! | [`trust`], [`keys`] | what root holders signed; this appliance's own keys |
 //!
 //! The engines for DHCP, TFTP and boot HTTP are wired to this crate by the program itself.
 
 mod accounts;
 pub mod agent;
+mod auth;
 mod blobs;
 mod boots;
+mod cluster;
 mod console;
+mod containers;
 pub mod core;
+mod creation;
 mod doctor;
 mod error;
+mod groups;
+mod guest_settings;
 mod heard;
+mod history;
 pub mod http;
 mod images;
+mod jobs;
 pub mod keys;
+mod labels;
+mod load;
 mod metrics;
+mod moves;
 mod nodes;
 mod observe;
+mod operators;
+mod partitions;
+mod past;
+mod pools;
 mod records;
 mod servers;
 #[cfg(feature = "simnode")]
 pub mod simnode;
+mod span;
+mod spanning;
+mod templates;
+mod topology;
+mod transactions;
 pub mod trust;
 mod util;
 mod view;
 mod world;
 
 pub use accounts::{ADMIN, password_path};
-pub use boots::DhcpSeen;
+pub use boots::{DhcpSeen, Program};
 pub use error::Error;
 
 /// An error and its sources on one line.

@@ -11,8 +11,17 @@ use crate::util::free_bytes;
 const NODE_STATES: [&str; 6] = ["booting", "quarantined", "approved", "ready", "lost", "conflict"];
 const VS_STATES: [&str; 7] = ["stopped", "starting", "fetching", "running", "off", "failed", "unknown"];
 
-fn family(out: &mut String, name: &str, kind: &str, help: &str) {
+/// Head of a family. Its name ends in its unit where it has one.
+pub(crate) fn family(out: &mut String, name: &str, kind: &str, help: &str) {
     let _ = writeln!(out, "# TYPE {name} {kind}\n# HELP {name} {help}");
+    if let Some(unit) = ["seconds", "bytes"].iter().find(|unit| name.ends_with(&format!("_{unit}"))) {
+        let _ = writeln!(out, "# UNIT {name} {unit}");
+    }
+}
+
+/// A label's value as the format wants it.
+pub(crate) fn escaped(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
 fn states(out: &mut String, name: &str, all: &[&str], found: impl Iterator<Item = String>) {
@@ -61,6 +70,7 @@ impl Core {
             family(&mut out, "weft_disk_free_bytes", "gauge", "Free bytes of the data folder's disk.");
             let _ = writeln!(out, "weft_disk_free_bytes {free}");
         }
+        self.load_metrics(&mut out);
         out.push_str(engines);
         out.push_str("# EOF\n");
         out

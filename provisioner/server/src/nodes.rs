@@ -13,12 +13,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
+use weft_api::Plan;
 use weft_store::{Batch, NewEvent, NodeRow, RecordNumber};
 use weft_types::{Fingerprint, NodeId};
 use weft_wire::agent::{Command, Hello, ToNode};
 
 use crate::core::{Core, event};
 use crate::error::Error;
+use crate::spanning::{lies_on, whole};
+use crate::transactions::{Change, Draft, Kind};
 use crate::util::{hex, mac_text, now, sha256};
 use crate::world::{Ask, Live, Lookup, MAX_UNAPPROVED, NodeEntry, Report, World};
 
@@ -55,7 +58,7 @@ fn boot_mac(hello: &Hello) -> String {
         .unwrap_or_default()
 }
 
-fn node_event(name: &str, state: &str, node: &str, text: impl Into<String>) -> NewEvent {
+pub(crate) fn node_event(name: &str, state: &str, node: &str, text: impl Into<String>) -> NewEvent {
     NewEvent { node: node.to_string(), ..event(name, state, text) }
 }
 
@@ -119,6 +122,10 @@ impl Core {
             IpAddr::V4(address) => self.boots.arrived(&mac, address, &hello.boot.stages, same_boot),
             IpAddr::V6(_) => Vec::new(),
         };
+        if !same_boot {
+            self.renumber_consoles(&id);
+            self.nothing_runs(&id);
+        }
         let report =
             Report { boot_nonce: hello.boot_nonce, boot: hello.boot, inventory: hello.inventory, stages };
         node.row.boot_counter = hello.boot_counter;
@@ -139,6 +146,7 @@ impl Core {
         node.lost = false;
         node.last_seen.clone_from(&node.row.last_seen);
         node.beat = Default::default();
+        node.taken.anew();
         let quarantined = !node.trusted_with_records();
         let reason = waiting_for(&node);
         let (name, text) = if is_new {
@@ -153,6 +161,32 @@ impl Core {
         Ok(Admission::In { session, quarantined, reason })
     }
 
+    /// A node that booted numbers the output of its guests from the beginning.
+    fn renumber_consoles(&self, id: &str) {
+        let world = self.world();
+        for vs in world.servers.values().filter(|vs| crate::spanning::lies_on(&vs.row, id)) {
+            self.consoles.renumber(&vs.row.id);
+            self.history.renumbered(&vs.row.id);
+        }
+    }
+
+    /// A node that booted runs nothing: what it said before is of its earlier life.
+    fn nothing_runs(&self, id: &str) {
+        let mut world = self.world();
+        let here = world.servers.iter().filter(|(_, vs)| lies_on(&vs.row, id));
+        for id_of_vs in here.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
+            let Some(vs) = world.servers.get_mut(&id_of_vs) else { continue };
+            vs.parts.remove(id);
+            vs.status = None;
+            // Of one that spans nodes the others still say how it stands.
+            let whole = world.servers.get(&id_of_vs).and_then(|vs| whole(&world, vs));
+            if let Some(vs) = world.servers.get_mut(&id_of_vs) {
+                vs.status = whole;
+            }
+        }
+        world.leaving.values_mut().for_each(|nodes| _ = nodes.remove(id));
+    }
+
     /// A node that was never seen; `None` where too many wait already.
     async fn newcomer(
         &self,
@@ -165,8 +199,8 @@ impl Core {
         let (crowded, predecessor) = {
             let mut world = self.world();
             let crowded = !make_room(&mut world);
-            // A machine that keeps no key comes back with a new one. It gets its old name back, and
-            // nothing else: it waits for approval.
+            // A machine that keeps no key comes back with a new one. It gets its old name, labels and frame back,
+            // and nothing else: it waits for approval.
             let predecessor = (boot_counter == 0 && !mac.is_empty())
                 .then(|| {
                     world
@@ -178,6 +212,8 @@ impl Core {
                 .cloned();
             row.name =
                 predecessor.as_ref().map_or_else(|| world.free_node_name(), |node| node.row.name.clone());
+            row.labels = predecessor.as_ref().map(|node| node.row.labels.clone()).unwrap_or_default();
+            row.frame = predecessor.as_ref().map(|node| node.row.frame.clone()).unwrap_or_default();
             (crowded, predecessor)
         };
         if crowded {
@@ -191,7 +227,8 @@ impl Core {
 
     /// Servers of the old row move to the new one, which gets them once it is approved.
     async fn succeed(&self, old: &NodeEntry, id: &str) -> Result<(), Error> {
-        let mut batch = Batch::new(now(), "appliance", "the machine came back with a new key");
+        let mut batch =
+            Kind::NodeSuccession.batch("appliance").because("the machine came back with a new key");
         let servers: Vec<_> = {
             let world = self.world();
             world.servers.values().filter(|vs| vs.row.node == old.row.id).map(|vs| vs.row.clone()).collect()
@@ -208,6 +245,7 @@ impl Core {
         self.commit(batch).await?;
         let mut world = self.world();
         world.nodes.remove(&old.row.id);
+        self.history.forget_node(&old.row.id);
         for before in servers {
             if let Some(vs) = world.servers.get_mut(&before.id) {
                 vs.row.node = id.to_string();
@@ -253,10 +291,8 @@ impl Core {
                 format!("{REASON}: {what}; both are held back"),
             );
             if row.approved {
-                self.commit(
-                    Batch::new(now(), "appliance", what).put_node(Some(&node.row), &row).event(found),
-                )
-                .await?;
+                let batch = Kind::NodeConflict.batch("appliance").because(what);
+                self.commit(batch.put_node(Some(&node.row), &row).event(found)).await?;
             } else {
                 self.emit(found);
             }
@@ -301,64 +337,45 @@ impl Core {
     }
 
     /// Approves a node whose fingerprint a person compared.
-    pub(crate) async fn approve(&self, actor: &str, name: &str, given: &str) -> Result<(), Error> {
+    pub(crate) async fn approve(
+        &self,
+        actor: &str,
+        name: &str,
+        given: &str,
+        dry: bool,
+    ) -> Result<Plan, Error> {
         let _change = self.change.lock().await;
-        let node = self.find_node(name)?;
-        let expected = fingerprint(&node.row.id);
-        if plain(given) != plain(&expected) {
-            return Err(Error::refused(
-                409,
-                "fingerprint-differs",
-                format!("the fingerprint differs from that of {}", node.row.name),
-                "compare with the node's own console; where it shows another one, do not approve",
-            ));
-        }
-        let mut row = node.row.clone();
-        row.approved = true;
-        row.approved_boot_only = row.boot_counter == 0;
-        row.conflict.clear();
-        let scope = if row.approved_boot_only { " for this boot" } else { "" };
-        let told = NewEvent {
-            actor: actor.to_string(),
-            ..node_event("node.approved", "info", &row.name, format!("approved{scope}: {expected}"))
-        };
-        let before = node.row.approved.then_some(&node.row);
-        self.commit(Batch::new(now(), actor, "approve").put_node(before, &row).event(told)).await?;
-        if let Some(entry) = self.world().nodes.get_mut(&row.id) {
-            entry.row = row.clone();
-        }
-        self.push(&row.id);
-        Ok(())
+        let decided = decide_approve(actor, self.find_node(name)?, &[given])?;
+        self.carry_out(actor, Draft::of(Kind::NodeApprove, [decided]), dry).await
     }
 
     /// Forgets a node.
-    pub(crate) async fn forget(&self, actor: &str, name: &str) -> Result<(), Error> {
+    pub(crate) async fn forget(&self, actor: &str, name: &str, dry: bool) -> Result<Plan, Error> {
         let _change = self.change.lock().await;
-        let node = self.find_node(name)?;
-        let placed =
-            self.world().servers.values().find(|vs| vs.row.node == node.row.id).map(|vs| vs.row.name.clone());
-        if let Some(vs) = placed {
-            return Err(Error::refused(
-                409,
-                "node-in-use",
-                format!("{} runs {vs}", node.row.name),
-                format!("delete it first: weft vs delete {vs}"),
-            ));
-        }
+        let decided = self.decide_forget(&self.sketch(), actor, self.find_node(name)?)?;
+        self.carry_out(actor, Draft::of(Kind::NodeForget, [decided]), dry).await
+    }
+
+    /// What becomes of a node that is forgotten, with what lies on it in this world.
+    pub(crate) fn decide_forget(
+        &self,
+        world: &World,
+        actor: &str,
+        node: NodeEntry,
+    ) -> Result<(Change, NewEvent), Error> {
+        let row = node.row;
+        check_unused(world, &row.id, &row.name)?;
         let told = NewEvent {
             actor: actor.to_string(),
-            ..node_event("node.forgotten", "info", &node.row.name, "forgotten")
+            ..node_event("node.forgotten", "info", &row.name, "forgotten")
         };
-        let mut batch = Batch::new(now(), actor, "forget").event(told);
-        if node.row.approved {
-            batch = batch.delete_node(&node.row);
-        }
-        self.commit(batch).await?;
-        self.world().nodes.remove(&node.row.id);
-        if let Some(live) = node.live {
-            let _ = live.asks.try_send(Ask::Close(None));
-        }
-        Ok(())
+        let before = row.approved.then(|| row.clone());
+        Ok((Change::Node { held: row, before, after: None, forget: true }, told))
+    }
+
+    /// Refuses where a server lies on the node, or a partition has it.
+    pub(crate) fn check_node_unused(&self, id: &str, name: &str) -> Result<(), Error> {
+        check_unused(&self.world(), id, name)
     }
 
     /// Restarts a node.
@@ -380,40 +397,37 @@ impl Core {
         Ok(())
     }
 
-    /// Signs and sends a node's records anew.
-    pub(crate) async fn push_node(&self, name: &str) -> Result<(), Error> {
+    /// Signs and sends a node's records anew. No object changes, so history has nothing of it.
+    pub(crate) async fn push_node(&self, name: &str, dry: bool) -> Result<Plan, Error> {
         let node = self.find_node(name)?;
-        self.ask(&node, Ask::Push).await
+        let live = node.live.as_ref().ok_or_else(|| away(&node))?;
+        let effect = format!("{} is sent its standing and its configuration, signed anew", node.row.name);
+        if !dry {
+            ask(&node, live, Ask::Push).await?;
+        }
+        Ok(Plan {
+            name: "config push".to_string(),
+            state: if dry { "planned" } else { "done" }.to_string(),
+            effects: vec![effect],
+            ..Plan::default()
+        })
     }
 
     /// Asks a node's session for something, and waits where it is busy.
-    pub(crate) async fn ask(&self, node: &NodeEntry, ask: Ask) -> Result<(), Error> {
-        let away = || {
-            Error::refused(
-                409,
-                "node-away",
-                format!("{} is not connected", node.row.name),
-                "see where it stopped: weft doctor",
-            )
-        };
-        let live = node.live.as_ref().ok_or_else(away)?;
-        match live.asks.send_timeout(ask, Duration::from_secs(5)).await {
-            Ok(()) => Ok(()),
-            Err(_) => Err(away()),
-        }
+    pub(crate) async fn ask(&self, node: &NodeEntry, what: Ask) -> Result<(), Error> {
+        let live = node.live.as_ref().ok_or_else(|| away(node))?;
+        ask(node, live, what).await
     }
 
     /// Lets a node have its records anew. Where its line is full a push is in it already.
     pub(crate) fn push(&self, id: &str) {
-        if let Some(live) = self.world().nodes.get(id).and_then(|node| node.live.as_ref()) {
-            let _ = live.asks.try_send(Ask::Push);
+        if let Some(node) = self.world().nodes.get_mut(id) {
+            push(node);
         }
     }
 
     pub(crate) fn push_all(&self) {
-        for live in self.world().nodes.values().filter_map(|node| node.live.as_ref()) {
-            let _ = live.asks.try_send(Ask::Push);
-        }
+        self.world().nodes.values_mut().for_each(push);
     }
 
     pub(crate) fn find_node(&self, name: &str) -> Result<NodeEntry, Error> {
@@ -422,6 +436,77 @@ impl Core {
             Lookup::Ambiguous => Error::ambiguous("node", name),
         })
     }
+}
+
+fn check_unused(world: &World, id: &str, name: &str) -> Result<(), Error> {
+    let placed = world.servers.values().find(|vs| lies_on(&vs.row, id)).map(|vs| &vs.row.name);
+    if let Some(vs) = placed {
+        return Err(Error::refused(
+            409,
+            "node-in-use",
+            format!("{name} runs {vs}"),
+            format!("delete it first: weft vs delete {vs}"),
+        ));
+    }
+    let joined = world.partitions.values().find(|entry| entry.row.members.iter().any(|member| member == id));
+    if let Some(entry) = joined {
+        let partition = &entry.row.name;
+        return Err(Error::refused(
+            409,
+            "node-in-use",
+            format!("{name} is a member of partition {partition}"),
+            format!("delete it first: weft partition delete {partition}"),
+        ));
+    }
+    Ok(())
+}
+
+fn push(node: &mut NodeEntry) {
+    node.taken.want();
+    if let Some(live) = &node.live {
+        let _ = live.asks.try_send(Ask::Push);
+    }
+}
+
+/// The approval of a node whose fingerprint is among those that a person read on consoles.
+pub(crate) fn decide_approve(
+    actor: &str,
+    node: NodeEntry,
+    compared: &[impl AsRef<str>],
+) -> Result<(Change, NewEvent), Error> {
+    let expected = fingerprint(&node.row.id);
+    if !compared.iter().any(|given| plain(given.as_ref()) == plain(&expected)) {
+        return Err(Error::refused(
+            409,
+            "fingerprint-differs",
+            format!("the fingerprint differs from that of {}", node.row.name),
+            "compare with the node's own console; where it shows another one, do not approve",
+        ));
+    }
+    let mut row = node.row.clone();
+    row.approved = true;
+    row.approved_boot_only = row.boot_counter == 0;
+    row.conflict.clear();
+    let scope = if row.approved_boot_only { " for this boot" } else { "" };
+    let told = NewEvent {
+        actor: actor.to_string(),
+        ..node_event("node.approved", "info", &row.name, format!("approved{scope}: {expected}"))
+    };
+    let before = node.row.approved.then(|| node.row.clone());
+    Ok((Change::Node { held: node.row, before, after: Some(row), forget: false }, told))
+}
+
+async fn ask(node: &NodeEntry, live: &Live, what: Ask) -> Result<(), Error> {
+    live.asks.send_timeout(what, Duration::from_secs(5)).await.map_err(|_| away(node))
+}
+
+fn away(node: &NodeEntry) -> Error {
+    Error::refused(
+        409,
+        "node-away",
+        format!("{} is not connected", node.row.name),
+        "see where it stopped: weft doctor",
+    )
 }
 
 /// A counter lower than one seen before, or the same counter from another boot.

@@ -5,14 +5,14 @@
 
 use weft_format::RecordError;
 use weft_format::record::{encode_unsigned, with_signature};
-use weft_types::{BlobDigest, NodeId, VsId};
-use weft_wire::record::{
-    BlobRef, Desired, Envelope, MAX_RECORD, NodeConfig, Payload, Standing, Verdict, VsSpec,
-};
+use weft_types::NodeId;
+use weft_wire::record::{Envelope, MAX_RECORD, NodeConfig, Payload, RECORD_VERSION, Standing, Verdict};
 
 use crate::core::Core;
 use crate::error::Error;
-use crate::util::{hex, mac_bytes, unhex, unix_s};
+use crate::partitions::bytes_of;
+use crate::spanning::spec;
+use crate::util::{hex, unhex, unix_s};
 use crate::world::{NodeEntry, Report, World};
 
 /// The appliance's judgement of what a node runs.
@@ -51,30 +51,16 @@ pub(crate) fn judge_image(core: &Core, world: &World, report: &Report) -> Verdic
 
 /// All that a node is meant to do.
 pub(crate) fn node_config(world: &World, id: &str, name: &str) -> NodeConfig {
-    let servers = world.servers.values().filter(|vs| vs.row.node == id).filter_map(|vs| {
-        let row = &vs.row;
-        let blob = |digest: &str, size| Some(BlobRef { digest: BlobDigest(unhex(digest)?), size });
-        Some(VsSpec {
-            id: VsId(unhex(&row.id)?),
-            name: row.name.clone(),
-            generation: row.generation,
-            instance: row.instance,
-            desired: if row.running { Desired::Running } else { Desired::Stopped },
-            vcpus: row.vcpus,
-            memory_mib: row.memory_mib,
-            kernel: blob(&row.kernel, row.kernel_size)?,
-            initrd: if row.initrd.is_empty() { None } else { blob(&row.initrd, row.initrd_size) },
-            append: row.append.clone(),
-            macs: row.macs.iter().filter_map(|mac| mac_bytes(mac)).collect(),
-        })
-    });
+    // What spans nodes is for its partition to agree on.
+    let own = world.servers.values().filter(|vs| vs.row.partition.is_empty() && vs.row.node == id);
+    let servers = own.filter_map(|vs| spec(&vs.row));
     NodeConfig { name: name.to_string(), servers: servers.collect() }
 }
 
 /// Whether a configuration fits into a record.
 pub(crate) fn fits(config: &NodeConfig) -> Result<(), RecordError> {
     let longest = Envelope {
-        version: 1,
+        version: RECORD_VERSION,
         key_id: [0xff; 8],
         node: NodeId([0xff; 16]),
         cluster: weft_types::ClusterId([0xff; 16]),
@@ -86,11 +72,16 @@ pub(crate) fn fits(config: &NodeConfig) -> Result<(), RecordError> {
 }
 
 impl Core {
-    /// Signs a payload for one boot of one node.
-    async fn sign(&self, node: NodeId, boot_nonce: [u8; 16], payload: &Payload) -> Result<Vec<u8>, Error> {
+    /// Signs a payload for one boot of one node; its number and its bytes.
+    async fn sign(
+        &self,
+        node: NodeId,
+        boot_nonce: [u8; 16],
+        payload: &Payload,
+    ) -> Result<((u64, u64), Vec<u8>), Error> {
         let number = self.store.next_record(&node.to_string()).await?;
         let envelope = Envelope {
-            version: 1,
+            version: RECORD_VERSION,
             key_id: self.keys.record_key_id().0,
             node,
             cluster: self.cluster,
@@ -107,7 +98,7 @@ impl Core {
             )
         })?;
         let signature = self.keys.sign_record(&unsigned);
-        Ok(with_signature(unsigned, &signature))
+        Ok(((number.epoch, number.counter), with_signature(unsigned, &signature)))
     }
 
     /// The records that a node should have now: its standing, and its configuration if it may have one.
@@ -124,14 +115,28 @@ impl Core {
                 verdict,
             };
             let config = (verdict == Verdict::Good).then(|| node_config(&world, id, &node.row.name));
-            (report.boot_nonce, standing, config)
+            (report.boot_nonce, standing, config, node.taken.covers())
         };
-        let (nonce, standing, config) = decided;
+        let (nonce, standing, config, covers) = decided;
         let Some(node) = unhex(id).map(NodeId) else { return Ok(Vec::new()) };
-        let mut records = vec![self.sign(node, nonce, &Payload::Standing(standing)).await?];
+        let mut records = vec![self.sign(node, nonce, &Payload::Standing(standing)).await?.1];
         if let Some(config) = config {
-            records.push(self.sign(node, nonce, &Payload::Config(config)).await?);
+            let (number, record) = self.sign(node, nonce, &Payload::Config(config)).await?;
+            if let Some(entry) = self.world().nodes.get_mut(id) {
+                entry.taken.sent(number, covers);
+            }
+            records.push(record);
         }
         Ok(records)
+    }
+
+    /// The configuration of a node's partition, for a node whose image may run.
+    pub(crate) fn cluster_record_for(&self, id: &str) -> Option<Vec<u8>> {
+        let world = self.world();
+        let node = world.nodes.get(id)?;
+        let good = verdict(self, &world, node, node.report.as_ref()?) == Verdict::Good;
+        let mut partitions = world.partitions.values();
+        let entry = partitions.find(|entry| entry.row.members.iter().any(|member| member == id))?;
+        bytes_of(&entry.row.record).filter(|_| good)
     }
 }

@@ -14,7 +14,9 @@ use weft_wire::agent::{
     BootKind, BootReport, Heartbeat, Hello, Inventory, NicReport, PROTOCOL, RecordResult, Stage, ToNode,
     ToServer, VsState, VsStatus, Welcome,
 };
+use weft_wire::cluster::{ClusterEnvelope, ClusterPayload};
 use weft_wire::codec::{decode_to_node, encode_to_server};
+use weft_wire::load::NodeLoad;
 use weft_wire::record::{NodeConfig, Payload, Standing};
 
 use crate::agent::{Channel, ChannelError};
@@ -22,6 +24,9 @@ use crate::keys::x25519_public;
 use crate::nodes::node_id;
 use crate::trust::RingVerifier;
 use crate::util::random;
+
+/// What the monitor of a simulated node takes.
+const MONITOR_KIB: u64 = 20 * 1024;
 
 /// Why a simulated node stopped.
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +83,8 @@ pub struct SimSession {
     pub welcome: Welcome,
     /// Epoch and counter of each record that the gate let through, in order.
     pub numbers: Vec<(u64, u64)>,
+    /// What it uses, told with each heartbeat: counters that the test moves on.
+    pub load: NodeLoad,
 }
 
 impl SimNode {
@@ -166,6 +173,12 @@ impl SimNode {
                 delegation: delegation.clone(),
                 welcome,
                 numbers: Vec::new(),
+                load: NodeLoad {
+                    cpus: self.inventory.cpus,
+                    monitor_kib: MONITOR_KIB,
+                    free_kib: self.inventory.memory_kib.saturating_sub(MONITOR_KIB),
+                    ..NodeLoad::default()
+                },
             }),
             other => Err(SimError::Unexpected(format!("{other:?}"))),
         }
@@ -193,15 +206,19 @@ impl SimSession {
         Ok(self.channel.writer.send(plain).await?)
     }
 
-    /// A heartbeat.
+    /// A heartbeat, with the load as it stands.
     pub async fn beat(&mut self, uptime_ms: u64) -> Result<(), SimError> {
+        self.load.uptime_ms = uptime_ms;
         let beat = Heartbeat {
             uptime_ms,
-            monitor_kib: 20 * 1024,
-            free_kib: 2 * 1024 * 1024 - 20 * 1024,
+            monitor_kib: self.load.monitor_kib,
+            guest_kib: self.load.guest_kib,
+            free_kib: self.load.free_kib,
             ..Heartbeat::default()
         };
-        self.send(&ToServer::Heartbeat(beat)).await
+        self.send(&ToServer::Heartbeat(beat)).await?;
+        let load = Box::new(self.load.clone());
+        self.send(&ToServer::Load(load)).await
     }
 
     /// State of a virtual server.
@@ -253,6 +270,17 @@ impl SimSession {
                 Heard::Config(config) => return Ok(config),
                 Heard::Refused(error) => return Err(SimError::Unexpected(error.to_string())),
                 Heard::Standing(_) | Heard::Message(_) => {}
+            }
+        }
+    }
+
+    /// Skips to the next word about a partition, and judges its signature.
+    pub async fn next_cluster(&mut self) -> Result<(ClusterEnvelope, ClusterPayload), SimError> {
+        loop {
+            if let Heard::Message(ToNode::Cluster(bytes)) = self.next().await? {
+                let key = |id| weft_format::gate::record_key(&self.delegation, id);
+                return weft_format::verify_cluster(&bytes, key, &RingVerifier)
+                    .map_err(|error| SimError::Unexpected(error.to_string()));
             }
         }
     }

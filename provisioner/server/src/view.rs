@@ -1,16 +1,18 @@
 //! Nodes as the interface shows them.
 
+use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use weft_api::{ApplianceConfig, Nic, Node};
-use weft_wire::agent::BootKind;
+use weft_wire::agent::{BootKind, Inventory, NicReport};
 
 use crate::boots::Boot;
 use crate::core::Core;
 use crate::nodes::fingerprint;
+use crate::spanning::{lies_on, nodes_of};
 use crate::util::{hex, mac_text};
-use crate::world::{NodeEntry, World};
+use crate::world::{NodeEntry, VsEntry, World};
 
 /// A machine that was seen booting is listed for so long.
 const SHOW_BOOT_FOR: Duration = Duration::from_secs(900);
@@ -20,7 +22,16 @@ impl Core {
     pub(crate) fn show_nodes(&self) -> Vec<Node> {
         let boots = self.boots.all();
         let world = self.world();
-        let mut nodes: Vec<Node> = world.nodes.values().map(|node| show(&world, node, &boots)).collect();
+        let mut on: HashMap<&str, Vec<String>> = HashMap::new();
+        for vs in world.servers.values() {
+            for node in nodes_of(&vs.row) {
+                on.entry(node).or_default().push(vs.row.name.clone());
+            }
+        }
+        let one = |node: &NodeEntry| {
+            show(&world, node, &boots, on.get(node.row.id.as_str()).cloned().unwrap_or_default())
+        };
+        let mut nodes: Vec<Node> = world.nodes.values().map(one).collect();
         let known = |boot: &Boot| nodes_have(&world, &boot.mac);
         let booting =
             boots.iter().filter(|boot| boot.last.elapsed() < SHOW_BOOT_FOR && !known(boot)).map(show_boot);
@@ -31,7 +42,12 @@ impl Core {
 
     pub(crate) fn show_node(&self, name: &str) -> Result<Node, crate::error::Error> {
         match self.find_node(name) {
-            Ok(node) => Ok(show(&self.world(), &node, &self.boots.all())),
+            Ok(node) => {
+                let world = self.world();
+                let lies = |vs: &&VsEntry| lies_on(&vs.row, &node.row.id);
+                let servers = world.servers.values().filter(lies).map(|vs| vs.row.name.clone()).collect();
+                Ok(show(&world, &node, &self.boots.all(), servers))
+            }
             Err(error) => self.show_nodes().into_iter().find(|node| node.name == name).ok_or(error),
         }
     }
@@ -59,7 +75,7 @@ fn nodes_have(world: &World, mac: &str) -> bool {
 }
 
 /// `node-2` before `node-10`.
-fn natural(name: &str) -> (String, u64, String) {
+pub(crate) fn natural(name: &str) -> (String, u64, String) {
     let digits = name.len() - name.trim_end_matches(|c: char| c.is_ascii_digit()).len();
     let (head, tail) = name.split_at(name.len() - digits);
     (head.to_string(), tail.parse().unwrap_or(0), name.to_string())
@@ -82,7 +98,20 @@ fn address(bytes: [u8; 4]) -> String {
     if bytes == [0; 4] { String::new() } else { Ipv4Addr::from(bytes).to_string() }
 }
 
-pub(crate) fn show(world: &World, node: &NodeEntry, boots: &[Boot]) -> Node {
+/// NICs as the interface shows them.
+pub(crate) fn nics(inventory: &Inventory) -> Vec<Nic> {
+    let show = |nic: &NicReport| Nic {
+        mac: mac_text(&nic.mac),
+        driver: nic.driver.clone(),
+        pci_id: format!("{:04x}:{:04x}", nic.pci_id.0, nic.pci_id.1),
+        link_up: nic.link_up,
+        address: address(nic.address),
+    };
+    inventory.nics.iter().map(show).collect()
+}
+
+/// A node with the names of what lies on it.
+pub(crate) fn show(world: &World, node: &NodeEntry, boots: &[Boot], servers: Vec<String>) -> Node {
     let row = &node.row;
     let mut shown = Node {
         name: row.name.clone(),
@@ -97,12 +126,9 @@ pub(crate) fn show(world: &World, node: &NodeEntry, boots: &[Boot]) -> Node {
         exits: node.beat.exits,
         busy_permille: node.beat.busy_permille,
         uptime_ms: if node.live.is_some() { node.beat.uptime_ms } else { 0 },
-        servers: world
-            .servers
-            .values()
-            .filter(|vs| vs.row.node == row.id)
-            .map(|vs| vs.row.name.clone())
-            .collect(),
+        servers,
+        labels: row.labels.clone(),
+        frame: world.containers.get(node.frame()).map(|frame| frame.name.clone()).unwrap_or_default(),
         ..Node::default()
     };
     if let Some(report) = &node.report {
@@ -119,18 +145,7 @@ pub(crate) fn show(world: &World, node: &NodeEntry, boots: &[Boot]) -> Node {
         shown.memory_kib = report.inventory.memory_kib;
         shown.features.clone_from(&report.inventory.features);
         shown.stages.clone_from(&report.stages);
-        shown.nics = report
-            .inventory
-            .nics
-            .iter()
-            .map(|nic| Nic {
-                mac: mac_text(&nic.mac),
-                driver: nic.driver.clone(),
-                pci_id: format!("{:04x}:{:04x}", nic.pci_id.0, nic.pci_id.1),
-                link_up: nic.link_up,
-                address: address(nic.address),
-            })
-            .collect();
+        shown.nics = nics(&report.inventory);
     }
     // A node on its way back shows how far it has come.
     if node.live.is_none()

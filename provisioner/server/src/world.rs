@@ -3,15 +3,21 @@
 //! The store is the truth for what must last; this is written after it. Readers take the lock for a
 //! moment and never across an await.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use weft_api::LogEntry;
-use weft_store::{ImageRow, NodeRow, VsRow};
+use weft_store::{ContainerRow, ImageRow, NodeRow, TemplateRow, VsRow};
 use weft_wire::agent::{BootKind, BootReport, Heartbeat, Inventory, ToNode, VsStatus};
+
+use crate::error::Error;
+use crate::jobs::JobEntry;
+use crate::partitions::PartitionEntry;
+use crate::pools::Identifiers;
+use crate::span::MemberFigures;
 
 /// Log lines kept for each node.
 pub(crate) const LOG_LINES: usize = 1000;
@@ -77,6 +83,58 @@ pub(crate) struct NodeEntry {
     pub(crate) log: VecDeque<LogEntry>,
     /// Why the last record was refused, empty where it was applied.
     pub(crate) refused: String,
+    /// Which of its configurations it has taken.
+    pub(crate) taken: Taken,
+}
+
+/// Records whose answer is remembered at once; a node answers in their order.
+const ANSWERS: usize = 16;
+
+/// What a node is to be told, and what of it it has taken.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Taken {
+    /// Changes that it was to hear of since the appliance started.
+    wanted: u64,
+    /// Configurations on their way: number of the record, and the changes that it covers.
+    sent: VecDeque<((u64, u64), u64)>,
+    /// Changes up to which it has taken all; `None`: nothing in this session.
+    taken: Option<u64>,
+}
+
+impl Taken {
+    /// One more change that it is to hear of.
+    pub(crate) fn want(&mut self) {
+        self.wanted = self.wanted.saturating_add(1);
+    }
+
+    /// The changes that a configuration made now covers.
+    pub(crate) fn covers(&self) -> u64 {
+        self.wanted
+    }
+
+    pub(crate) fn sent(&mut self, record: (u64, u64), covers: u64) {
+        if self.sent.len() >= ANSWERS {
+            self.sent.pop_front();
+        }
+        self.sent.push_back((record, covers));
+    }
+
+    /// The node took a record.
+    pub(crate) fn answered(&mut self, record: (u64, u64)) {
+        let Some(at) = self.sent.iter().position(|(sent, _)| *sent == record) else { return };
+        self.taken = self.sent.drain(..=at).next_back().map(|(_, covers)| covers);
+    }
+
+    /// A new session: what it took in an earlier one it may have lost.
+    pub(crate) fn anew(&mut self) {
+        self.sent.clear();
+        self.taken = None;
+    }
+
+    /// It has taken all that it was to hear of.
+    pub(crate) fn all(&self) -> bool {
+        self.taken.is_some_and(|taken| taken >= self.wanted)
+    }
 }
 
 impl NodeEntry {
@@ -99,6 +157,11 @@ impl NodeEntry {
         }
     }
 
+    /// Id of the frame that it stands in, empty for the free pool. What waits for approval stands nowhere.
+    pub(crate) fn frame(&self) -> &str {
+        if self.row.approved { &self.row.frame } else { "" }
+    }
+
     /// Records go to it.
     pub(crate) fn trusted_with_records(&self) -> bool {
         self.row.approved && self.row.conflict.is_empty()
@@ -110,6 +173,16 @@ impl NodeEntry {
 pub(crate) struct VsEntry {
     pub(crate) row: VsRow,
     pub(crate) status: Option<VsStatus>,
+    /// Of a server that spans nodes: what each of them said of its part. `status` is that of the whole.
+    pub(crate) parts: BTreeMap<String, VsStatus>,
+    /// Likewise, its figures.
+    pub(crate) figures: BTreeMap<String, MemberFigures>,
+}
+
+impl VsEntry {
+    pub(crate) fn from_row(row: VsRow) -> Self {
+        Self { row, ..Self::default() }
+    }
 }
 
 /// All of it.
@@ -117,11 +190,21 @@ pub(crate) struct VsEntry {
 pub(crate) struct World {
     pub(crate) nodes: BTreeMap<String, NodeEntry>,
     pub(crate) servers: BTreeMap<String, VsEntry>,
+    pub(crate) partitions: BTreeMap<String, PartitionEntry>,
+    /// Data centers, virtual mainframes, frames.
+    pub(crate) containers: BTreeMap<String, ContainerRow>,
     pub(crate) images: BTreeMap<String, ImageRow>,
+    pub(crate) templates: BTreeMap<String, TemplateRow>,
+    /// Pools, licences, and what was drawn.
+    pub(crate) identifiers: Identifiers,
     /// Bytes by digest.
     pub(crate) blobs: BTreeMap<String, u64>,
     /// Digests of the default guest: kernel, initial ram disk.
     pub(crate) default_guest: (String, String),
+    /// Deleted servers that a job waits for: the nodes on which they still live.
+    pub(crate) leaving: BTreeMap<String, BTreeSet<String>>,
+    /// Jobs that have not ended.
+    pub(crate) jobs: BTreeMap<u64, JobEntry>,
     /// Files offered to booting nodes.
     pub(crate) boot_files: Arc<BTreeMap<String, bytes::Bytes>>,
 }
@@ -133,7 +216,37 @@ pub(crate) enum Lookup {
     Ambiguous,
 }
 
+impl Lookup {
+    /// Why a name of such a thing leads nowhere.
+    pub(crate) fn refusal(self, what: &str, name: &str) -> Error {
+        let (code, list) = if what == "node" {
+            ("node-not-found", "weft node list")
+        } else {
+            ("vs-not-found", "weft vs list")
+        };
+        match self {
+            Self::Missing => Error::not_found(code, what, name, list),
+            Self::Ambiguous => Error::ambiguous(what, name),
+        }
+    }
+}
+
 impl World {
+    /// What is decided on, for plans of changes that follow one another: without logs, images and jobs.
+    pub(crate) fn sketch(&self) -> Self {
+        let node = |node: &NodeEntry| NodeEntry { log: VecDeque::new(), ..node.clone() };
+        Self {
+            nodes: self.nodes.iter().map(|(id, entry)| (id.clone(), node(entry))).collect(),
+            servers: self.servers.clone(),
+            partitions: self.partitions.clone(),
+            containers: self.containers.clone(),
+            templates: self.templates.clone(),
+            blobs: self.blobs.clone(),
+            default_guest: self.default_guest.clone(),
+            ..Self::default()
+        }
+    }
+
     /// A node by name, id, or a prefix of its id (4 digits or more) that no other has.
     pub(crate) fn node(&self, name: &str) -> Result<&NodeEntry, Lookup> {
         if let Some(node) = self.nodes.get(name) {
@@ -151,6 +264,14 @@ impl World {
             return Ok(vs);
         }
         unique(self.servers.values().filter(|vs| prefix(&vs.row.id, name)))
+    }
+
+    /// A partition by name, id, or unique prefix.
+    pub(crate) fn partition(&self, name: &str) -> Result<&PartitionEntry, Lookup> {
+        if let Some(entry) = self.partitions.values().find(|entry| entry.row.name == name) {
+            return Ok(entry);
+        }
+        unique(self.partitions.values().filter(|entry| prefix(&entry.row.id, name)))
     }
 
     /// An image by digest, unique prefix, or build id.
@@ -179,14 +300,59 @@ impl World {
     }
 }
 
-fn prefix(id: &str, given: &str) -> bool {
+pub(crate) fn prefix(id: &str, given: &str) -> bool {
     given.len() >= 4 && id.starts_with(given)
 }
 
-fn unique<'a, T>(mut found: impl Iterator<Item = &'a T>) -> Result<&'a T, Lookup> {
+pub(crate) fn unique<'a, T>(mut found: impl Iterator<Item = &'a T>) -> Result<&'a T, Lookup> {
     let first = found.next().ok_or(Lookup::Missing)?;
     if found.next().is_some() {
         return Err(Lookup::Ambiguous);
     }
     Ok(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_has_taken_all_once_it_answered_the_last_configuration_of_this_session() {
+        let mut taken = Taken::default();
+        assert!(!taken.all());
+        taken.sent((1, 1), taken.covers());
+        taken.answered((1, 1));
+        assert!(taken.all());
+        taken.want();
+        taken.sent((1, 3), taken.covers());
+        taken.want();
+        taken.sent((1, 5), taken.covers());
+        // The answer to an earlier record, and to one of another kind.
+        taken.answered((1, 3));
+        taken.answered((1, 4));
+        assert!(!taken.all());
+        taken.answered((1, 5));
+        assert!(taken.all());
+        // One that was sent again covers what the first one did.
+        taken.want();
+        taken.sent((1, 7), taken.covers());
+        taken.sent((1, 9), taken.covers());
+        taken.answered((1, 9));
+        assert!(taken.all());
+        taken.anew();
+        taken.answered((1, 7));
+        assert!(!taken.all());
+    }
+
+    #[test]
+    fn a_node_that_answers_nothing_is_remembered_little_of() {
+        let mut taken = Taken::default();
+        for record in 0..1000 {
+            taken.want();
+            taken.sent((1, record), taken.covers());
+        }
+        assert_eq!(taken.sent.len(), ANSWERS);
+        taken.answered((1, 999));
+        assert!(taken.all() && taken.sent.is_empty());
+    }
 }

@@ -1,16 +1,16 @@
-//! `reset-admin`: over a socket that only the appliance's own user and root can open, or on the data
-//! folder itself where no appliance runs.
+//! `reset-admin` and `token`: over a socket that only the appliance's own user and root can open. Where no
+//! appliance runs, `reset-admin` works on the data folder itself.
 
 use std::io;
 use std::io::{Read, Write};
 use std::net::Ipv4Addr;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
 use weft_server::chain;
@@ -18,7 +18,13 @@ use weft_server::core::{Core, Settings};
 
 use super::Failure;
 
-const REQUEST: &[u8] = b"reset-admin\n";
+/// What may be asked, each one line.
+const RESET: &str = "reset-admin\n";
+const TOKEN: &str = "token\n";
+/// Longest line that is read.
+const MAX_REQUEST: u64 = 32;
+/// Who asks here, as events name it.
+const ACTOR: &str = "local administrator";
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Path of the socket.
@@ -59,22 +65,48 @@ pub(crate) async fn serve(core: Arc<Core>, listener: UnixListener, mut stop: wat
 async fn answer(core: &Core, mut stream: UnixStream) {
     let own = rustix::process::geteuid().as_raw();
     let allowed = stream.peer_cred().is_ok_and(|peer| peer.uid() == 0 || peer.uid() == own);
-    let mut request = [0; REQUEST.len()];
-    let asked = stream.read_exact(&mut request).await.is_ok() && request == REQUEST;
-    let reply = if !allowed || !asked {
-        "error: not allowed\n".to_string()
-    } else {
-        match core.reset_admin("local administrator").await {
-            Ok(path) => format!("{}\n", path.display()),
-            Err(error) => format!("error: {}\n", chain(&error)),
+    let mut request = String::new();
+    let heard = BufReader::new((&mut stream).take(MAX_REQUEST)).read_line(&mut request).await;
+    let answered = match request.as_str() {
+        RESET if allowed => core.reset_admin(ACTOR).await.map(|path| path.display().to_string()),
+        TOKEN if allowed => core.local_token(ACTOR).await,
+        _ => {
+            tracing::warn!(allowed, ?heard, "refused on the admin socket");
+            let _ = stream.write_all(b"error: not allowed\n").await;
+            return;
         }
+    };
+    let reply = match answered {
+        Ok(words) => format!("{words}\n"),
+        Err(error) => format!("error: {}\n", chain(&error)),
     };
     let _ = stream.write_all(reply.as_bytes()).await;
 }
 
-/// The command.
+/// `weft appliance token`: a session for the command line, into a file that its owner alone can read.
+pub(crate) fn token(data: &Path, file: &Path) -> Result<(), Failure> {
+    let token = ask(data, TOKEN).map_err(|error| {
+        Failure::of(&error, "the appliance must run; run this as the appliance's own user, or as root")
+    })?;
+    write_secret(file, &token).map_err(|error| {
+        Failure::new(format!("{}: {error}", file.display()), "name a file that can be written")
+    })?;
+    println!("{}", file.display());
+    Ok(())
+}
+
+/// Never readable by others, not even for a moment.
+fn write_secret(file: &Path, secret: &str) -> io::Result<()> {
+    let new = file.with_extension(format!("new-{}", std::process::id()));
+    let mut options = std::fs::OpenOptions::new();
+    options.create_new(true).write(true).mode(0o600);
+    options.open(&new)?.write_all(format!("{secret}\n").as_bytes())?;
+    std::fs::rename(&new, file)
+}
+
+/// `weft appliance reset-admin`.
 pub(crate) fn reset(data: &Path) -> Result<(), Failure> {
-    let path = match ask(data) {
+    let path = match ask(data, RESET) {
         Ok(path) => path,
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
             offline(data)?
@@ -88,10 +120,10 @@ pub(crate) fn reset(data: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-fn ask(data: &Path) -> io::Result<String> {
+fn ask(data: &Path, request: &str) -> io::Result<String> {
     let mut stream = StdUnixStream::connect(socket(data))?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    stream.write_all(REQUEST)?;
+    stream.write_all(request.as_bytes())?;
     let mut reply = String::new();
     stream.take(4096).read_to_string(&mut reply)?;
     match reply.trim_end().strip_prefix("error: ") {
@@ -119,7 +151,7 @@ fn offline(data: &Path) -> Result<String, Failure> {
     let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::of(&error, ""))?;
     runtime.block_on(async {
         let (core, _events) = Core::open(settings).await.map_err(|error| Failure::of(&error, ""))?;
-        let path = core.reset_admin("local administrator").await.map_err(|error| Failure::of(&error, ""))?;
+        let path = core.reset_admin(ACTOR).await.map_err(|error| Failure::of(&error, ""))?;
         core.close().await.map_err(|error| Failure::of(&error, ""))?;
         Ok(path.display().to_string())
     })

@@ -42,6 +42,10 @@ enum Verb {
     Init(InitArguments),
     /// Give the administrator a new one-time password
     ResetAdmin(DataArguments),
+    /// Give the owner of this machine a session for the command line, without anybody's password
+    #[command(after_help = "Example:\n  \
+        weft appliance token --data DIR --out FILE; WEFT_TOKEN_FILE=FILE weft node list")]
+    Token(TokenArguments),
 }
 
 #[derive(Debug, Args)]
@@ -49,6 +53,15 @@ struct DataArguments {
     /// Data folder
     #[arg(long, value_name = "DIR", default_value = DATA, env = "WEFT_DATA")]
     data: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct TokenArguments {
+    #[command(flatten)]
+    data: DataArguments,
+    /// Where the token goes; only its owner can read the file
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -192,6 +205,7 @@ pub(crate) fn main() -> ExitCode {
         Verb::Run(arguments) => run::run(*arguments),
         Verb::Init(arguments) => init(&arguments),
         Verb::ResetAdmin(arguments) => admin::reset(&arguments.data),
+        Verb::Token(arguments) => admin::token(&arguments.data.data, &arguments.out),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use weft_dhcp::arch::{Firmware, find};
 use weft_dhcp::{ClientInfo, ClientStage, DhcpEvent, HwAddr};
-use weft_server::DhcpSeen;
 use weft_server::core::Core;
+use weft_server::{DhcpSeen, Program};
 
 /// Passes DHCP events on.
 pub(crate) struct Observer(pub(crate) Arc<Core>);
@@ -26,13 +26,22 @@ fn path(arch: Option<u16>) -> &'static str {
 impl Observer {
     fn seen(&self, client: &ClientInfo, address: Option<Ipv4Addr>) {
         // A guest or a laptop asking for an address is no booting node.
-        let firmware = match client.stage {
-            ClientStage::Pxe | ClientStage::HttpBoot => true,
-            ClientStage::Ipxe | ClientStage::Node => false,
+        let program = match client.stage {
+            ClientStage::Pxe | ClientStage::HttpBoot => Program::Rom,
+            ClientStage::Ipxe => Program::Ipxe,
+            ClientStage::Node => Program::Node,
             ClientStage::Other => return,
         };
         if let Some(mac) = mac(&client.hw) {
-            self.0.saw_dhcp(&DhcpSeen { mac, address, firmware, path: path(client.arch) });
+            self.0.saw_dhcp(&DhcpSeen {
+                mac,
+                address,
+                program,
+                discovers: client.discovers,
+                xid: client.xid,
+                secs: client.secs,
+                path: path(client.arch),
+            });
         }
     }
 }

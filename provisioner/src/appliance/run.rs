@@ -201,6 +201,8 @@ async fn serve(
     tasks.spawn(admin::serve(Arc::clone(core), sockets.admin, stopped.clone()));
     let agent_at = sockets.agent.local_addr().map(|at| at.to_string()).unwrap_or_default();
     tasks.spawn(weft_server::agent::serve(Arc::clone(core), sockets.agent, stopped.clone()));
+    tasks.spawn(Arc::clone(core).run_jobs(stopped.clone()));
+    tasks.spawn(Arc::clone(core).run_loads(stopped.clone()));
     tasks.spawn(watch_trust(Arc::clone(core), data.clone(), stopped));
 
     println!(

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use weft_wire::agent::{DEAD_AFTER_MS, PROTOCOL, ToNode, ToServer, Welcome};
-use weft_wire::codec::{decode_to_server, encode_to_node};
+use weft_wire::codec::{DecodeError, decode_to_server, encode_to_node};
 
 use super::channel::{Channel, ChannelError, Reader, Writer};
 use crate::core::{Core, count};
@@ -97,7 +97,11 @@ async fn send(writer: &mut Writer, message: &ToNode) -> Result<(), ChannelError>
 async fn read_all(mut reader: Reader, out: mpsc::Sender<Result<ToServer, ChannelError>>) {
     loop {
         let message = match reader.receive().await {
-            Ok(plain) => decode_to_server(&plain).map_err(ChannelError::from),
+            Ok(plain) => match decode_to_server(&plain) {
+                // A node that is newer than this appliance has more to say than is understood here.
+                Err(DecodeError::Unknown(_)) => continue,
+                decoded => decoded.map_err(ChannelError::from),
+            },
             Err(error) => Err(error),
         };
         let ends = message.is_err();
@@ -190,6 +194,9 @@ async fn push_records(core: &Arc<Core>, id: &str, writer: &mut Writer) -> Result
     for record in records {
         send(writer, &ToNode::Record(record)).await?;
         count(&core.counts.records_sent);
+    }
+    if let Some(record) = core.cluster_record_for(id) {
+        send(writer, &ToNode::Cluster(record)).await?;
     }
     Ok(())
 }

@@ -6,8 +6,9 @@ use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::App;
+use super::{App, rights};
 use crate::accounts::Caller;
+use crate::auth::asking;
 use crate::error::Error;
 
 /// Name of the session cookie.
@@ -47,16 +48,19 @@ fn is_public(method: &Method, path: &str) -> bool {
     super::PUBLIC.iter().any(|(known, at)| known.eq_ignore_ascii_case(method.as_str()) && *at == path)
 }
 
-/// Lets a request through if it is public or its caller is known; adds the [`Caller`].
-pub(crate) async fn require(State(app): State<App>, mut request: Request, next: Next) -> Response {
+/// Lets a request through if it is public, or its caller is known and has the right of the route; adds the [`Caller`].
+pub(crate) async fn require(State(app): State<App>, request: Request, next: Next) -> Response {
     if is_public(request.method(), request.uri().path()) {
         return next.run(request).await;
     }
     match identify(&app, &request) {
-        Ok(caller) => {
-            request.extensions_mut().insert(caller);
-            next.run(request).await
-        }
+        Ok(caller) => match rights::check(&app, &caller, request).await {
+            Ok(mut request) => {
+                request.extensions_mut().insert(caller.clone());
+                asking::scope(caller, next.run(request)).await
+            }
+            Err(error) => error.into_response(),
+        },
         Err(error) => error.into_response(),
     }
 }

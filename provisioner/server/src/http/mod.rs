@@ -1,16 +1,18 @@
 //! The interface: routes, middleware, and the OpenAPI document.
 //!
 //! ```text
-//! TLS or Unix socket ─▶ headers ─▶ time limit ─▶ who asks? ─▶ handler ─▶ Core
+//! TLS or Unix socket ─▶ headers ─▶ time limit ─▶ who asks? ─▶ may it? ─▶ handler ─▶ Core
 //! ```
 //! Every route is declared once, with its documentation; the document and the router come from the same
-//! list ([`routes`]), so that neither can miss one. Everything needs a session but what [`PUBLIC`] names.
+//! list ([`routes`]), so that neither can miss one. Everything needs a session but what [`PUBLIC`] names, and the right
+//! that stands for the route in [`rights`].
 
 mod auth;
 mod cert;
 mod handlers;
 mod listen;
 mod page;
+mod rights;
 mod stream;
 
 use std::sync::Arc;
@@ -29,6 +31,7 @@ use weft_api::Problem;
 
 use crate::core::{Core, count};
 use crate::error::Error;
+use handlers::containers;
 
 pub use cert::{Certificate, CertificateError};
 pub use listen::{serve_local, serve_tls};
@@ -39,6 +42,8 @@ pub const PUBLIC: &[(&str, &str)] =
 
 /// Largest body of a JSON request.
 const MAX_JSON: usize = 64 * 1024;
+/// Largest body that names a group of objects.
+const MAX_GROUP_JSON: usize = 256 * 1024;
 /// A request that is no stream and no upload is answered within this time.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
 /// An upload takes no longer than this.
@@ -63,7 +68,8 @@ pub(crate) struct App {
         title = "Weft appliance",
         description = "Management interface of a Weft appliance. Errors are `Problem` objects (RFC 9457). \
                        Authenticate with the token of `POST /api/v1/login`, as bearer token or as cookie; with the \
-                       cookie, changes also need the header `X-Weft-Request`.",
+                       cookie, changes also need the header `X-Weft-Request`. Where a change has a `dry_run`, \
+                       `?dry_run=true` answers with its `Plan` and changes nothing; other changes refuse it.",
         license(name = "MIT OR Apache-2.0")
     ),
     modifiers(&Security),
@@ -87,25 +93,70 @@ impl Modify for Security {
     }
 }
 
-/// All routes with their documentation.
-fn routes() -> OpenApiRouter<App> {
-    let plain = OpenApiRouter::new()
-        .routes(routes!(handlers::session::login))
-        .routes(routes!(handlers::session::logout))
-        .routes(routes!(handlers::session::password))
+/// Nodes, servers and what they are made of.
+fn of_objects() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
         .routes(routes!(handlers::nodes::list))
         .routes(routes!(handlers::nodes::get_one, handlers::nodes::forget))
         .routes(routes!(handlers::nodes::approve))
-        .routes(routes!(handlers::nodes::reboot))
         .routes(routes!(handlers::nodes::push))
         .routes(routes!(handlers::nodes::log))
+        .routes(routes!(handlers::groups::label_node))
+        .routes(routes!(handlers::partitions::list, handlers::partitions::create))
+        .routes(routes!(handlers::partitions::get_one, handlers::partitions::delete))
+        .routes(routes!(containers::datacenters::list, containers::datacenters::create))
+        .routes(routes!(containers::datacenters::get_one, containers::datacenters::delete))
+        .routes(routes!(containers::datacenters::edit))
+        .routes(routes!(containers::mainframes::list, containers::mainframes::create))
+        .routes(routes!(containers::mainframes::get_one, containers::mainframes::delete))
+        .routes(routes!(containers::mainframes::edit))
+        .routes(routes!(containers::frames::list, containers::frames::create))
+        .routes(routes!(containers::frames::get_one, containers::frames::delete))
+        .routes(routes!(containers::frames::edit))
+        .routes(routes!(handlers::topology::show))
+        .routes(routes!(handlers::topology::targets))
+        .routes(routes!(containers::move_vs))
+        .routes(routes!(handlers::load::nodes))
+        .routes(routes!(handlers::load::servers))
+        .routes(routes!(handlers::load::node_series))
+        .routes(routes!(handlers::load::vs_series))
+        .routes(routes!(handlers::load::partition_series))
+        .routes(routes!(handlers::operators::issue))
         .routes(routes!(handlers::vs::list, handlers::vs::create))
         .routes(routes!(handlers::vs::get_one, handlers::vs::delete))
+        .routes(routes!(handlers::vs::span))
         .routes(routes!(handlers::vs::start))
         .routes(routes!(handlers::vs::stop))
         .routes(routes!(handlers::vs::reset))
+        .routes(routes!(handlers::groups::label_vs))
+        .routes(routes!(handlers::templates::copy))
+        .routes(routes!(handlers::templates::list, handlers::templates::create))
+        .routes(routes!(handlers::templates::get_one, handlers::templates::delete))
+        .routes(routes!(handlers::templates::label))
+        .routes(routes!(handlers::pools::list, handlers::pools::create))
+        .routes(routes!(handlers::pools::get_one, handlers::pools::delete))
+        .routes(routes!(handlers::pools::extend))
+        .routes(routes!(handlers::licences::list, handlers::licences::add))
+        .routes(routes!(handlers::licences::get_one, handlers::licences::remove))
         .routes(routes!(handlers::images::activate))
         .routes(routes!(handlers::images::revoke))
+        .routes(routes!(handlers::jobs::get_one))
+}
+
+/// Accounts and rights, history, and the appliance itself.
+fn of_appliance() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(handlers::accounts::list, handlers::accounts::create))
+        .routes(routes!(handlers::accounts::get_one, handlers::accounts::delete))
+        .routes(routes!(handlers::accounts::role))
+        .routes(routes!(handlers::rights::tokens, handlers::rights::create_token))
+        .routes(routes!(handlers::rights::revoke_token))
+        .routes(routes!(handlers::rights::policies, handlers::rights::add_policy))
+        .routes(routes!(handlers::rights::policy, handlers::rights::delete_policy))
+        .routes(routes!(handlers::rights::schema))
+        .routes(routes!(handlers::transactions::list))
+        .routes(routes!(handlers::transactions::get_one))
+        .routes(routes!(handlers::transactions::undo))
         .routes(routes!(handlers::appliance::events))
         .routes(routes!(handlers::appliance::doctor))
         .routes(routes!(handlers::appliance::config))
@@ -113,16 +164,47 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(handlers::appliance::healthz))
         .routes(routes!(handlers::appliance::readyz))
         .routes(routes!(handlers::appliance::metrics))
+}
+
+/// All routes with their documentation.
+fn routes() -> OpenApiRouter<App> {
+    let groups = OpenApiRouter::new()
+        .routes(routes!(handlers::groups::servers))
+        .routes(routes!(handlers::groups::nodes))
+        .routes(routes!(containers::move_nodes))
+        .routes(routes!(handlers::templates::series))
+        .routes(routes!(handlers::jobs::list, handlers::jobs::create))
+        .layer(DefaultBodyLimit::max(MAX_GROUP_JSON));
+    let without_dry_run = OpenApiRouter::new()
+        .routes(routes!(handlers::session::login))
+        .routes(routes!(handlers::session::logout))
+        .routes(routes!(handlers::session::password))
+        .routes(routes!(handlers::accounts::password))
+        .routes(routes!(handlers::accounts::sessions))
+        .routes(routes!(handlers::accounts::end_session))
+        .routes(routes!(handlers::rights::can_i, handlers::rights::can_i_all))
+        .routes(routes!(handlers::nodes::reboot))
+        .routes(routes!(handlers::jobs::cancel))
+        .routes(routes!(handlers::jobs::retry))
+        .routes(routes!(handlers::jobs::skip))
+        .routes(routes!(handlers::jobs::abandon))
+        .layer(from_fn(handlers::dry_run::none));
+    let plain = of_objects()
+        .merge(of_appliance())
+        .merge(groups)
+        .merge(without_dry_run)
         .layer(from_fn(time_limit))
         .layer(DefaultBodyLimit::max(MAX_JSON));
     let images = OpenApiRouter::new()
         .routes(routes!(handlers::images::list, handlers::images::publish))
         .routes(routes!(handlers::images::publish_bios))
         .layer(DefaultBodyLimit::max(crate::images::MAX_IMAGE))
+        .layer(from_fn(handlers::dry_run::none))
         .layer(from_fn(upload_limit));
     let blobs = OpenApiRouter::new()
         .routes(routes!(handlers::images::put_blob))
         .layer(DefaultBodyLimit::disable())
+        .layer(from_fn(handlers::dry_run::none))
         .layer(from_fn(upload_limit));
     let streams =
         OpenApiRouter::new().routes(routes!(stream::events_stream)).routes(routes!(stream::console));

@@ -17,6 +17,7 @@ use weft_api::{Event, Problem};
 
 use super::App;
 use crate::accounts::Caller;
+use crate::auth::{ObjectKind, Sight};
 use crate::core::api_event;
 use crate::error::Error;
 
@@ -50,27 +51,40 @@ impl Follow {
     async fn next(&mut self) -> Option<Event> {
         loop {
             if let Some(event) = self.ready.pop_front() {
-                self.after = event.seq;
                 return Some(event);
             }
             let rows = self.app.core.store.events(self.after, PAGE).await.ok()?;
-            self.ready.extend(rows.into_iter().map(api_event));
-            if !self.ready.is_empty() {
+            if let Some(last) = rows.last() {
+                self.after = last.seq;
+                self.take(rows.into_iter().map(api_event).collect());
                 continue;
             }
             let mut stop = self.app.stop.clone();
-            tokio::select! {
+            let fresh = tokio::select! {
                 live = self.live.recv() => match live {
-                    Ok(event) if event.seq == self.after.saturating_add(1) => self.ready.push_back((*event).clone()),
-                    Ok(_) | Err(RecvError::Lagged(_)) => {}
+                    Ok(event) if event.seq == self.after.saturating_add(1) => Some((*event).clone()),
+                    Ok(_) | Err(RecvError::Lagged(_)) => None,
                     Err(RecvError::Closed) => return None,
                 },
-                () = tokio::time::sleep(RECHECK) => {}
+                () = tokio::time::sleep(RECHECK) => None,
                 () = crate::util::stopped(&mut stop) => return None,
-            }
+            };
             // A session that ended takes its streams along.
-            self.app.core.accounts.session(&self.caller.token_hash)?;
+            self.caller = self.app.core.accounts.holder(&self.caller.token_hash)?;
+            self.app.core.allow_some(&self.caller, "view", ObjectKind::Event).ok()?;
+            if let Some(event) = fresh {
+                self.after = event.seq;
+                self.take(vec![event]);
+            }
         }
+    }
+
+    /// Puts in line what the caller may see.
+    fn take(&mut self, mut events: Vec<Event>) {
+        let mut sight = Sight::of(&self.app.core, &self.caller);
+        let world = self.app.core.world();
+        events.retain_mut(|event| sight.trim_event(&world, event));
+        self.ready.extend(events);
     }
 }
 
@@ -148,7 +162,11 @@ async fn attach(app: App, caller: Caller, id: String, mut socket: WebSocket) {
                 Some(Ok(Message::Close(_)) | Err(_)) | None => return,
             },
             _ = recheck.tick() => {
-                if app.core.accounts.session(&caller.token_hash).is_none() || app.core.find_vs(&id).is_err() {
+                // So does one whose account may use this console no longer.
+                let found = app.core.found(ObjectKind::Vs, &id).ok().flatten();
+                let caller = app.core.accounts.holder(&caller.token_hash);
+                let (Some(vs), Some(caller)) = (found, caller) else { return };
+                if app.core.allow(&caller, "console", &vs.object()).is_err() {
                     return;
                 }
                 // Finds out whether the other side is still there.

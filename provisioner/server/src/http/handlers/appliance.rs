@@ -7,6 +7,8 @@ use axum::response::IntoResponse;
 use serde::Deserialize;
 use weft_api::{ApplianceConfig, Event, Finding, Problem};
 
+use crate::accounts::Caller;
+use crate::auth::Sight;
 use crate::core::api_event;
 use crate::error::Error;
 use crate::http::App;
@@ -29,6 +31,7 @@ pub(crate) struct Span {
     responses((status = 200, body = Vec<Event>)))]
 pub(crate) async fn events(
     State(app): State<App>,
+    caller: Caller,
     Query(span): Query<Span>,
 ) -> Result<Json<Vec<Event>>, Error> {
     let limit = span.limit.unwrap_or(100).min(MAX_EVENTS);
@@ -37,13 +40,22 @@ pub(crate) async fn events(
         None => app.core.store.last_event().await.saturating_sub(u64::from(limit)),
     };
     let rows = app.core.store.events(after, limit).await?;
-    Ok(Json(rows.into_iter().map(api_event).collect()))
+    let mut sight = Sight::of(&app.core, &caller);
+    let world = app.core.world();
+    let mut events: Vec<Event> = rows.into_iter().map(api_event).collect();
+    events.retain_mut(|event| sight.trim_event(&world, event));
+    Ok(Json(events))
 }
 
 /// Where each machine stopped, and what to do
 #[utoipa::path(get, path = "/api/v1/doctor", tag = "appliance", responses((status = 200, body = Vec<Finding>)))]
-pub(crate) async fn doctor(State(app): State<App>) -> Json<Vec<Finding>> {
-    Json(app.core.diagnose())
+pub(crate) async fn doctor(State(app): State<App>, caller: Caller) -> Json<Vec<Finding>> {
+    let mut findings = app.core.diagnose();
+    let mut sight = Sight::of(&app.core, &caller);
+    let world = app.core.world();
+    let node = |name: &str| world.nodes.values().any(|node| node.row.name == name);
+    findings.retain(|finding| !node(&finding.name) || sight.node_named(&world, &finding.name));
+    Json(findings)
 }
 
 /// The appliance's settings

@@ -1,17 +1,27 @@
 //! Images and blobs.
 
+use std::time::Duration;
+
 use axum::Json;
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::response::Response;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
-use weft_api::{BlobReply, Image, Problem};
+use weft_api::{BlobReply, Image, Plan, Problem};
 
+use super::dry_run::DryRun;
+use super::to_the_end;
 use crate::accounts::Caller;
+use crate::auth::Sight;
 use crate::error::Error;
 use crate::http::App;
 use crate::images::{MAX_IMAGE, show};
+
+/// How much of a refused upload is read, and for how long.
+const MAX_SWALLOWED: usize = 256 << 20;
+const SWALLOWING: Duration = Duration::from_secs(20);
 
 async fn whole(body: Body) -> Result<Bytes, Error> {
     let mut pieces = body.into_data_stream();
@@ -35,8 +45,10 @@ async fn whole(body: Body) -> Result<Bytes, Error> {
 
 /// List images
 #[utoipa::path(get, path = "/api/v1/images", tag = "images", responses((status = 200, body = Vec<Image>)))]
-pub(crate) async fn list(State(app): State<App>) -> Json<Vec<Image>> {
-    let mut images: Vec<Image> = app.core.world().images.values().map(show).collect();
+pub(crate) async fn list(State(app): State<App>, caller: Caller) -> Json<Vec<Image>> {
+    let mut sight = Sight::of(&app.core, &caller);
+    let mut images: Vec<Image> =
+        app.core.world().images.values().filter(|row| sight.image(row)).map(show).collect();
     images.sort_by(|a, b| b.generation.cmp(&a.generation).then_with(|| a.digest.cmp(&b.digest)));
     Json(images)
 }
@@ -54,7 +66,10 @@ pub(crate) async fn publish(
     body: Body,
 ) -> Result<(StatusCode, Json<Image>), Error> {
     let file = whole(body).await?;
-    Ok((StatusCode::CREATED, Json(app.core.publish(&caller.user, file).await?)))
+    Ok((
+        StatusCode::CREATED,
+        Json(to_the_end(async move { app.core.publish(&caller.user, file).await }).await?),
+    ))
 }
 
 /// Add the Multiboot file of an image for BIOS machines
@@ -68,41 +83,67 @@ pub(crate) async fn publish_bios(
     body: Body,
 ) -> Result<Json<Image>, Error> {
     let file = whole(body).await?;
-    Ok(Json(app.core.publish_bios(&caller.user, &digest, file).await?))
+    Ok(Json(to_the_end(async move { app.core.publish_bios(&caller.user, &digest, file).await }).await?))
 }
 
 /// Offer an image to booting nodes
-#[utoipa::path(post, path = "/api/v1/images/{digest}/activate", tag = "images", params(("digest" = String, Path)),
-    responses((status = 204), (status = 404, body = Problem), (status = 409, body = Problem)))]
+#[utoipa::path(post, path = "/api/v1/images/{digest}/activate", tag = "images",
+    params(("digest" = String, Path), ("dry_run" = Option<bool>, Query)),
+    responses((status = 200, body = Plan), (status = 204), (status = 404, body = Problem),
+        (status = 409, body = Problem)))]
 pub(crate) async fn activate(
     State(app): State<App>,
     caller: Caller,
+    dry: DryRun,
     Path(digest): Path<String>,
-) -> Result<StatusCode, Error> {
-    app.core.activate(&caller.user, &digest).await?;
-    Ok(StatusCode::NO_CONTENT)
+) -> Result<Response, Error> {
+    let plan = to_the_end(async move { app.core.activate(&caller.user, &digest, dry.0).await }).await?;
+    Ok(dry.answer(plan))
 }
 
 /// Revoke an image for good
-#[utoipa::path(post, path = "/api/v1/images/{digest}/revoke", tag = "images", params(("digest" = String, Path)),
-    responses((status = 204), (status = 404, body = Problem)))]
+#[utoipa::path(post, path = "/api/v1/images/{digest}/revoke", tag = "images",
+    params(("digest" = String, Path), ("dry_run" = Option<bool>, Query)),
+    responses((status = 200, body = Plan), (status = 204), (status = 404, body = Problem)))]
 pub(crate) async fn revoke(
     State(app): State<App>,
     caller: Caller,
+    dry: DryRun,
     Path(digest): Path<String>,
-) -> Result<StatusCode, Error> {
-    app.core.revoke(&caller.user, &digest).await?;
-    Ok(StatusCode::NO_CONTENT)
+) -> Result<Response, Error> {
+    let plan = to_the_end(async move { app.core.revoke(&caller.user, &digest, dry.0).await }).await?;
+    Ok(dry.answer(plan))
 }
 
 /// Store a guest kernel or initial ram disk
 #[utoipa::path(put, path = "/api/v1/blobs", tag = "images",
     request_body(content = Vec<u8>, content_type = "application/octet-stream"),
-    responses((status = 200, body = BlobReply), (status = 413, body = Problem), (status = 507, body = Problem)))]
+    responses((status = 200, body = BlobReply), (status = 413, body = Problem),
+        (status = 507, body = Problem)))]
 pub(crate) async fn put_blob(
     State(app): State<App>,
     caller: Caller,
     body: Body,
 ) -> Result<Json<BlobReply>, Error> {
-    Ok(Json(app.core.put_blob(&caller.user, body.into_data_stream()).await?))
+    let mut pieces = body.into_data_stream();
+    let outcome = app.core.put_blob(&caller.user, &mut pieces).await;
+    if outcome.is_err() {
+        swallow(pieces).await;
+    }
+    Ok(Json(outcome?))
+}
+
+/// Reads what a refused client still sends, within limits: it hears the answer only when it has sent all.
+async fn swallow(mut pieces: BodyDataStream) {
+    let all = async {
+        let mut left = MAX_SWALLOWED;
+        while let Some(Ok(piece)) = pieces.next().await {
+            left = left.saturating_sub(piece.len());
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    // Whoever is slower than that gets a broken connection.
+    let _slow = tokio::time::timeout(SWALLOWING, all).await;
 }

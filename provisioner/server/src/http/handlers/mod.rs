@@ -1,9 +1,23 @@
 //! Handlers: take the request apart, call [`crate::core::Core`], put the answer together.
 
+pub(crate) mod accounts;
 pub(crate) mod appliance;
+pub(crate) mod containers;
+pub(crate) mod dry_run;
+pub(crate) mod groups;
 pub(crate) mod images;
+pub(crate) mod jobs;
+pub(crate) mod licences;
+pub(crate) mod load;
 pub(crate) mod nodes;
+pub(crate) mod operators;
+pub(crate) mod partitions;
+pub(crate) mod pools;
+pub(crate) mod rights;
 pub(crate) mod session;
+pub(crate) mod templates;
+pub(crate) mod topology;
+pub(crate) mod transactions;
 pub(crate) mod vs;
 
 use axum::Json;
@@ -11,7 +25,30 @@ use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequest, Request};
 use serde::de::DeserializeOwned;
 
+use crate::auth::asking;
 use crate::error::Error;
+
+/// Runs a change to its end, also where the client is gone or its time is up: what the store has written, memory and
+/// nodes must learn.
+pub(crate) async fn to_the_end<T: Send + 'static>(
+    change: impl Future<Output = Result<T, Error>> + Send + 'static,
+) -> Result<T, Error> {
+    // The task of its own has the same caller.
+    let caller = asking::current();
+    let work = async move {
+        match caller {
+            Some(caller) => asking::scope(caller, change).await,
+            None => change.await,
+        }
+    };
+    match tokio::spawn(work).await {
+        Ok(done) => done,
+        Err(broken) => match broken.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(std::io::Error::other("the appliance stops").into()),
+        },
+    }
+}
 
 /// A JSON body; what is wrong with it comes back as a `Problem`.
 pub(crate) struct Body<T>(pub(crate) T);

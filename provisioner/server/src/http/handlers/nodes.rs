@@ -3,39 +3,66 @@
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
+use axum::response::Response;
 use serde::Deserialize;
-use weft_api::{Approve, LogEntry, Node, Problem};
+use weft_api::{Approve, LogEntry, Node, Plan, Problem};
 
-use super::Body;
+use super::dry_run::DryRun;
+use super::groups::Shown;
+use super::{Body, to_the_end};
 use crate::accounts::Caller;
+use crate::auth::Sight;
 use crate::error::Error;
 use crate::http::App;
 
 /// List nodes
-#[utoipa::path(get, path = "/api/v1/nodes", tag = "nodes", responses((status = 200, body = Vec<Node>)))]
-pub(crate) async fn list(State(app): State<App>) -> Json<Vec<Node>> {
-    Json(app.core.show_nodes())
+#[utoipa::path(get, path = "/api/v1/nodes", tag = "nodes",
+    params(("selector" = Option<String>, Query, description = "Those with these labels")),
+    responses((status = 200, body = Vec<Node>), (status = 422, body = Problem)))]
+pub(crate) async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    Query(shown): Query<Shown>,
+) -> Result<Json<Vec<Node>>, Error> {
+    let selector = shown.selector()?;
+    let mut nodes = app.core.show_nodes();
+    nodes.retain(|node| selector.as_ref().is_none_or(|selector| selector.matches(&node.labels)));
+    let mut sight = Sight::of(&app.core, &caller);
+    let world = app.core.world();
+    nodes.retain_mut(|node| sight.trim_node(&world, node));
+    Ok(Json(nodes))
 }
 
 /// Show a node
 #[utoipa::path(get, path = "/api/v1/nodes/{name}", tag = "nodes", params(("name" = String, Path)),
     responses((status = 200, body = Node), (status = 404, body = Problem)))]
-pub(crate) async fn get_one(State(app): State<App>, Path(name): Path<String>) -> Result<Json<Node>, Error> {
-    Ok(Json(app.core.show_node(&name)?))
-}
-
-/// Approve a node by its fingerprint
-#[utoipa::path(post, path = "/api/v1/nodes/{name}/approve", tag = "nodes", params(("name" = String, Path)),
-    request_body = Approve,
-    responses((status = 204), (status = 404, body = Problem), (status = 409, body = Problem)))]
-pub(crate) async fn approve(
+pub(crate) async fn get_one(
     State(app): State<App>,
     caller: Caller,
     Path(name): Path<String>,
+) -> Result<Json<Node>, Error> {
+    let mut node = app.core.show_node(&name)?;
+    let mut sight = Sight::of(&app.core, &caller);
+    if sight.trim_node(&app.core.world(), &mut node) { Ok(Json(node)) } else { Err(Sight::no_node(&name)) }
+}
+
+/// Approve a node by its fingerprint
+#[utoipa::path(post, path = "/api/v1/nodes/{name}/approve", tag = "nodes",
+    params(("name" = String, Path), ("dry_run" = Option<bool>, Query)),
+    request_body = Approve,
+    responses((status = 200, body = Plan), (status = 204), (status = 404, body = Problem),
+        (status = 409, body = Problem)))]
+pub(crate) async fn approve(
+    State(app): State<App>,
+    caller: Caller,
+    dry: DryRun,
+    Path(name): Path<String>,
     Body(approve): Body<Approve>,
-) -> Result<StatusCode, Error> {
-    app.core.approve(&caller.user, &name, &approve.fingerprint).await?;
-    Ok(StatusCode::NO_CONTENT)
+) -> Result<Response, Error> {
+    let plan =
+        to_the_end(async move { app.core.approve(&caller.user, &name, &approve.fingerprint, dry.0).await })
+            .await?;
+    Ok(dry.answer(plan))
 }
 
 /// Restart a node
@@ -51,23 +78,32 @@ pub(crate) async fn reboot(
 }
 
 /// Sign a node's records anew and send them
-#[utoipa::path(post, path = "/api/v1/nodes/{name}/push", tag = "nodes", params(("name" = String, Path)),
-    responses((status = 204), (status = 404, body = Problem), (status = 409, body = Problem)))]
-pub(crate) async fn push(State(app): State<App>, Path(name): Path<String>) -> Result<StatusCode, Error> {
-    app.core.push_node(&name).await?;
-    Ok(StatusCode::NO_CONTENT)
+#[utoipa::path(post, path = "/api/v1/nodes/{name}/push", tag = "nodes",
+    params(("name" = String, Path), ("dry_run" = Option<bool>, Query)),
+    responses((status = 200, body = Plan), (status = 204), (status = 404, body = Problem),
+        (status = 409, body = Problem)))]
+pub(crate) async fn push(
+    State(app): State<App>,
+    dry: DryRun,
+    Path(name): Path<String>,
+) -> Result<Response, Error> {
+    let plan = app.core.push_node(&name, dry.0).await?;
+    Ok(dry.answer(plan))
 }
 
 /// Forget a node
-#[utoipa::path(delete, path = "/api/v1/nodes/{name}", tag = "nodes", params(("name" = String, Path)),
-    responses((status = 204), (status = 404, body = Problem), (status = 409, body = Problem)))]
+#[utoipa::path(delete, path = "/api/v1/nodes/{name}", tag = "nodes",
+    params(("name" = String, Path), ("dry_run" = Option<bool>, Query)),
+    responses((status = 200, body = Plan), (status = 204), (status = 404, body = Problem),
+        (status = 409, body = Problem)))]
 pub(crate) async fn forget(
     State(app): State<App>,
     caller: Caller,
+    dry: DryRun,
     Path(name): Path<String>,
-) -> Result<StatusCode, Error> {
-    app.core.forget(&caller.user, &name).await?;
-    Ok(StatusCode::NO_CONTENT)
+) -> Result<Response, Error> {
+    let plan = to_the_end(async move { app.core.forget(&caller.user, &name, dry.0).await }).await?;
+    Ok(dry.answer(plan))
 }
 
 #[derive(Deserialize)]

@@ -6,7 +6,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{AppendHeaders, IntoResponse};
 use weft_api::{LoginReply, LoginRequest, PasswordChange, Problem};
 
-use super::Body;
+use super::{Body, to_the_end};
 use crate::accounts::Caller;
 use crate::error::Error;
 use crate::http::App;
@@ -21,7 +21,8 @@ pub(crate) async fn login(
     Extension(Peer(peer)): Extension<Peer>,
     Body(request): Body<LoginRequest>,
 ) -> Result<impl IntoResponse, Error> {
-    let reply = app.core.login(peer, &request.user, &request.password).await?;
+    let reply =
+        to_the_end(async move { app.core.login(peer, &request.user, &request.password).await }).await?;
     Ok((AppendHeaders([(header::SET_COOKIE, set_cookie(Some(&reply.token)))]), Json(reply)))
 }
 
@@ -29,7 +30,7 @@ pub(crate) async fn login(
 #[utoipa::path(post, path = "/api/v1/logout", tag = "session",
     responses((status = 204), (status = 401, body = Problem)))]
 pub(crate) async fn logout(State(app): State<App>, caller: Caller) -> Result<impl IntoResponse, Error> {
-    app.core.logout(&caller).await?;
+    to_the_end(async move { app.core.logout(&caller).await }).await?;
     Ok((AppendHeaders([(header::SET_COOKIE, set_cookie(None))]), StatusCode::NO_CONTENT))
 }
 
@@ -41,6 +42,6 @@ pub(crate) async fn password(
     caller: Caller,
     Body(change): Body<PasswordChange>,
 ) -> Result<StatusCode, Error> {
-    app.core.set_password(&caller, &change.old, &change.new).await?;
+    to_the_end(async move { app.core.set_password(&caller, &change.old, &change.new).await }).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,34 +1,56 @@
 //! Virtual servers.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
-use weft_api::{Problem, Vs, VsCreate};
+use axum::response::{IntoResponse, Response};
+use weft_api::{Plan, Problem, Span, Vs, VsCreate};
 
-use super::Body;
+use super::dry_run::DryRun;
+use super::groups::Shown;
+use super::{Body, to_the_end};
 use crate::accounts::Caller;
+use crate::auth::Sight;
 use crate::error::Error;
 use crate::http::App;
 use crate::servers::{Verb, show};
 
 /// List virtual servers
-#[utoipa::path(get, path = "/api/v1/vs", tag = "vs", responses((status = 200, body = Vec<Vs>)))]
-pub(crate) async fn list(State(app): State<App>) -> Json<Vec<Vs>> {
+#[utoipa::path(get, path = "/api/v1/vs", tag = "vs",
+    params(("selector" = Option<String>, Query, description = "Those with these labels")),
+    responses((status = 200, body = Vec<Vs>), (status = 422, body = Problem)))]
+pub(crate) async fn list(
+    State(app): State<App>,
+    caller: Caller,
+    Query(shown): Query<Shown>,
+) -> Result<Json<Vec<Vs>>, Error> {
+    let selector = shown.selector()?;
+    let mut sight = Sight::of(&app.core, &caller);
     let world = app.core.world();
-    let mut servers: Vec<Vs> = world.servers.values().map(|vs| show(&world, vs)).collect();
+    let fits = |labels| selector.as_ref().is_none_or(|selector| selector.matches(labels));
+    let chosen = world.servers.values().filter(|vs| fits(&vs.row.labels) && sight.vs(&vs.row));
+    let mut servers: Vec<Vs> = chosen.map(|vs| show(&world, vs)).collect();
     servers.sort_by(|a, b| a.name.cmp(&b.name));
-    Json(servers)
+    Ok(Json(servers))
 }
 
 /// Create a virtual server, stopped
 #[utoipa::path(post, path = "/api/v1/vs", tag = "vs", request_body = VsCreate,
-    responses((status = 201, body = Vs), (status = 409, body = Problem), (status = 422, body = Problem)))]
+    params(("dry_run" = Option<bool>, Query)),
+    responses((status = 200, body = Plan), (status = 201, body = Vs),
+        (status = 409, body = Problem), (status = 422, body = Problem)))]
 pub(crate) async fn create(
     State(app): State<App>,
     caller: Caller,
+    dry: DryRun,
     Body(wanted): Body<VsCreate>,
-) -> Result<(StatusCode, Json<Vs>), Error> {
-    Ok((StatusCode::CREATED, Json(app.core.vs_create(&caller.user, wanted).await?)))
+) -> Result<Response, Error> {
+    let (plan, made) =
+        to_the_end(async move { app.core.vs_create(&caller.user, wanted, dry.0).await }).await?;
+    Ok(match made {
+        Some(made) => (StatusCode::CREATED, Json(made)).into_response(),
+        None => Json(plan).into_response(),
+    })
 }
 
 /// Show a virtual server
@@ -39,50 +61,70 @@ pub(crate) async fn get_one(State(app): State<App>, Path(name): Path<String>) ->
     Ok(Json(show(&app.core.world(), &vs)))
 }
 
+/// Show how a virtual server that spans nodes works
+#[utoipa::path(get, path = "/api/v1/vs/{name}/span", tag = "vs", params(("name" = String, Path)),
+    responses((status = 200, body = Span), (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub(crate) async fn span(State(app): State<App>, Path(name): Path<String>) -> Result<Json<Span>, Error> {
+    Ok(Json(app.core.show_span(&name)?))
+}
+
 /// Delete a virtual server
-#[utoipa::path(delete, path = "/api/v1/vs/{name}", tag = "vs", params(("name" = String, Path)),
-    responses((status = 204), (status = 404, body = Problem)))]
+#[utoipa::path(delete, path = "/api/v1/vs/{name}", tag = "vs",
+    params(("name" = String, Path), ("dry_run" = Option<bool>, Query)),
+    responses((status = 200, body = Plan), (status = 204), (status = 404, body = Problem)))]
 pub(crate) async fn delete(
     State(app): State<App>,
     caller: Caller,
+    dry: DryRun,
     Path(name): Path<String>,
-) -> Result<StatusCode, Error> {
-    app.core.vs_delete(&caller.user, &name).await?;
-    Ok(StatusCode::NO_CONTENT)
+) -> Result<Response, Error> {
+    let plan =
+        to_the_end(async move { app.core.vs_do(&caller.user, &name, Verb::Delete, dry.0).await }).await?;
+    Ok(dry.answer(plan))
 }
 
 /// Start a virtual server
-#[utoipa::path(post, path = "/api/v1/vs/{name}/start", tag = "vs", params(("name" = String, Path)),
-    responses((status = 204), (status = 404, body = Problem)))]
+#[utoipa::path(post, path = "/api/v1/vs/{name}/start", tag = "vs",
+    params(("name" = String, Path), ("dry_run" = Option<bool>, Query)),
+    responses((status = 200, body = Plan), (status = 204), (status = 404, body = Problem)))]
 pub(crate) async fn start(
     State(app): State<App>,
     caller: Caller,
+    dry: DryRun,
     Path(name): Path<String>,
-) -> Result<StatusCode, Error> {
-    app.core.vs_do(&caller.user, &name, Verb::Start).await?;
-    Ok(StatusCode::NO_CONTENT)
+) -> Result<Response, Error> {
+    let plan =
+        to_the_end(async move { app.core.vs_do(&caller.user, &name, Verb::Start, dry.0).await }).await?;
+    Ok(dry.answer(plan))
 }
 
 /// Stop a virtual server
-#[utoipa::path(post, path = "/api/v1/vs/{name}/stop", tag = "vs", params(("name" = String, Path)),
-    responses((status = 204), (status = 404, body = Problem)))]
+#[utoipa::path(post, path = "/api/v1/vs/{name}/stop", tag = "vs",
+    params(("name" = String, Path), ("dry_run" = Option<bool>, Query)),
+    responses((status = 200, body = Plan), (status = 204), (status = 404, body = Problem)))]
 pub(crate) async fn stop(
     State(app): State<App>,
     caller: Caller,
+    dry: DryRun,
     Path(name): Path<String>,
-) -> Result<StatusCode, Error> {
-    app.core.vs_do(&caller.user, &name, Verb::Stop).await?;
-    Ok(StatusCode::NO_CONTENT)
+) -> Result<Response, Error> {
+    let plan =
+        to_the_end(async move { app.core.vs_do(&caller.user, &name, Verb::Stop, dry.0).await }).await?;
+    Ok(dry.answer(plan))
 }
 
 /// Reset a running virtual server
-#[utoipa::path(post, path = "/api/v1/vs/{name}/reset", tag = "vs", params(("name" = String, Path)),
-    responses((status = 204), (status = 404, body = Problem), (status = 409, body = Problem)))]
+#[utoipa::path(post, path = "/api/v1/vs/{name}/reset", tag = "vs",
+    params(("name" = String, Path), ("dry_run" = Option<bool>, Query)),
+    responses((status = 200, body = Plan), (status = 204), (status = 404, body = Problem),
+        (status = 409, body = Problem)))]
 pub(crate) async fn reset(
     State(app): State<App>,
     caller: Caller,
+    dry: DryRun,
     Path(name): Path<String>,
-) -> Result<StatusCode, Error> {
-    app.core.vs_do(&caller.user, &name, Verb::Reset).await?;
-    Ok(StatusCode::NO_CONTENT)
+) -> Result<Response, Error> {
+    let plan =
+        to_the_end(async move { app.core.vs_do(&caller.user, &name, Verb::Reset, dry.0).await }).await?;
+    Ok(dry.answer(plan))
 }
