@@ -17,6 +17,8 @@ struct Named {
     state: String,
     #[serde(default)]
     digest: String,
+    #[serde(default)]
+    id: String,
 }
 
 /// Names of nodes.
@@ -24,14 +26,69 @@ pub(crate) fn nodes(current: &OsStr) -> Vec<CompletionCandidate> {
     candidates(current, "/api/v1/nodes", |item| item.name.clone())
 }
 
+/// Names of partitions.
+pub(crate) fn partitions(current: &OsStr) -> Vec<CompletionCandidate> {
+    candidates(current, "/api/v1/partitions", |item| item.name.clone())
+}
+
+/// Names of data centers.
+pub(crate) fn datacenters(current: &OsStr) -> Vec<CompletionCandidate> {
+    candidates(current, "/api/v1/datacenters", |item| item.name.clone())
+}
+
+/// Names of virtual mainframes.
+pub(crate) fn mainframes(current: &OsStr) -> Vec<CompletionCandidate> {
+    candidates(current, "/api/v1/mainframes", |item| item.name.clone())
+}
+
+/// Names of frames.
+pub(crate) fn frames(current: &OsStr) -> Vec<CompletionCandidate> {
+    candidates(current, "/api/v1/frames", |item| item.name.clone())
+}
+
+/// Names of data centers, virtual mainframes and frames.
+pub(crate) fn containers(current: &OsStr) -> Vec<CompletionCandidate> {
+    [datacenters, mainframes, frames].into_iter().flat_map(|names| names(current)).collect()
+}
+
 /// Names of virtual servers.
 pub(crate) fn servers(current: &OsStr) -> Vec<CompletionCandidate> {
     candidates(current, "/api/v1/vs", |item| item.name.clone())
 }
 
+/// Names of templates.
+pub(crate) fn templates(current: &OsStr) -> Vec<CompletionCandidate> {
+    candidates(current, "/api/v1/templates", |item| item.name.clone())
+}
+
+/// Names of pools.
+pub(crate) fn pools(current: &OsStr) -> Vec<CompletionCandidate> {
+    candidates(current, "/api/v1/pools", |item| item.name.clone())
+}
+
+/// Identities of licences.
+pub(crate) fn licences(current: &OsStr) -> Vec<CompletionCandidate> {
+    candidates(current, "/api/v1/licences", |item| item.id.clone())
+}
+
 /// Digests of images.
 pub(crate) fn images(current: &OsStr) -> Vec<CompletionCandidate> {
     candidates(current, "/api/v1/images", |item| item.digest.clone())
+}
+
+/// Names of accounts.
+pub(crate) fn accounts(current: &OsStr) -> Vec<CompletionCandidate> {
+    candidates(current, "/api/v1/accounts", |item| item.name.clone())
+}
+
+/// Names of tokens.
+pub(crate) fn tokens(current: &OsStr) -> Vec<CompletionCandidate> {
+    candidates(current, "/api/v1/tokens", |item| item.name.clone())
+}
+
+/// Names of policies about rights.
+pub(crate) fn auth_policies(current: &OsStr) -> Vec<CompletionCandidate> {
+    candidates(current, "/api/v1/auth/policies", |item| item.name.clone())
 }
 
 fn candidates(current: &OsStr, path: &str, value: fn(&Named) -> String) -> Vec<CompletionCandidate> {

@@ -8,7 +8,7 @@
 //! | 3 | no such object |
 //! | 4 | refused: conflict, wrong fingerprint, object in the wrong state |
 //! | 5 | not logged in, or not allowed |
-//! | 6 | the appliance cannot be reached, or is not the one that is trusted |
+//! | 6 | appliance or node cannot be reached, or is not the one that is trusted |
 //! | 7 | waited too long |
 //! | 8 | `doctor` found a failure |
 
@@ -61,6 +61,16 @@ pub enum CliError {
         /// What to do.
         next: String,
     },
+    /// No connection to a node, asked in the appliance's place.
+    #[error("cannot reach {node}: {why}")]
+    NodeUnreachable {
+        /// Which.
+        node: String,
+        /// Why.
+        why: String,
+        /// What to do.
+        next: String,
+    },
     /// Waited long enough.
     #[error("{0}")]
     TimedOut(String),
@@ -78,6 +88,11 @@ pub enum CliError {
 }
 
 impl CliError {
+    /// Whether the caller is known and may not.
+    pub(crate) fn is_forbidden(&self) -> bool {
+        matches!(self, Self::Refused(problem) if problem.status == 403)
+    }
+
     /// Wrong use, with advice.
     pub(crate) fn usage(text: impl Into<String>, next: impl Into<String>) -> Self {
         Self::Usage { text: text.into(), next: next.into() }
@@ -100,7 +115,7 @@ impl CliError {
                 _ => 1,
             },
             Self::Answer { .. } => 1,
-            Self::Unreachable { .. } => 6,
+            Self::Unreachable { .. } | Self::NodeUnreachable { .. } => 6,
             Self::TimedOut(_) => 7,
             Self::Findings(_) => 8,
             Self::Offline { code, .. } => *code,
@@ -110,7 +125,9 @@ impl CliError {
     /// What to do about it; empty where nothing better is known than the error itself.
     fn next(&self) -> String {
         match self {
-            Self::Usage { next, .. } | Self::Unreachable { next, .. } => next.clone(),
+            Self::Usage { next, .. }
+            | Self::Unreachable { next, .. }
+            | Self::NodeUnreachable { next, .. } => next.clone(),
             Self::Refused(problem) if !problem.next.is_empty() => problem.next.clone(),
             Self::Refused(problem) => match problem.status {
                 401 => "log in: weft login --user NAME".into(),

@@ -6,6 +6,7 @@
 //! ```text
 //! args ──▶ settings (flags > environment > profile) ──▶ client ──▶ commands ──▶ output
 //!                                                       tls         console      yaml
+//!             └──▶ operator: a node in the appliance's place
 //! ```
 //!
 //! Neighbours: `weft_api` holds the shapes that travel, `weft_signing::cli` the verbs that work without an appliance.
@@ -18,6 +19,7 @@ mod connect;
 mod console;
 mod error;
 mod events;
+mod operator;
 mod output;
 mod prompt;
 mod settings;

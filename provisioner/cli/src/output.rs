@@ -151,10 +151,24 @@ fn sheet(tree: &Tree) -> String {
                     out.push_str(&format!("{label}{}\n", inline(item)));
                 }
             }
+            // Keys of labels are as they were given.
+            Tree::Map(labels) if key == "labels" && !labels.is_empty() => {
+                let value = |value: &Tree| match value {
+                    Tree::Text(text) => clean(text),
+                    other => other.scalar(),
+                };
+                let pairs = labels.iter().map(|(key, text)| format!("{}={}", clean(key), value(text)));
+                out.push_str(&format!("{label}{}\n", pairs.collect::<Vec<_>>().join(",")));
+            }
             value => out.push_str(&format!("{label}{}\n", inline(value))),
         }
     }
     out
+}
+
+/// Labels as a selector would choose them.
+pub(crate) fn labels(labels: &weft_api::Labels) -> String {
+    labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",")
 }
 
 fn inline(tree: &Tree) -> String {
@@ -163,6 +177,7 @@ fn inline(tree: &Tree) -> String {
         Tree::Text(text) => clean(text),
         Tree::Bool(value) => if *value { "yes" } else { "no" }.into(),
         Tree::List(items) if items.is_empty() => "-".into(),
+        Tree::Map(fields) if fields.is_empty() => "-".into(),
         Tree::List(items) => items.iter().map(inline).collect::<Vec<_>>().join(", "),
         Tree::Map(fields) => fields
             .iter()
@@ -224,6 +239,19 @@ mod tests {
             table(std::slice::from_ref(&thing), &columns(), true) + &sheet(&Tree::of(&thing).expect("JSON"));
         assert!(text.chars().all(|c| !c.is_control() || c == '\n'), "{text:?}");
         assert_eq!(text.lines().count(), 5);
+    }
+
+    #[test]
+    fn labels_are_shown_as_they_were_given() {
+        #[derive(Serialize)]
+        struct Labelled {
+            labels: weft_api::Labels,
+        }
+        let some = [("a_b".to_owned(), "x-1".to_owned()), ("note".to_owned(), String::new())].into();
+        assert_eq!(labels(&some), "a_b=x-1,note=");
+        assert_eq!(sheet(&Tree::of(&Labelled { labels: some }).expect("JSON")), "labels  a_b=x-1,note=\n");
+        let none = Labelled { labels: weft_api::Labels::new() };
+        assert_eq!(sheet(&Tree::of(&none).expect("JSON")), "labels  -\n");
     }
 
     #[test]

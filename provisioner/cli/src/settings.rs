@@ -185,7 +185,7 @@ pub(crate) fn read_bounded(path: &Path) -> std::io::Result<String> {
 }
 
 /// Writes a file that only its owner can read; a reader sees the old or the new one.
-fn write_private(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
     let wrap = |error| CliError::file(path, error);
     if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
         fs::create_dir_all(dir).map_err(wrap)?;

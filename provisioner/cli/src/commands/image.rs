@@ -3,7 +3,7 @@
 use hyper::Method;
 use weft_api::Image;
 
-use super::Context;
+use super::{Context, plan};
 use crate::args::Published as Verb;
 use crate::client::{Payload, segment};
 use crate::error::CliError;
@@ -49,21 +49,30 @@ pub(super) async fn run(context: &Context, verb: &Verb) -> Result<(), CliError> 
                 output.list(&[image], &columns(), "")
             }
         }
-        Verb::Activate(digest) => {
+        Verb::Activate { digest, dry_run } => {
             let digest = resolve(context, &digest.digest).await?;
+            if dry_run.dry_run {
+                return plan::dry_run(context, Method::POST, &path(&digest, "activate"), Payload::None).await;
+            }
             change(context, &digest, "activate").await
         }
-        Verb::Revoke { digest, yes } => {
+        Verb::Revoke { digest, dry_run, yes } => {
             let digest = resolve(context, &digest.digest).await?;
+            if dry_run.dry_run {
+                return plan::dry_run(context, Method::POST, &path(&digest, "revoke"), Payload::None).await;
+            }
             prompt::confirm(&format!("Revoke {digest}? No node boots it again."), *yes)?;
             change(context, &digest, "revoke").await
         }
     }
 }
 
+fn path(digest: &str, verb: &str) -> String {
+    format!("/api/v1/images/{}/{verb}", segment(digest))
+}
+
 async fn change(context: &Context, digest: &str, verb: &str) -> Result<(), CliError> {
-    let path = format!("/api/v1/images/{}/{verb}", segment(digest));
-    context.client.change(Method::POST, &path, Payload::None).await?;
+    context.client.change(Method::POST, &path(digest, verb), Payload::None).await?;
     let images: Vec<Image> = context.client.get("/api/v1/images").await?;
     let changed: Vec<Image> = images.into_iter().filter(|image| image.digest == digest).collect();
     context.output.list(&changed, &columns(), "")

@@ -1,8 +1,23 @@
 //! The verbs.
 
+mod account;
+mod auth;
+mod container;
+mod create;
+mod group;
 mod image;
+mod job;
 mod node;
+mod partition;
+mod plan;
+mod pool;
 mod session;
+mod span;
+mod template;
+mod token;
+mod top;
+mod topology;
+mod tx;
 mod vs;
 
 use std::io;
@@ -12,7 +27,7 @@ use weft_api::{ApplianceConfig, Event, Finding, Node};
 
 use weft_signing::cli::{Form, SigningCommand};
 
-use crate::args::{Cli, Command, Config, Event as EventVerb, Format, Image};
+use crate::args::{Cli, Command, Config, Event as EventVerb, Format, Image, Licence, Operator};
 use crate::client::{Client, Payload, segment};
 use crate::error::{CliError, REFUSED, USAGE};
 use crate::events;
@@ -31,6 +46,13 @@ pub(crate) async fn run(cli: Cli) -> Result<(), CliError> {
     let Cli { global, command } = cli;
     let output = Output { format: global.output, quiet: global.quiet };
     let settings = || Settings::resolve(&global);
+    if let Some(credential) = &global.credential {
+        return crate::operator::run(credential, &global, output, &command).await;
+    }
+    if global.at.is_some() {
+        let next = "have one issued while the appliance is there: weft operator issue NAME --out FILE";
+        return Err(CliError::usage("--at needs --credential", next));
+    }
     let context =
         || -> Result<Context, CliError> { Ok(Context { client: Client::new(&settings()?)?, output }) };
     match command {
@@ -39,10 +61,36 @@ pub(crate) async fn run(cli: Cli) -> Result<(), CliError> {
         Command::Logout => session::logout(&settings()?, output).await,
         Command::Passwd(verb) => session::passwd(&settings()?, &context()?, &verb).await,
         Command::Node(verb) => node::run(&context()?, &verb).await,
+        Command::Datacenter(verb) => container::datacenter(&context()?, &verb).await,
+        Command::Mainframe(verb) => container::mainframe(&context()?, &verb).await,
+        Command::Frame(verb) => container::frame(&context()?, &verb).await,
+        Command::Topology(args) => topology::run(&context()?, &args).await,
+        Command::Partition(verb) => partition::run(&context()?, &verb).await,
+        Command::Configure { nodes, change, dry_run } if change.count() == 0 => {
+            config(&context()?, &Config::Push { nodes, dry_run }).await
+        }
+        Command::Configure { .. } => Err(CliError::usage(
+            "--start and --stop need --credential",
+            "with the appliance: weft vs start, weft vs stop",
+        )),
+        Command::Operator(Operator::Issue(args)) => {
+            crate::operator::issue(&context()?.client, output, &args).await
+        }
         Command::Vs(verb) => vs::run(&context()?, &verb).await,
+        Command::Template(verb) => template::run(&context()?, &verb).await,
+        Command::Pool(verb) => pool::run(&context()?, &verb).await,
+        Command::Licence(Licence::Held(verb)) => pool::licence(&context()?, &verb).await,
+        Command::Licence(Licence::Offline(verb)) => offline(SigningCommand::Licence(verb), output),
         Command::Image(Image::Published(verb)) => image::run(&context()?, &verb).await,
         Command::Config(verb) => config(&context()?, &verb).await,
+        Command::Account(verb) => account::run(&context()?, &verb).await,
+        Command::Session(verb) => account::sessions(&context()?, &verb).await,
+        Command::Token(verb) => token::run(&context()?, &verb).await,
+        Command::Auth(verb) => auth::run(&context()?, &verb).await,
+        Command::Tx(verb) => tx::run(&context()?, &verb).await,
+        Command::Job(verb) => job::run(&context()?, &verb).await,
         Command::Event(verb) => event(&context()?, &verb).await,
+        Command::Top { once } => top::run(&context()?, once).await,
         Command::Doctor => doctor(&context()?).await,
         Command::Image(Image::Offline(verb)) => offline(SigningCommand::Image(verb), output),
         Command::Key(verb) => offline(SigningCommand::Key(verb), output),
@@ -81,7 +129,7 @@ fn completion(shell: clap_complete::Shell) -> Result<(), CliError> {
 async fn config(context: &Context, verb: &Config) -> Result<(), CliError> {
     match verb {
         Config::Show => context.output.one(&context.client.get::<ApplianceConfig>("/api/v1/config").await?),
-        Config::Push { nodes } => {
+        Config::Push { nodes, dry_run } => {
             let names = if nodes.is_empty() {
                 let all: Vec<Node> = context.client.get("/api/v1/nodes").await?;
                 all.into_iter().filter(|node| node.state == "ready").map(|node| node.name).collect()
@@ -93,6 +141,10 @@ async fn config(context: &Context, verb: &Config) -> Result<(), CliError> {
             }
             for name in &names {
                 let path = format!("/api/v1/nodes/{}/push", segment(name));
+                if dry_run.dry_run {
+                    plan::dry_run(context, Method::POST, &path, Payload::None).await?;
+                    continue;
+                }
                 context.client.change(Method::POST, &path, Payload::None).await?;
                 context.output.note(&format!("sent to {name}"));
             }

@@ -1,16 +1,17 @@
-//! `node`: list, show, approve, forget, log, reboot.
+//! `node`: list, show, approve, forget, move, label, log, reboot.
 
 use hyper::Method;
-use weft_api::{LogEntry, Node};
+use weft_api::{LogEntry, Node, Selection};
 
-use super::Context;
-use crate::args::Node as Verb;
+use super::group::{self, NODES};
+use super::{Context, plan};
+use crate::args::{DryRun, Node as Verb, Nodes};
 use crate::client::{Payload, segment};
 use crate::error::CliError;
 use crate::output::Column;
 use crate::{prompt, when};
 
-fn columns() -> [Column<Node>; 14] {
+fn columns() -> [Column<Node>; 16] {
     [
         Column { title: "NAME", wide: false, cell: |node| node.name.clone() },
         Column { title: "STATE", wide: false, cell: |node| node.state.clone() },
@@ -28,7 +29,9 @@ fn columns() -> [Column<Node>; 14] {
         Column { title: "MAC", wide: true, cell: |node| node.mac.clone() },
         Column { title: "FINGERPRINT", wide: true, cell: |node| node.fingerprint.clone() },
         Column { title: "UPTIME", wide: true, cell: |node| when::span(node.uptime_ms / 1000) },
+        Column { title: "FRAME", wide: true, cell: |node| node.frame.clone() },
         Column { title: "SERVERS", wide: true, cell: |node| node.servers.join(",") },
+        Column { title: "LABELS", wide: true, cell: |node| crate::output::labels(&node.labels) },
         Column { title: "CPU", wide: true, cell: |node| node.cpu_model.clone() },
     ]
 }
@@ -74,16 +77,27 @@ fn path(name: &str) -> String {
 pub(super) async fn run(context: &Context, verb: &Verb) -> Result<(), CliError> {
     let Context { client, output } = context;
     match verb {
-        Verb::List => {
-            let nodes: Vec<Node> = client.get("/api/v1/nodes").await?;
-            output.list(&nodes, &columns(), "no node has booted yet; see weft doctor")
+        Verb::List(shown) => {
+            let nodes: Vec<Node> = client.get(&format!("/api/v1/nodes{}", shown.query())).await?;
+            let empty = match shown.selector {
+                Some(_) => "no node fits",
+                None => "no node has booted yet; see weft doctor",
+            };
+            output.list(&nodes, &columns(), empty)
         }
         Verb::Show(name) => output.one(&client.get::<Node>(&path(&name.node)).await?),
-        Verb::Approve { name, fingerprint } => approve(context, &name.node, fingerprint.as_deref()).await,
-        Verb::Forget { name, yes } => {
-            prompt::confirm(&format!("Forget {} and its key?", name.node), *yes)?;
-            client.change(Method::DELETE, &path(&name.node), Payload::None).await?;
-            output.note(&format!("{} is forgotten", name.node));
+        Verb::Approve { nodes, fingerprint, dry_run } => {
+            let compared = compared(context, nodes, fingerprint)?;
+            approve(context, nodes, &compared, *dry_run).await
+        }
+        Verb::Forget { nodes, dry_run, yes } => forget(context, nodes, *dry_run, *yes).await,
+        Verb::Move(args) => super::container::move_nodes(context, args).await,
+        Verb::Label { name, labels, dry_run } => {
+            if group::label(context, &path(&name.node), labels, *dry_run).await? {
+                let node: Node = client.get(&path(&name.node)).await?;
+                group::told(context, &node.name, &node.labels);
+                output.list(&[node], &columns(), "")?;
+            }
             Ok(())
         }
         Verb::Log { name, lines } => {
@@ -100,27 +114,68 @@ pub(super) async fn run(context: &Context, verb: &Verb) -> Result<(), CliError> 
     }
 }
 
-async fn approve(context: &Context, name: &str, fingerprint: Option<&str>) -> Result<(), CliError> {
-    let fingerprint = match fingerprint {
-        Some(text) => text.trim().to_owned(),
-        None if prompt::can_ask() => {
+/// Fingerprints from the nodes' own consoles, one for each: as given, or asked for.
+fn compared(context: &Context, nodes: &[String], given: &[String]) -> Result<Vec<String>, CliError> {
+    if given.is_empty() && prompt::can_ask() {
+        let ask = |name: &String| {
             context.output.note(&format!("Read the fingerprint on {name}'s own screen or serial console."));
-            prompt::line("Fingerprint there: ")?.trim().to_owned()
-        }
-        None => {
-            return Err(CliError::usage(
-                "the fingerprint is missing",
-                format!(
-                    "read it on the node's own console, then: weft node approve {name} --fingerprint FINGERPRINT"
-                ),
-            ));
-        }
+            prompt::line("Fingerprint there: ").map(|text| text.trim().to_owned())
+        };
+        return nodes.iter().map(ask).collect();
+    }
+    if given.len() == nodes.len() {
+        return Ok(given.iter().map(|text| text.trim().to_owned()).collect());
+    }
+    let name = nodes.first().map(String::as_str).unwrap_or_default();
+    let what = if given.is_empty() { "the fingerprint is missing" } else { "each node has one fingerprint" };
+    Err(CliError::usage(
+        what,
+        format!(
+            "read it on the node's own console, then: weft node approve {name} --fingerprint FINGERPRINT"
+        ),
+    ))
+}
+
+async fn approve(
+    context: &Context,
+    nodes: &[String],
+    compared: &[String],
+    dry_run: DryRun,
+) -> Result<(), CliError> {
+    let ([name], [fingerprint]) = (nodes, compared) else {
+        let select = Selection { names: nodes.to_vec(), ..Selection::default() };
+        let Some(plan) = group::act(context, &NODES, "approve", &select, compared, dry_run).await? else {
+            return Ok(());
+        };
+        let mut all: Vec<Node> = context.client.get("/api/v1/nodes").await?;
+        all.retain(|node| plan.objects.iter().any(|object| object.name == node.name));
+        return context.output.list(&all, &columns(), "");
     };
     let body = serde_json::json!({ "fingerprint": fingerprint });
-    context.client.change(Method::POST, &format!("{}/approve", path(name)), Payload::Json(body)).await?;
+    let at = format!("{}/approve", path(name));
+    if dry_run.dry_run {
+        return plan::dry_run(context, Method::POST, &at, Payload::Json(body)).await;
+    }
+    context.client.change(Method::POST, &at, Payload::Json(body)).await?;
     let node: Node = context.client.get(&path(name)).await?;
     context.output.note(&format!("{} is approved", node.name));
     context.output.list(&[node], &columns(), "")
+}
+
+async fn forget(context: &Context, nodes: &Nodes, dry_run: DryRun, yes: bool) -> Result<(), CliError> {
+    let chosen = nodes.chosen();
+    let Some(name) = chosen.one() else {
+        let yes = yes || dry_run.dry_run;
+        let select = group::confirmed(context, &NODES, "Forget", chosen, yes).await?;
+        return group::act(context, &NODES, "forget", &select, &[], dry_run).await.map(drop);
+    };
+    if dry_run.dry_run {
+        return plan::dry_run(context, Method::DELETE, &path(name), Payload::None).await;
+    }
+    prompt::confirm(&format!("Forget {name} and its key?"), yes)?;
+    context.client.change(Method::DELETE, &path(name), Payload::None).await?;
+    context.output.note(&format!("{name} is forgotten"));
+    Ok(())
 }
 
 #[cfg(test)]

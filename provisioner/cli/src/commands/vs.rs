@@ -1,15 +1,14 @@
-//! `vs`: create, list, show, start, stop, reset, delete, console.
+//! `vs`: list, show, span, start, stop, reset, delete, label, console.
 
 use std::io::IsTerminal;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use hyper::Method;
-use serde::Deserialize;
-use weft_api::{Vs, VsCreate};
+use weft_api::Vs;
 
-use super::Context;
-use crate::args::{Vs as Verb, VsCreate as CreateArgs, Wait};
+use super::group::{self, SERVERS};
+use super::{Context, create, plan, span};
+use crate::args::{DryRun, Servers, Vs as Verb, Wait};
 use crate::client::{Payload, segment};
 use crate::error::CliError;
 use crate::output::Column;
@@ -17,24 +16,39 @@ use crate::{console, prompt};
 
 /// Pause between two looks at a server's state.
 const POLL: Duration = Duration::from_millis(300);
+/// Where a start ends.
+pub(super) const STARTED: &[&str] = &["running", "failed"];
+/// Where a stop ends.
+const STOPPED: &[&str] = &["stopped", "off", "failed"];
 
-fn columns() -> [Column<Vs>; 11] {
+pub(super) fn columns() -> [Column<Vs>; 13] {
     [
         Column { title: "NAME", wide: false, cell: |vs| vs.name.clone() },
         Column { title: "STATE", wide: false, cell: |vs| vs.state.clone() },
-        Column { title: "NODE", wide: false, cell: |vs| vs.node.clone() },
+        Column { title: "NODE", wide: false, cell: nodes },
         Column { title: "VCPUS", wide: false, cell: |vs| vs.vcpus.to_string() },
         Column { title: "MEMORY", wide: false, cell: |vs| format!("{} MiB", vs.memory_mib) },
         Column { title: "DESIRED", wide: false, cell: |vs| vs.desired.clone() },
         Column { title: "STARTS", wide: true, cell: |vs| vs.instance.to_string() },
         Column { title: "MACS", wide: true, cell: |vs| vs.macs.join(",") },
+        Column { title: "WWNN", wide: true, cell: |vs| vs.wwnn.clone() },
         Column { title: "KERNEL", wide: true, cell: |vs| vs.kernel.chars().take(12).collect() },
         Column { title: "EXITS", wide: true, cell: |vs| vs.exits.to_string() },
+        Column { title: "LABELS", wide: true, cell: |vs| crate::output::labels(&vs.labels) },
         Column { title: "REASON", wide: false, cell: |vs| vs.reason.clone() },
     ]
 }
 
-fn path(name: &str) -> String {
+/// The node, or what each node of a spanning server gives.
+fn nodes(vs: &Vs) -> String {
+    if vs.places.is_empty() {
+        return vs.node.clone();
+    }
+    let place = |place: &weft_api::VsPlace| format!("{}:{}+{}M", place.node, place.vcpus, place.memory_mib);
+    vs.places.iter().map(place).collect::<Vec<_>>().join(",")
+}
+
+pub(super) fn path(name: &str) -> String {
     format!("/api/v1/vs/{}", segment(name))
 }
 
@@ -42,85 +56,143 @@ fn path(name: &str) -> String {
 pub(super) async fn run(context: &Context, verb: &Verb) -> Result<(), CliError> {
     let Context { client, output } = context;
     match verb {
-        Verb::List => {
-            let servers: Vec<Vs> = client.get("/api/v1/vs").await?;
-            output.list(&servers, &columns(), "no virtual server yet; make one: weft vs create NAME --start")
+        Verb::List(shown) => {
+            let servers: Vec<Vs> = client.get(&format!("/api/v1/vs{}", shown.query())).await?;
+            let empty = match shown.selector {
+                Some(_) => "no virtual server fits",
+                None => "no virtual server yet; make one: weft vs create NAME --start",
+            };
+            output.list(&servers, &columns(), empty)
         }
-        Verb::Show(name) => output.one(&client.get::<Vs>(&path(&name.server)).await?),
-        Verb::Create(args) => create(context, args).await,
-        Verb::Start { name, wait } => start(context, &name.server, *wait).await,
-        Verb::Stop { name, wait } => {
-            client.change(Method::POST, &format!("{}/stop", path(&name.server)), Payload::None).await?;
-            settle(context, &name.server, *wait, &["stopped", "off", "failed"]).await
+        Verb::Show(name) => {
+            let vs: Vs = client.get(&path(&name.server)).await?;
+            output.one(&vs)?;
+            if vs.partition.is_empty() { Ok(()) } else { span::section(context, &vs.name).await }
         }
-        Verb::Reset(name) => {
-            client.change(Method::POST, &format!("{}/reset", path(&name.server)), Payload::None).await?;
-            output.note(&format!("{} is reset", name.server));
-            Ok(())
+        Verb::Span { name, watch } => span::run(context, &name.server, *watch).await,
+        Verb::Create(args) => create::run(context, args).await,
+        Verb::Copy(args) => create::copy(context, args).await,
+        Verb::Move { name, node, dry_run } => {
+            let (at, body) = (format!("{}/move", path(&name.server)), serde_json::json!({ "node": node }));
+            if dry_run.dry_run {
+                return plan::dry_run(context, Method::POST, &at, Payload::Json(body)).await;
+            }
+            client.change(Method::POST, &at, Payload::Json(body)).await?;
+            let vs: Vs = client.get(&path(&name.server)).await?;
+            output.note(&format!("{} lies on {}; start it: weft vs start {}", vs.name, vs.node, vs.name));
+            output.list(&[vs], &columns(), "")
         }
-        Verb::Delete { name, yes } => {
-            prompt::confirm(&format!("Delete {}?", name.server), *yes)?;
-            client.change(Method::DELETE, &path(&name.server), Payload::None).await?;
-            output.note(&format!("{} is deleted", name.server));
+        Verb::Start { servers, dry_run, wait } => {
+            power(context, servers, "start", *dry_run, Some((*wait, STARTED))).await
+        }
+        Verb::Stop { servers, dry_run, wait } => {
+            power(context, servers, "stop", *dry_run, Some((*wait, STOPPED))).await
+        }
+        Verb::Reset { servers, dry_run } => power(context, servers, "reset", *dry_run, None).await,
+        Verb::Delete { servers, dry_run, yes } => delete(context, servers, *dry_run, *yes).await,
+        Verb::Label { name, labels, dry_run } => {
+            if group::label(context, &path(&name.server), labels, *dry_run).await? {
+                let vs: Vs = client.get(&path(&name.server)).await?;
+                group::told(context, &vs.name, &vs.labels);
+                output.list(&[vs], &columns(), "")?;
+            }
             Ok(())
         }
         Verb::Console(args) => console::run(client, *output, args).await,
     }
 }
 
-async fn create(context: &Context, args: &CreateArgs) -> Result<(), CliError> {
-    let body = VsCreate {
-        name: args.name.clone(),
-        node: args.node.clone(),
-        vcpus: args.vcpus,
-        memory_mib: args.memory,
-        kernel: blob(context, args.kernel.as_deref()).await?,
-        initrd: blob(context, args.initrd.as_deref()).await?,
-        append: args.append.clone(),
+/// Starts, stops or resets; `until` says whether to wait, and for which states.
+async fn power(
+    context: &Context,
+    servers: &Servers,
+    action: &str,
+    dry_run: DryRun,
+    until: Option<(Wait, &[&str])>,
+) -> Result<(), CliError> {
+    let chosen = servers.chosen();
+    let Some(name) = chosen.one() else {
+        let plan = group::act(context, &SERVERS, action, &chosen.selection(), &[], dry_run).await?;
+        let names = plan.into_iter().flat_map(|plan| plan.objects).filter(|object| object.kind == "vs");
+        let names: Vec<String> = names.map(|object| object.name).collect();
+        return match until {
+            Some((wait, states)) if !dry_run.dry_run => settle_all(context, &names, wait, states).await,
+            Some(_) | None => Ok(()),
+        };
     };
-    let body = serde_json::to_value(body).map_err(|error| CliError::usage(error.to_string(), ""))?;
-    context.client.change(Method::POST, "/api/v1/vs", Payload::Json(body)).await?;
-    context.output.note(&format!("{} is defined", args.name));
-    if args.start {
-        return start(context, &args.name, args.wait).await;
+    let at = format!("{}/{action}", path(name));
+    if dry_run.dry_run {
+        return plan::dry_run(context, Method::POST, &at, Payload::None).await;
     }
-    let vs: Vs = context.client.get(&path(&args.name)).await?;
-    context.output.list(&[vs], &columns(), "")
+    context.client.change(Method::POST, &at, Payload::None).await?;
+    match until {
+        Some((wait, states)) => settle(context, name, wait, states).await,
+        None => {
+            context.output.note(&format!("{name} is reset"));
+            Ok(())
+        }
+    }
 }
 
-async fn start(context: &Context, name: &str, wait: Wait) -> Result<(), CliError> {
+async fn delete(context: &Context, servers: &Servers, dry_run: DryRun, yes: bool) -> Result<(), CliError> {
+    let chosen = servers.chosen();
+    let Some(name) = chosen.one() else {
+        let yes = yes || dry_run.dry_run;
+        let select = group::confirmed(context, &SERVERS, "Delete", chosen, yes).await?;
+        return group::act(context, &SERVERS, "delete", &select, &[], dry_run).await.map(drop);
+    };
+    if dry_run.dry_run {
+        return plan::dry_run(context, Method::DELETE, &path(name), Payload::None).await;
+    }
+    prompt::confirm(&format!("Delete {name}?"), yes)?;
+    context.client.change(Method::DELETE, &path(name), Payload::None).await?;
+    context.output.note(&format!("{name} is deleted"));
+    Ok(())
+}
+
+pub(super) async fn start(context: &Context, name: &str, wait: Wait) -> Result<(), CliError> {
     context.client.change(Method::POST, &format!("{}/start", path(name)), Payload::None).await?;
-    settle(context, name, wait, &["running", "failed"]).await
+    settle(context, name, wait, STARTED).await
 }
 
-#[derive(Deserialize)]
-struct Blob {
-    digest: String,
+/// Whether to wait for a state.
+fn waits(wait: Wait) -> bool {
+    wait.wait || (!wait.no_wait && std::io::stderr().is_terminal())
 }
 
-/// The digest of a kernel or ram disk; a file is uploaded first.
-async fn blob(context: &Context, what: Option<&str>) -> Result<String, CliError> {
-    let Some(what) = what else { return Ok(String::new()) };
-    if is_digest(what) && !Path::new(what).exists() {
-        return Ok(what.to_ascii_lowercase());
+/// Waits until each is in one of the states where that was asked for, then prints them.
+pub(super) async fn settle_all(
+    context: &Context,
+    names: &[String],
+    wait: Wait,
+    states: &[&str],
+) -> Result<(), CliError> {
+    let limit = Instant::now() + Duration::from_secs(wait.timeout);
+    let mut last = usize::MAX;
+    loop {
+        let mut servers: Vec<Vs> = context.client.get("/api/v1/vs").await?;
+        servers.retain(|vs| names.contains(&vs.name));
+        let left = servers.iter().filter(|vs| !states.contains(&vs.state.as_str())).count();
+        if left != last {
+            context.output.progress(&format!("{left} of {} on their way", servers.len()));
+            last = left;
+        }
+        if !waits(wait) || left == 0 {
+            context.output.list(&servers, &columns(), "")?;
+            let failed = servers.iter().find(|vs| vs.state == "failed").filter(|_| waits(wait));
+            return failed.map_or(Ok(()), |vs| Err(failure(&vs.name, &vs.reason)));
+        }
+        if Instant::now() >= limit {
+            let late = format!("{left} of {} are not done after {} s", servers.len(), wait.timeout);
+            return Err(CliError::TimedOut(late));
+        }
+        tokio::time::sleep(POLL).await;
     }
-    context.output.progress(&format!("uploading {what}"));
-    let blob: Blob =
-        context.client.answer(Method::PUT, "/api/v1/blobs", Payload::File(Path::new(what))).await?;
-    if is_digest(&blob.digest) {
-        Ok(blob.digest)
-    } else {
-        Err(CliError::Answer { what: "PUT /api/v1/blobs".into(), why: "there is no digest in it".into() })
-    }
-}
-
-fn is_digest(text: &str) -> bool {
-    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Waits for one of the states where that was asked for, then prints the server.
 async fn settle(context: &Context, name: &str, wait: Wait, states: &[&str]) -> Result<(), CliError> {
-    let waits = wait.wait || (!wait.no_wait && std::io::stderr().is_terminal());
+    let waits = waits(wait);
     let limit = Instant::now() + Duration::from_secs(wait.timeout);
     let mut last = String::new();
     loop {

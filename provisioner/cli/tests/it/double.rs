@@ -1,6 +1,6 @@
 //! A test double of the appliance: the routes that the command line uses, in memory, on a port of the loopback.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -15,16 +15,24 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use weft_api::{BootStage, Event, Finding, Image, Node, Problem, Vs};
+use weft_api::{
+    BootStage, Event, Finding, Image, Labels, Node, Plan, Problem, Selector, Transaction, TransactionDetail,
+    Vs,
+};
 
 /// What the double holds and what it has heard.
 #[derive(Default)]
 pub(crate) struct World {
     pub(crate) nodes: Vec<Node>,
     pub(crate) vs: Vec<Vs>,
+    /// Answers of `span`, one after the other; then there is none.
+    pub(crate) spans: std::collections::VecDeque<weft_api::Span>,
     pub(crate) images: Vec<Image>,
     pub(crate) events: Vec<Event>,
     pub(crate) findings: Vec<Finding>,
+    pub(crate) transactions: Vec<Transaction>,
+    /// What a dry run answers with, and an undo.
+    pub(crate) plan: Plan,
     /// `METHOD path body` of each change.
     pub(crate) heard: Vec<String>,
     pub(crate) must_change: bool,
@@ -71,14 +79,25 @@ pub(crate) fn router(world: Shared) -> Router {
         .route("/api/v1/login", post(login))
         .route("/api/v1/logout", post(async || StatusCode::NO_CONTENT))
         .route("/api/v1/password", post(async || StatusCode::NO_CONTENT))
-        .route("/api/v1/nodes", get(async |State(world): Held| Json(lock(&world).nodes.clone())))
+        .route("/api/v1/nodes", get(nodes))
+        .route("/api/v1/nodes/{name}/labels", post(done))
+        .route("/api/v1/groups/{noun}", post(group))
         .route("/api/v1/nodes/{name}", get(node).delete(done))
         .route("/api/v1/nodes/{name}/approve", post(approve))
         .route("/api/v1/nodes/{name}/reboot", post(done))
         .route("/api/v1/nodes/{name}/push", post(done))
         .route("/api/v1/nodes/{name}/log", get(log))
-        .route("/api/v1/vs", get(async |State(world): Held| Json(lock(&world).vs.clone())).post(create))
+        .route("/api/v1/operators", post(crate::operator_node::issue))
+        .route("/api/v1/groups/vs/create", post(group))
+        .route("/api/v1/templates", post(template))
+        .route("/api/v1/pools/{name}/extend", post(done))
+        .route("/api/v1/pools/{name}", get(pool))
+        .route("/api/v1/licences", post(licence))
+        .route("/api/v1/vs/{name}/copy", post(create))
+        .route("/api/v1/vs", get(servers).post(create))
+        .route("/api/v1/vs/{name}/labels", post(done))
         .route("/api/v1/vs/{name}", get(vs).delete(done))
+        .route("/api/v1/vs/{name}/span", get(span))
         .route("/api/v1/vs/{name}/start", post(done))
         .route("/api/v1/vs/{name}/stop", post(done))
         .route("/api/v1/vs/{name}/reset", post(done))
@@ -91,6 +110,9 @@ pub(crate) fn router(world: Shared) -> Router {
         .route("/api/v1/blobs", put(blob))
         .route("/api/v1/events", get(events))
         .route("/api/v1/events/stream", get(stream))
+        .route("/api/v1/transactions", get(transactions))
+        .route("/api/v1/transactions/{number}", get(transaction))
+        .route("/api/v1/transactions/{number}/undo", post(undo))
         .route("/api/v1/doctor", get(async |State(world): Held| Json(lock(&world).findings.clone())))
         .layer(DefaultBodyLimit::disable())
         .layer(from_fn_with_state(Arc::clone(&world), gate))
@@ -108,22 +130,43 @@ fn problem(status: u16, code: &str, title: &str, next: &str) -> Response {
     (StatusCode::from_u16(status).expect("a status"), Json(body)).into_response()
 }
 
+/// A body as text. The fields of JSON come in the order of their names: whether `serde_json` keeps the order in
+/// which they were written depends on what else is in the build.
+fn in_order(body: &[u8]) -> String {
+    fn sorted(value: Value) -> Value {
+        match value {
+            Value::Object(fields) => {
+                let fields: BTreeMap<String, Value> =
+                    fields.into_iter().map(|(name, value)| (name, sorted(value))).collect();
+                Value::Object(fields.into_iter().collect())
+            }
+            Value::Array(items) => Value::Array(items.into_iter().map(sorted).collect()),
+            plain => plain,
+        }
+    }
+    match serde_json::from_slice(body) {
+        Ok(value) => sorted(value).to_string(),
+        Err(_) => String::from_utf8_lossy(body).into_owned(),
+    }
+}
+
 /// Notes changes, refuses those without a session, breaks on demand.
 async fn gate(State(world): Held, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let bytes = axum::body::to_bytes(body, 64 << 20).await.expect("a body");
     let path = parts.uri.path().to_owned();
+    let dry = parts.uri.query() == Some("dry_run=true");
     if parts.method != "GET" {
-        let shown = if bytes.len() > 400 {
-            format!("({} bytes)", bytes.len())
-        } else {
-            String::from_utf8_lossy(&bytes).into_owned()
-        };
-        lock(&world).heard.push(format!("{} {path} {shown}", parts.method).trim_end().to_owned());
+        let shown = if bytes.len() > 400 { format!("({} bytes)", bytes.len()) } else { in_order(&bytes) };
+        let query = if dry { "?dry_run=true" } else { "" };
+        lock(&world).heard.push(format!("{} {path}{query} {shown}", parts.method).trim_end().to_owned());
     }
     let token = parts.headers.get("authorization").map(|value| value.as_bytes().to_vec());
     if path != "/api/v1/login" && token.as_deref() != Some(b"Bearer good-token") {
         return problem(401, "no-session", "you are not logged in", "");
+    }
+    if dry {
+        return Json(lock(&world).plan.clone()).into_response();
     }
     if let Some((status, text)) = lock(&world).broken {
         return (StatusCode::from_u16(status).expect("a status"), text).into_response();
@@ -136,6 +179,27 @@ async fn login(State(world): Held, Json(body): Json<Value>) -> Response {
         return problem(401, "wrong-password", "user or password is wrong", "try again");
     }
     Json(json!({ "token": "good-token", "must_change": lock(&world).must_change })).into_response()
+}
+
+/// Whether labels fit the selector of a list.
+fn fits(query: &HashMap<String, String>, labels: &Labels) -> bool {
+    let selector = query.get("selector").map(|text| text.parse::<Selector>().expect("a selector"));
+    selector.is_none_or(|selector| selector.matches(labels))
+}
+
+async fn nodes(State(world): Held, Query(query): Query<HashMap<String, String>>) -> Json<Vec<Node>> {
+    let world = lock(&world);
+    Json(world.nodes.iter().filter(|node| fits(&query, &node.labels)).cloned().collect())
+}
+
+async fn servers(State(world): Held, Query(query): Query<HashMap<String, String>>) -> Json<Vec<Vs>> {
+    let world = lock(&world);
+    Json(world.vs.iter().filter(|vs| fits(&query, &vs.labels)).cloned().collect())
+}
+
+/// A group is changed as the plan says.
+async fn group(State(world): Held) -> Json<Plan> {
+    Json(Plan { state: "done".into(), transaction: 7, ..lock(&world).plan.clone() })
 }
 
 async fn done() -> StatusCode {
@@ -187,6 +251,28 @@ async fn create(State(world): Held, Json(body): Json<Value>) -> Response {
     (StatusCode::CREATED, Json(made)).into_response()
 }
 
+async fn template(Json(body): Json<Value>) -> Json<Value> {
+    let name = body["name"].clone();
+    Json(json!(weft_api::Template { name: name.as_str().unwrap_or_default().into(), ..Default::default() }))
+}
+
+async fn pool(Path(name): Path<String>) -> Json<weft_api::Pool> {
+    Json(weft_api::Pool {
+        name,
+        state: "low".into(),
+        kind: "mac".into(),
+        size: 300,
+        drawn: 290,
+        in_use: 200,
+        free: 10,
+        ..Default::default()
+    })
+}
+
+async fn licence() -> Json<weft_api::Licence> {
+    Json(weft_api::Licence { id: "ab".repeat(16), pool: "lab".into(), size: 8, ..Default::default() })
+}
+
 async fn vs(State(world): Held, Path(name): Path<String>) -> Response {
     let mut world = lock(&world);
     let next = world.states.pop_front();
@@ -199,6 +285,13 @@ async fn vs(State(world): Held, Path(name): Path<String>) -> Response {
             Json(vs.clone()).into_response()
         }
         None => problem(404, "vs-not-found", &format!("there is no server {name}"), ""),
+    }
+}
+
+async fn span(State(world): Held, Path(name): Path<String>) -> Response {
+    match lock(&world).spans.pop_front() {
+        Some(span) => Json(span).into_response(),
+        None => problem(409, "not-spanning", &format!("{name} does not span nodes"), ""),
     }
 }
 
@@ -220,6 +313,47 @@ async fn blob(body: Bytes) -> Json<Value> {
     Json(
         json!({ "digest": if body.len() > 1000 { "aa".repeat(32) } else { "bb".repeat(32) }, "size": body.len() }),
     )
+}
+
+async fn transactions(
+    State(world): Held,
+    Query(page): Query<HashMap<String, String>>,
+) -> Json<Vec<Transaction>> {
+    let number =
+        |name: &str, missing: u64| page.get(name).and_then(|text| text.parse().ok()).unwrap_or(missing);
+    let (before, limit) = (number("before", u64::MAX), number("limit", 50));
+    let fits = |tx: &&Transaction| {
+        let named = |name: &String| tx.objects.iter().any(|object| object.name == *name);
+        tx.number < before
+            && page.get("actor").is_none_or(|actor| tx.actor == *actor)
+            && page.get("object").is_none_or(named)
+    };
+    let world = lock(&world);
+    Json(
+        world
+            .transactions
+            .iter()
+            .filter(fits)
+            .take(usize::try_from(limit).expect("small"))
+            .cloned()
+            .collect(),
+    )
+}
+
+async fn transaction(State(world): Held, Path(number): Path<u64>) -> Response {
+    let world = lock(&world);
+    match world.transactions.iter().find(|tx| tx.number == number) {
+        Some(tx) => {
+            let changes = world.plan.objects.clone();
+            Json(TransactionDetail { transaction: tx.clone(), changes }).into_response()
+        }
+        None => problem(404, "transaction-not-found", "there is no such transaction", "see weft tx list"),
+    }
+}
+
+async fn undo(State(world): Held, Path(number): Path<u64>) -> Json<Plan> {
+    let plan = lock(&world).plan.clone();
+    Json(Plan { state: "done".into(), transaction: number + 1, ..plan })
 }
 
 #[derive(Deserialize)]

@@ -1,4 +1,4 @@
-//! `vs console` on a terminal: a pseudo-terminal of our own.
+//! What needs a terminal: consoles and questions, on a pseudo-terminal of our own.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -23,18 +23,53 @@ fn expect(screen: &mut File, seen: &mut String, text: &str) {
     }
 }
 
-#[test]
-fn keys_go_to_the_guest_until_the_escape_and_the_terminal_is_restored() {
-    let double = Double::start();
-    double.world().vs = vec![server("web", "running")];
-    double.world().history = "earlier words\r\n# ";
-    let shell = Shell::new(&double);
+/// A pseudo-terminal: our end and the program's.
+fn terminal() -> (File, File) {
     let master: OwnedFd = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a pseudo-terminal");
     grantpt(&master).expect("granted");
     unlockpt(&master).expect("unlocked");
     let name = ptsname(&master, Vec::new()).expect("a name");
     let slave =
         File::options().read(true).write(true).open(name.to_str().expect("UTF-8")).expect("the other end");
+    (File::from(master), slave)
+}
+
+#[test]
+fn who_is_asked_before_a_deletion_by_labels_sees_the_names_and_those_are_deleted() {
+    let double = Double::start();
+    let prod: weft_api::Labels = [("env".into(), "prod".into())].into();
+    for name in ["web", "db", "old"] {
+        let labels = if name == "old" { weft_api::Labels::new() } else { prod.clone() };
+        double.world().vs.push(weft_api::Vs { id: name.repeat(8), labels, ..server(name, "stopped") });
+    }
+    let shell = Shell::new(&double);
+    for (answer, code) in [(b"n\n", 2), (b"y\n", 0)] {
+        let (mut screen, slave) = terminal();
+        let end = || Stdio::from(slave.try_clone().expect("a copy"));
+        let mut child = shell
+            .command(&["vs", "delete", "-l", "env=prod"])
+            .stdin(end())
+            .stdout(end())
+            .stderr(end())
+            .spawn()
+            .expect("the program runs");
+        let mut seen = String::new();
+        expect(&mut screen, &mut seen, "Delete 2 virtual servers: web, db? [y/N]");
+        assert_eq!(double.world().heard, Vec::<String>::new(), "nothing before the answer");
+        screen.write_all(answer).expect("typed");
+        assert_eq!(child.wait().expect("it ends").code(), Some(code), "{seen:?}");
+    }
+    let heard = double.world().heard.clone();
+    assert!(heard.len() == 1 && heard[0].contains(r#""names":["web","db"],"selector":"""#), "{heard:?}");
+}
+
+#[test]
+fn keys_go_to_the_guest_until_the_escape_and_the_terminal_is_restored() {
+    let double = Double::start();
+    double.world().vs = vec![server("web", "running")];
+    double.world().history = "earlier words\r\n# ";
+    let shell = Shell::new(&double);
+    let (mut screen, slave) = terminal();
     let modes = || tcgetattr(&slave).expect("modes").local_modes;
     assert!(modes().contains(LocalModes::ICANON));
     let end = || Stdio::from(slave.try_clone().expect("a copy"));
@@ -45,7 +80,6 @@ fn keys_go_to_the_guest_until_the_escape_and_the_terminal_is_restored() {
         .stderr(end())
         .spawn()
         .expect("the program runs");
-    let mut screen = File::from(master);
     let mut seen = String::new();
     expect(&mut screen, &mut seen, "Ctrl-] leaves");
     expect(&mut screen, &mut seen, "earlier words");

@@ -46,6 +46,84 @@ fn a_digest_is_not_uploaded() {
     assert!(double.world().heard[0].contains(&digest.to_lowercase()), "{:?}", double.world().heard);
 }
 
+fn span() -> weft_api::Span {
+    let rates = weft_api::SpanRates { remote_read: 123.4, messages_sent: 10_000.0, ..Default::default() };
+    let mut counts = [0; 30];
+    (counts[18], counts[24]) = (99, 1);
+    let node = |name: &str, vcpu| weft_api::SpanNode {
+        node: name.into(),
+        state: "running".into(),
+        age_ms: Some(300),
+        vcpus: vec![weft_api::SpanVcpu { vcpu, cpu: 1 }],
+        memory_mib: 150,
+        rates: Some(rates),
+        read_latency: weft_api::SpanLatency::of(&counts),
+        links: vec![weft_api::SpanLink { rtt_ns: Some(250_000), ..Default::default() }],
+        ..Default::default()
+    };
+    let silent = weft_api::SpanNode { node: "node-3".into(), state: "fetching".into(), ..Default::default() };
+    let page = weft_api::SpanPage {
+        address: "0x1c05000".into(),
+        node: "node-2".into(),
+        region: "ram".into(),
+        reads: 77,
+        ..Default::default()
+    };
+    weft_api::Span {
+        name: "big".into(),
+        state: "running".into(),
+        instance: 1,
+        nodes: vec![node("node-1", 0), node("node-2\u{1b}", 1), silent],
+        hottest: vec![page],
+    }
+}
+
+#[test]
+fn a_spanning_server_shows_its_nodes_and_hottest_pages() {
+    let double = Double::start();
+    let mut big = server("big", "running");
+    big.partition = "p1".into();
+    double.world().vs = vec![big];
+    double.world().spans = [span(), span(), span()].into();
+    let shell = Shell::new(&double);
+    let result = shell.run(&["vs", "span", "big"]);
+    assert_eq!(result.code, 0, "{}", result.err);
+    let lines: Vec<Vec<&str>> = result.out.lines().map(|line| line.split_whitespace().collect()).collect();
+    let at = |line: usize, title: &str| {
+        // Every cell is one word but MEMORY's and PAGES', which stand before what is looked for.
+        let titles = &lines[0];
+        let from_end = titles.iter().rev().position(|word| *word == title).expect(title);
+        lines[line][lines[line].len() - 1 - from_end]
+    };
+    assert_eq!((at(1, "READ/S"), at(1, "MESSAGES/S"), at(1, "RTT")), ("123", "10.0k", "250us"));
+    assert_eq!(lines[1][2], "0@1");
+    assert_eq!(at(3, "RTT"), "-", "it has said nothing yet");
+    assert!(result.out.contains("hottest pages\n") && !result.out.contains('\u{1b}'), "{}", result.out);
+    assert!(lines.contains(&vec!["0x1c05000", "node-2", "ram", "77", "0", "0"]), "{}", result.out);
+
+    let result = shell.run(&["vs", "span", "big", "-o", "json"]);
+    let value: serde_json::Value = serde_json::from_str(&result.out).expect("JSON alone on standard output");
+    assert_eq!(value["nodes"][0]["rates"]["remote_read"], 123.4);
+    assert_eq!(value["nodes"][2]["rates"], serde_json::Value::Null);
+
+    let result = shell.run(&["vs", "show", "big"]);
+    assert!(result.out.contains("0x1c05000"), "{}", result.out);
+    let result = shell.run(&["vs", "show", "big"]);
+    assert_eq!(result.code, 0, "its figures are no condition: {}", result.err);
+    assert!(result.err.contains("does not span nodes"), "{}", result.err);
+}
+
+#[test]
+fn span_watch_looks_again_until_it_cannot() {
+    let double = Double::start();
+    double.world().spans = [span(), span()].into();
+    let result = Shell::new(&double).run(&["vs", "span", "big", "--watch", "-o", "json"]);
+    assert_eq!(result.code, 4, "refused at the third look: {}", result.err);
+    let looks: Vec<serde_json::Value> =
+        result.out.lines().map(|line| serde_json::from_str(line).expect("one object a line")).collect();
+    assert_eq!(looks.len(), 2);
+}
+
 #[test]
 fn start_waits_for_the_state() {
     let double = Double::start();

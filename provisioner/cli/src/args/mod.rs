@@ -9,13 +9,41 @@ use weft_signing::cli::{DelegationCommand, ImageCommand, KeyCommand, RevocationC
 
 use crate::complete;
 
+mod auth;
+mod container;
+mod job;
+mod operator;
+mod pool;
+mod select;
+mod template;
+mod tx;
+mod vs;
+
+use select::SELECTORS;
+
+pub(crate) use auth::{Account, Auth, AuthPolicy, Session, Token};
+pub(crate) use container::{
+    Container, ContainerCreate, ContainerEdit, Datacenter, Frame, Mainframe, NodeMove, Topology,
+};
+pub(crate) use job::Job;
+pub(crate) use operator::{Operator, OperatorIssue, StartStop};
+pub(crate) use pool::{Held, Licence, Pool};
+pub(crate) use select::{Chosen, LabelArg, Nodes, Servers, Shown};
+pub(crate) use template::{Settings, Template, TemplateCreate, VsCopy};
+pub(crate) use tx::{DryRun, Tx};
+pub(crate) use vs::{Console, Vs, VsCreate};
+
 const TOP_EXAMPLES: &str = "Examples:
   weft login --user admin
   weft node list
   weft node approve node-1 --fingerprint 3f2a-91c0-77de-0b14
-  weft vs create web --vcpus 2 --memory 512M --start
+  weft vs create web --vcpus 2 --memory 512M --label env=prod --start
+  weft vs stop -l env=prod --dry-run
+  weft vs create web --template web --count 10
+  weft partition create p1 --nodes node-1,node-2
   weft vs console web
   weft vs list -o json | jq -r '.[].name'
+  weft tx list
 
 Exit codes: 0 done, 1 failed, 2 wrong use, 3 not found, 4 refused, 5 not allowed,
 6 not reachable, 7 waited too long, 8 doctor found a failure.";
@@ -45,6 +73,12 @@ pub(crate) struct Global {
     /// Profile of the configuration file
     #[arg(long, global = true, env = "WEFT_PROFILE", value_name = "NAME", help_heading = "Connection")]
     pub(crate) profile: Option<String>,
+    /// Ask a node in the appliance's place, with a credential of `weft operator issue`
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Without the appliance")]
+    pub(crate) credential: Option<PathBuf>,
+    /// The node to ask: name, address, or NAME=ADDRESS; left out: the first that answers
+    #[arg(long, global = true, value_name = "NODE", help_heading = "Without the appliance")]
+    pub(crate) at: Option<String>,
     /// Form of the answer on standard output
     #[arg(
         short,
@@ -88,9 +122,32 @@ pub(crate) enum Command {
     /// Machines that run the monitor
     #[command(subcommand, visible_alias = "nodes")]
     Node(Node),
+    /// Data centers: what virtual mainframes stand in
+    #[command(subcommand, visible_alias = "datacenters")]
+    Datacenter(Datacenter),
+    /// Virtual mainframes: what frames stand in
+    #[command(subcommand, visible_alias = "mainframes")]
+    Mainframe(Mainframe),
+    /// Frames: what nodes stand in; approved nodes in no frame are the free pool
+    #[command(subcommand, visible_alias = "frames")]
+    Frame(Frame),
+    /// What stands in what, and what lies on what, as a tree
+    Topology(Topology),
+    /// Nodes that agree with one another, and that virtual servers can span
+    #[command(subcommand, visible_alias = "partitions")]
+    Partition(Partition),
     /// Virtual servers
     #[command(subcommand)]
     Vs(Vs),
+    /// What new virtual servers are made of
+    #[command(subcommand, visible_alias = "templates")]
+    Template(Template),
+    /// Identifiers that virtual servers are given: MACs and WWNNs
+    #[command(subcommand, visible_alias = "pools")]
+    Pool(Pool),
+    /// Signed additions to pools: add here, issue without an appliance
+    #[command(subcommand, visible_alias = "licences")]
+    Licence(Licence),
     /// Node images: publish here, build and sign without an appliance
     #[command(subcommand, visible_alias = "images")]
     Image(Image),
@@ -109,9 +166,55 @@ pub(crate) enum Command {
     /// The appliance's settings
     #[command(subcommand)]
     Config(Config),
+    /// The same as `config push`
+    #[command(after_help = "Examples:
+  weft configure node-2
+  weft --credential me.json configure node-2 --start web --stop old")]
+    Configure {
+        /// Nodes; left out: all that are ready
+        #[arg(value_name = "NODE", add = ArgValueCompleter::new(complete::nodes))]
+        nodes: Vec<String>,
+        #[command(flatten)]
+        change: StartStop,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
+    /// Credentials with which nodes let an operator in while the appliance is away
+    #[command(subcommand)]
+    Operator(Operator),
+    /// Who may come in, and in which role
+    #[command(subcommand, visible_alias = "accounts")]
+    Account(Account),
+    /// Log-ins that last
+    #[command(subcommand, visible_alias = "sessions")]
+    Session(Session),
+    /// Tokens for programs, where wanted for one server only
+    #[command(subcommand, visible_alias = "tokens")]
+    Token(Token),
+    /// Who may do what: questions about one's own rights, and policies
+    #[command(subcommand)]
+    Auth(Auth),
+    /// What was changed: transactions, and taking them back
+    #[command(subcommand, visible_alias = "transactions")]
+    Tx(Tx),
+    /// Several changes as one unit that waits for the nodes, and is undone as a whole
+    #[command(subcommand, visible_alias = "jobs")]
+    Job(Job),
     /// What happened
     #[command(subcommand, visible_alias = "events")]
     Event(Event),
+    /// What nodes and virtual servers use now; on a terminal it looks again each second
+    #[command(after_help = "Examples:
+  weft top
+  weft top -o json | jq '.servers[] | select(.processor > 1).name'
+
+CPU of a node is the share of its time in which it did not halt, of a server the processors in use of those it has.
+IN/S and OUT/S are bytes, FAULTS/S faults that needed another node.")]
+    Top {
+        /// Look once, also on a terminal
+        #[arg(long)]
+        once: bool,
+    },
     /// Check appliance, image, network and nodes; says where each node stopped and what to do
     Doctor,
     /// Print the completion script of a shell; it completes the names of live nodes and servers too
@@ -167,28 +270,69 @@ pub(crate) struct NodeName {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Node {
     /// List nodes
-    #[command(visible_alias = "ls")]
-    List,
+    #[command(
+        visible_alias = "ls",
+        after_help = "Examples:\n  weft node list\n  weft node list -l rack=3,!spare -o wide"
+    )]
+    List(Shown),
     /// Show one node with its boot stages and inventory
+    #[command(
+        after_help = "Examples:\n  weft node show node-1\n  weft node show node-1 -o json | jq .stages"
+    )]
     Show(NodeName),
-    /// Admit a node, after comparing the fingerprint with the node's own console
-    #[command(after_help = "Example:\n  weft node approve node-1 --fingerprint 3f2a-91c0-77de-0b14")]
+    /// Admit nodes, after comparing each fingerprint with the node's own console
+    #[command(after_help = "Examples:
+  weft node approve node-1 --fingerprint 3f2a-91c0-77de-0b14
+  weft node approve node-1 node-2 --fingerprint 3f2a-91c0-77de-0b14 --fingerprint 08cc-5d1e-2b90-aa37
+
+Several nodes are approved in one transaction, or none; each must find its own fingerprint among those given.")]
     Approve {
-        #[command(flatten)]
-        name: NodeName,
-        /// Fingerprint as read on the node's own screen or serial console
+        /// Names, identities, or their first digits
+        #[arg(value_name = "NODE", required = true, add = ArgValueCompleter::new(complete::nodes))]
+        nodes: Vec<String>,
+        /// Fingerprint as read on the node's own screen or serial console; once for each node
         #[arg(long, value_name = "FINGERPRINT")]
-        fingerprint: Option<String>,
+        fingerprint: Vec<String>,
+        #[command(flatten)]
+        dry_run: DryRun,
     },
-    /// Remove a node and its key; it comes back as unknown when it boots again
+    /// Remove nodes and their keys; they come back as unknown when they boot again
+    #[command(after_help = format!("Examples:
+  weft node forget node-1 --yes
+  weft node forget node-1 node-2
+  weft node forget -l rack=3 --dry-run
+{SELECTORS}"))]
     Forget {
         #[command(flatten)]
-        name: NodeName,
+        nodes: Nodes,
+        #[command(flatten)]
+        dry_run: DryRun,
         /// Do not ask
         #[arg(short, long)]
         yes: bool,
     },
+    /// Move nodes into a frame, or into the free pool; what runs on them goes on
+    #[command(after_help = format!("Examples:
+  weft node move node-1 --frame rack-1
+  weft node move node-1 node-2 --free
+  weft node move -l rack=3 --frame rack-3 --dry-run
+
+The members of a partition stand in one frame: move them together.
+{SELECTORS}"))]
+    Move(NodeMove),
+    /// Change the labels of a node: KEY=VALUE to have it, KEY- to have it no more
+    #[command(after_help = "Example:\n  weft node label node-1 rack=3 spare-")]
+    Label {
+        #[command(flatten)]
+        name: NodeName,
+        /// Labels; those that are not named stay
+        #[arg(value_name = "KEY=VALUE|KEY-", required = true)]
+        labels: Vec<LabelArg>,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
     /// Show the node's log, oldest line first
+    #[command(after_help = "Example:\n  weft node log node-1 -n 20")]
     Log {
         #[command(flatten)]
         name: NodeName,
@@ -197,6 +341,7 @@ pub(crate) enum Node {
         lines: u32,
     },
     /// Restart the node; its virtual servers stop
+    #[command(after_help = "Example:\n  weft node reboot node-1 --yes")]
     Reboot {
         #[command(flatten)]
         name: NodeName,
@@ -206,12 +351,50 @@ pub(crate) enum Node {
     },
 }
 
-/// A virtual server's name.
+/// A partition's name.
 #[derive(Debug, Args)]
-pub(crate) struct VsName {
+pub(crate) struct PartitionName {
     /// Name
-    #[arg(value_name = "SERVER", add = ArgValueCompleter::new(complete::servers))]
-    pub(crate) server: String,
+    #[arg(value_name = "PARTITION", add = ArgValueCompleter::new(complete::partitions))]
+    pub(crate) partition: String,
+}
+
+/// `partition`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Partition {
+    /// List partitions
+    #[command(visible_alias = "ls")]
+    List,
+    /// Show one partition with its members
+    #[command(after_help = "Example:\n  weft partition show p1")]
+    Show(PartitionName),
+    /// Make a partition of approved nodes; they coordinate in the order given
+    #[command(after_help = "Examples:
+  weft partition create p1 --nodes node-1,node-2
+  weft vs create big --partition p1 --vcpus 4 --memory 3G --start")]
+    Create {
+        /// Unique name: letters, digits, `-`, 1 to 63
+        name: String,
+        /// Nodes, 1 to 64
+        #[arg(long, value_name = "NODE,NODE", required = true, value_delimiter = ',',
+              add = ArgValueCompleter::new(complete::nodes))]
+        nodes: Vec<String>,
+        #[command(flatten)]
+        wait: Wait,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
+    /// Dissolve a partition that no server spans
+    #[command(after_help = "Example:\n  weft partition delete p1 --yes")]
+    Delete {
+        #[command(flatten)]
+        name: PartitionName,
+        #[command(flatten)]
+        dry_run: DryRun,
+        /// Do not ask
+        #[arg(short, long)]
+        yes: bool,
+    },
 }
 
 /// Whether to wait for the state that was asked for.
@@ -225,107 +408,6 @@ pub(crate) struct Wait {
     pub(crate) no_wait: bool,
     /// Seconds to wait at most
     #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    pub(crate) timeout: u64,
-}
-
-/// `vs`.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Vs {
-    /// List virtual servers
-    #[command(visible_alias = "ls")]
-    List,
-    /// Show one virtual server
-    Show(VsName),
-    /// Define a virtual server; files are uploaded first
-    #[command(after_help = "Examples:
-  weft vs create web --start
-  weft vs create build --vcpus 2 --memory 1G --kernel vmlinuz --initrd initrd.img --append 'quiet'")]
-    Create(VsCreate),
-    /// Start it
-    Start {
-        #[command(flatten)]
-        name: VsName,
-        #[command(flatten)]
-        wait: Wait,
-    },
-    /// Power it off
-    Stop {
-        #[command(flatten)]
-        name: VsName,
-        #[command(flatten)]
-        wait: Wait,
-    },
-    /// Reset it, as by the button
-    Reset(VsName),
-    /// Delete the definition; the server must be stopped
-    Delete {
-        #[command(flatten)]
-        name: VsName,
-        /// Do not ask
-        #[arg(short, long)]
-        yes: bool,
-    },
-    /// Attach to the console: what was printed before, then live. Ctrl-] leaves
-    #[command(after_help = "Examples:
-  weft vs console web
-  echo 'uname -a' | weft vs console web --send-after '# $' --wait-for '(?m)^Linux'
-  weft vs console web --wait-for 'login:' </dev/null")]
-    Console(Console),
-}
-
-/// `vs create`.
-#[derive(Debug, Args)]
-pub(crate) struct VsCreate {
-    /// Unique name: letters, digits, `-`, 1 to 63
-    pub(crate) name: String,
-    /// Node that runs it; left out: the approved node with most free memory
-    #[arg(long, value_name = "NODE", default_value = "", hide_default_value = true,
-          add = ArgValueCompleter::new(complete::nodes))]
-    pub(crate) node: String,
-    /// Processors
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=32))]
-    pub(crate) vcpus: u16,
-    /// Memory, at least 64M: 256M, 2G
-    #[arg(long, default_value = "256M", value_parser = memory_mib)]
-    pub(crate) memory: u32,
-    /// Kernel: a file, or the digest of an uploaded one; left out: the appliance's default guest
-    #[arg(long, value_name = "FILE|DIGEST")]
-    pub(crate) kernel: Option<String>,
-    /// Initial ram disk, likewise
-    #[arg(long, value_name = "FILE|DIGEST")]
-    pub(crate) initrd: Option<String>,
-    /// Added to the kernel's command line
-    #[arg(
-        long,
-        value_name = "TEXT",
-        default_value = "",
-        hide_default_value = true,
-        allow_hyphen_values = true
-    )]
-    pub(crate) append: String,
-    /// Start it at once
-    #[arg(long)]
-    pub(crate) start: bool,
-    #[command(flatten)]
-    pub(crate) wait: Wait,
-}
-
-/// `vs console`.
-#[derive(Debug, Args)]
-pub(crate) struct Console {
-    #[command(flatten)]
-    pub(crate) name: VsName,
-    /// Without a terminal: after the end of the input, leave when the output matches
-    #[arg(long, value_name = "REGEX")]
-    pub(crate) wait_for: Option<regex::Regex>,
-    /// Without a terminal: send the input only after the output matched
-    #[arg(long, value_name = "REGEX")]
-    pub(crate) send_after: Option<regex::Regex>,
-    /// Without a terminal and --wait-for: leave after so many seconds of silence
-    #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    pub(crate) idle: u64,
-    /// Seconds to wait for --wait-for and --send-after at most
-    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(crate) timeout: u64,
 }
 
@@ -353,6 +435,7 @@ pub(crate) enum Published {
     #[command(visible_alias = "ls")]
     List,
     /// Hand a signed image to the appliance
+    #[command(after_help = "Example:\n  weft image publish weft.efi --bios weft.bios --activate")]
     Publish {
         /// Image file
         file: PathBuf,
@@ -364,11 +447,20 @@ pub(crate) enum Published {
         activate: bool,
     },
     /// Let nodes boot this image from now on
-    Activate(ImageDigest),
+    #[command(after_help = "Example:\n  weft image activate 3f2a91c0")]
+    Activate {
+        #[command(flatten)]
+        digest: ImageDigest,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
     /// Never serve this image again
+    #[command(after_help = "Example:\n  weft image revoke 3f2a91c0 --yes")]
     Revoke {
         #[command(flatten)]
         digest: ImageDigest,
+        #[command(flatten)]
+        dry_run: DryRun,
         /// Do not ask
         #[arg(short, long)]
         yes: bool,
@@ -380,11 +472,17 @@ pub(crate) enum Published {
 pub(crate) enum Config {
     /// Show the appliance's settings
     Show,
-    /// Sign a node's configuration record anew and send it
+    /// Sign a node's configuration record anew and send it, and give it the configuration of its partition, which
+    /// reaches all members from any one
+    #[command(after_help = "Examples:
+  weft config push
+  weft config push node-2")]
     Push {
         /// Nodes; left out: all that are ready
         #[arg(value_name = "NODE", add = ArgValueCompleter::new(complete::nodes))]
         nodes: Vec<String>,
+        #[command(flatten)]
+        dry_run: DryRun,
     },
 }
 
@@ -420,19 +518,6 @@ impl Cli {
     }
 }
 
-/// `256M`, `2G`, `512` (MiB) as MiB.
-fn memory_mib(text: &str) -> Result<u32, String> {
-    let lower = text.to_ascii_lowercase();
-    let lower = lower.strip_suffix("ib").or_else(|| lower.strip_suffix('b')).unwrap_or(&lower);
-    let (digits, factor) = match lower.strip_suffix('g') {
-        Some(digits) => (digits, 1024),
-        None => (lower.strip_suffix('m').unwrap_or(lower), 1),
-    };
-    let number: u32 = digits.parse().map_err(|_| "use a number with M or G, for example 256M".to_owned())?;
-    let mib = number.checked_mul(factor).ok_or("more than fits")?;
-    if mib < 64 { Err("at least 64M".into()) } else { Ok(mib) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -440,15 +525,5 @@ mod tests {
     #[test]
     fn the_argument_tree_is_sound() {
         Cli::tree().debug_assert();
-    }
-
-    #[test]
-    fn memory_is_read_with_its_unit() {
-        assert_eq!(memory_mib("256M"), Ok(256));
-        assert_eq!(memory_mib("2GiB"), Ok(2048));
-        assert_eq!(memory_mib("512"), Ok(512));
-        for bad in ["", "M", "63M", "-1G", "1T", "99999999G", "1.5G"] {
-            assert!(memory_mib(bad).is_err(), "{bad}");
-        }
     }
 }
