@@ -6,14 +6,25 @@ import { Icon } from "./components/icons";
 import { Loading } from "./components/parts";
 import { href, parseRoute } from "./lib/route";
 import type { Route } from "./lib/route";
+import { AccountsPage } from "./pages/accounts";
 import { DoctorPage } from "./pages/doctor";
 import { EventsPage } from "./pages/events";
+import { HistoryPage } from "./pages/history";
+import { JobPage } from "./pages/job";
+import { JobsPage } from "./pages/jobs";
 import { ImagesPage } from "./pages/images";
 import { LoginPage, NewPasswordPage } from "./pages/login";
+import { MapPage } from "./pages/map";
 import { NodePage } from "./pages/node";
 import { NodesPage } from "./pages/nodes";
+import { PartitionPage } from "./pages/partition";
+import { PartitionsPage } from "./pages/partitions";
+import { PoolsPage } from "./pages/pools";
 import { ServerPage } from "./pages/server";
 import { ServersPage } from "./pages/servers";
+import { TemplatesPage } from "./pages/templates";
+import { TransactionPage } from "./pages/transaction";
+import { RightsProvider } from "./state/rights";
 import { StoreProvider, useStore } from "./state/store";
 import { useTheme } from "./state/theme";
 import type { Theme } from "./state/theme";
@@ -80,7 +91,9 @@ export function App() {
       return (
         <ToastProvider>
           <StoreProvider onRefused={refused}>
-            <Frame config={session.config} theme={theme} onTheme={toggleTheme} onLeave={() => void leave()} />
+            <RightsProvider>
+              <Frame config={session.config} theme={theme} onTheme={toggleTheme} onLeave={() => void leave()} />
+            </RightsProvider>
           </StoreProvider>
         </ToastProvider>
       );
@@ -88,10 +101,17 @@ export function App() {
 }
 
 const NAV: { route: Route; words: string; icon: string; within: Route["page"][] }[] = [
+  { route: { page: "map" }, words: "Map", icon: "map", within: ["map"] },
   { route: { page: "nodes" }, words: "Nodes", icon: "nodes", within: ["nodes", "node"] },
   { route: { page: "servers" }, words: "Servers", icon: "servers", within: ["servers", "server", "console"] },
+  { route: { page: "templates" }, words: "Templates", icon: "copy", within: ["templates"] },
+  { route: { page: "pools" }, words: "Pools", icon: "pools", within: ["pools"] },
+  { route: { page: "partitions" }, words: "Partitions", icon: "partitions", within: ["partitions", "partition"] },
+  { route: { page: "jobs" }, words: "Jobs", icon: "jobs", within: ["jobs", "job"] },
+  { route: { page: "history" }, words: "History", icon: "history", within: ["history", "transaction"] },
   { route: { page: "events" }, words: "Events", icon: "events", within: ["events"] },
   { route: { page: "images" }, words: "Images", icon: "images", within: ["images"] },
+  { route: { page: "accounts" }, words: "Accounts", icon: "accounts", within: ["accounts"] },
   { route: { page: "doctor" }, words: "Doctor", icon: "doctor", within: ["doctor"] },
 ];
 
@@ -171,6 +191,8 @@ function Frame({ config, theme, onTheme, onLeave }: FrameProps) {
 
 function Page({ route }: { route: Route }) {
   switch (route.page) {
+    case "map":
+      return <MapPage />;
     case "nodes":
       return <NodesPage />;
     case "node":
@@ -185,10 +207,28 @@ function Page({ route }: { route: Route }) {
           <ConsolePage key={route.name} name={route.name} />
         </Suspense>
       );
+    case "partitions":
+      return <PartitionsPage />;
+    case "partition":
+      return <PartitionPage key={route.name} name={route.name} />;
+    case "history":
+      return <HistoryPage />;
+    case "transaction":
+      return <TransactionPage key={route.number} number={route.number} />;
+    case "templates":
+      return <TemplatesPage />;
+    case "pools":
+      return <PoolsPage />;
+    case "jobs":
+      return <JobsPage />;
+    case "job":
+      return <JobPage key={route.number} number={route.number} />;
     case "events":
       return <EventsPage />;
     case "images":
       return <ImagesPage />;
+    case "accounts":
+      return <AccountsPage />;
     case "doctor":
       return <DoctorPage />;
   }

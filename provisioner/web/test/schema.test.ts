@@ -14,7 +14,7 @@ it("the page asks only for routes that the document has", async () => {
   const client = await readFile(new URL("../src/api/client.ts", import.meta.url), "utf8");
   const known = Object.entries(document.paths).flatMap(([path, item]) => Object.keys(item).map((method) => `${method.toUpperCase()} ${path}`));
   const wanted = [...client.matchAll(/(get|change|upload)(?:<[^(]*>)?\((?:"([A-Z]+)", )?["`](\/[^"`?]*)/g)].map(([, kind, method, path]) => {
-    const plain = (path ?? "").replace(/\$\{at\((node|vs)\)\}/g, "{name}").replace("${at(digest)}", "{digest}");
+    const plain = (path ?? "").replace(/\$\{at\((node|vs|partition|template|account|session|token)\)\}/g, "{name}").replace("${at(digest)}", "{digest}").replace("${number}", "{number}");
     return `${kind === "get" ? "GET" : method} /api/v1${plain}`;
   });
   expect(wanted.length).toBeGreaterThan(15);

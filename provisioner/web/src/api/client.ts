@@ -1,15 +1,39 @@
 /** Requests to the appliance that served this page: cookie session, changes marked against foreign pages. */
 import type {
+  Account,
+  AccountCreate,
+  Answer,
   ApplianceConfig,
   BlobReply,
   Finding,
   Image,
+  Job,
+  LabelChange,
+  Licence,
   LogEntry,
   LoginReply,
   Node,
+  Partition,
+  PartitionCreate,
+  Plan,
+  Pool,
   Problem,
+  Question,
+  Series,
+  SessionInfo,
+  Span,
+  Targets,
+  Template,
+  TemplateCreate,
+  Token,
+  TokenCreate,
+  Topology,
+  Transaction,
+  TransactionDetail,
   Vs,
+  VsCopy,
   VsCreate,
+  VsSeries,
   WeftEvent,
 } from "./types";
 
@@ -74,6 +98,19 @@ async function upload<T>(method: string, path: string, file: Blob): Promise<T> {
 
 const at = encodeURIComponent;
 
+/** A change, or with `dry` its plan; a change of one object answers with nothing. */
+async function planned(method: string, path: string, dry: boolean, json?: unknown): Promise<Plan | null> {
+  const answer = await change(method, dry ? `${path}?dry_run=true` : path, json);
+  return answer.status === 204 || (answer.status === 201 && !dry) ? null : ((await answer.json()) as Plan);
+}
+
+/** Servers by their names, as a change of several takes them. */
+const groupOf = (action: string, names: readonly string[]) => ({ action, select: { names } });
+
+const nodeLoad = (node: string, query: string) => get<Series>(`/nodes/${at(node)}/series?${query}`);
+const vsLoad = (vs: string, query: string) => get<Series>(`/vs/${at(vs)}/series?${query}`);
+const partitionLoad = (partition: string, query: string) => get<Series>(`/partitions/${at(partition)}/series?${query}`);
+
 export const api = {
   login: async (user: string, password: string) =>
     (await (await change("POST", "/login", { user, password })).json()) as LoginReply,
@@ -84,17 +121,76 @@ export const api = {
   log: (node: string, lines: number) => get<LogEntry[]>(`/nodes/${at(node)}/log?lines=${lines}`),
   approve: (node: string, fingerprint: string) => change("POST", `/nodes/${at(node)}/approve`, { fingerprint }),
   reboot: (node: string) => change("POST", `/nodes/${at(node)}/reboot`),
+  push: (node: string) => change("POST", `/nodes/${at(node)}/push`),
   forget: (node: string) => change("DELETE", `/nodes/${at(node)}`),
+  labelNode: (node: string, wanted: LabelChange) => change("POST", `/nodes/${at(node)}/labels`, wanted),
+  labelServer: (vs: string, wanted: LabelChange) => change("POST", `/vs/${at(vs)}/labels`, wanted),
   servers: () => get<Vs[]>("/vs"),
+  load: (kind: "nodes" | "vs" | "partitions", name: string, step: number, since?: number) => {
+    const query = `step=${step}${since === undefined ? "" : `&since=${since}`}`;
+    if (kind === "nodes") return nodeLoad(name, query);
+    return kind === "vs" ? vsLoad(name, query) : partitionLoad(name, query);
+  },
+  span: (vs: string) => get<Span>(`/vs/${at(vs)}/span`),
   create: (vs: VsCreate) => change("POST", "/vs", vs),
+  copy: (vs: string, wanted: VsCopy) => change("POST", `/vs/${at(vs)}/copy`, wanted),
+  series: (wanted: VsSeries) => change("POST", "/groups/vs/create", wanted),
+  templates: () => get<Template[]>("/templates"),
+  createTemplate: (wanted: TemplateCreate) => change("POST", "/templates", wanted),
+  removeTemplate: (template: string) => change("DELETE", `/templates/${at(template)}`),
+  pools: () => get<Pool[]>("/pools"),
+  licences: () => get<Licence[]>("/licences"),
   act: (vs: string, verb: "start" | "stop" | "reset") => change("POST", `/vs/${at(vs)}/${verb}`),
   remove: (vs: string) => change("DELETE", `/vs/${at(vs)}`),
+  groupPlan: async (action: string, names: readonly string[]) => (await (await change("POST", "/groups/vs?dry_run=true", groupOf(action, names))).json()) as Plan,
+  group: async (action: string, names: readonly string[]) => (await (await change("POST", "/groups/vs", groupOf(action, names))).json()) as Plan,
+  /** As text: one that is as it was need not be read. */
+  topology: async () => (await request("GET", "/topology")).text(),
+  /** As a transaction left it. */
+  topologyAt: (number: number) => get<Topology>(`/topology?at=${number}`),
+  targets: (kind: string, name: string) => get<Targets>(`/topology/targets?kind=${at(kind)}&name=${at(name)}`),
+  /** Into a frame, or with an empty name into the free pool. */
+  moveNodes: (names: readonly string[], frame: string, dry: boolean) => planned("POST", "/groups/nodes/move", dry, { select: { names }, frame, free: frame === "" }),
+  moveServer: (vs: string, node: string, dry: boolean) => planned("POST", `/vs/${at(vs)}/move`, dry, { node }),
+  /** `kind` is `datacenter`, `mainframe` or `frame`. */
+  createContainer: (kind: string, name: string, parent: string, dry: boolean) => planned("POST", `/${kind}s`, dry, { name, parent }),
+  editContainer: (kind: string, of: string, name: string, parent: string, dry: boolean) => planned("POST", `/${kind}s/${at(of)}/edit`, dry, { name, parent }),
+  removeContainer: (kind: string, name: string, dry: boolean) => planned("DELETE", `/${kind}s/${at(name)}`, dry),
+  planPartition: (wanted: PartitionCreate) => planned("POST", "/partitions", true, wanted),
+  partitions: () => get<Partition[]>("/partitions"),
+  createPartition: (wanted: PartitionCreate) => change("POST", "/partitions", wanted),
+  removePartition: (partition: string) => change("DELETE", `/partitions/${at(partition)}`),
   blob: (file: Blob) => upload<BlobReply>("PUT", "/blobs", file),
   images: () => get<Image[]>("/images"),
   publish: (file: Blob) => upload<Image>("POST", "/images", file),
+  companion: (digest: string, file: Blob) => upload<Image>("PUT", `/images/${at(digest)}/bios`, file),
   activate: (digest: string) => change("POST", `/images/${at(digest)}/activate`),
   revoke: (digest: string) => change("POST", `/images/${at(digest)}/revoke`),
   events: (limit: number) => get<WeftEvent[]>(`/events?limit=${limit}`),
+  /** `query` has the filter and the page: `before`, `limit`, `object`, `actor`. */
+  transactions: (query: URLSearchParams) => get<Transaction[]>(`/transactions?${query.toString()}`),
+  transaction: (number: number) => get<TransactionDetail>(`/transactions/${number}`),
+  undoPlan: async (number: number) => (await (await change("POST", `/transactions/${number}/undo?dry_run=true`)).json()) as Plan,
+  undo: async (number: number) => (await (await change("POST", `/transactions/${number}/undo`)).json()) as Plan,
+  /** `query` has the page: `before`, `limit`. */
+  jobs: (query: URLSearchParams) => get<Job[]>(`/jobs?${query.toString()}`),
+  job: (number: number) => get<Job>(`/jobs/${number}`),
+  cancelJob: (number: number) => change("POST", `/jobs/${number}/cancel`),
+  retryJob: (number: number) => change("POST", `/jobs/${number}/retry`),
+  /** `reason` is kept with the job. */
+  skipJob: (number: number, reason: string) => change("POST", `/jobs/${number}/skip`, { reason }),
+  abandonJob: (number: number, reason: string) => change("POST", `/jobs/${number}/abandon`, { reason }),
+  canI: async (questions: Question[]) => (await (await change("POST", "/auth/can-i", { questions })).json()) as Answer[],
+  accounts: () => get<Account[]>("/accounts"),
+  createAccount: (wanted: AccountCreate) => change("POST", "/accounts", wanted),
+  deleteAccount: (account: string) => change("DELETE", `/accounts/${at(account)}`),
+  setRole: (account: string, role: string) => change("POST", `/accounts/${at(account)}/role`, { role }),
+  setPassword: (account: string, password: string) => change("POST", `/accounts/${at(account)}/password`, { password }),
+  sessions: () => get<SessionInfo[]>("/sessions"),
+  endSession: (session: string) => change("DELETE", `/sessions/${at(session)}`),
+  tokens: () => get<Token[]>("/tokens"),
+  createToken: async (wanted: TokenCreate) => (await (await change("POST", "/tokens", wanted)).json()) as Token,
+  revokeToken: (token: string) => change("DELETE", `/tokens/${at(token)}`),
   doctor: () => get<Finding[]>("/doctor"),
 };
 

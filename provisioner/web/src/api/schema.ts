@@ -4,6 +4,156 @@
  */
 
 export interface paths {
+    "/api/v1/accounts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List accounts */
+        get: operations["accounts_list"];
+        put?: never;
+        /**
+         * Create an account
+         * @description Its password must be changed at its first log-in. Without one the account has tokens only.
+         */
+        post: operations["accounts_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/accounts/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show an account */
+        get: operations["accounts_get_one"];
+        put?: never;
+        post?: never;
+        /** Delete an account with its sessions and tokens */
+        delete: operations["accounts_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/accounts/{name}/password": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Give another's account a password
+         * @description It must be changed at the next log-in, and the account's sessions end. There is no dry run.
+         */
+        post: operations["accounts_password"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/accounts/{name}/role": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Give an account another role */
+        post: operations["accounts_role"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/auth/can-i": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Whether the caller may do something, and which policies say so */
+        get: operations["auth_can_i"];
+        put?: never;
+        /** The same, for several questions at once */
+        post: operations["auth_can_i_all"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/auth/policies": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List policies about rights: those of the roles, and own ones */
+        get: operations["auth_policies"];
+        put?: never;
+        /**
+         * Add a policy about rights
+         * @description It is checked against the schema first. It holds from the next request on.
+         */
+        post: operations["auth_add_policy"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/auth/policies/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show a policy about rights */
+        get: operations["auth_policy"];
+        put?: never;
+        post?: never;
+        /** Delete an own policy about rights */
+        delete: operations["auth_delete_policy"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/auth/schema": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The schema that policies about rights must fit */
+        get: operations["auth_schema"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/blobs": {
         parameters: {
             query?: never;
@@ -32,6 +182,59 @@ export interface paths {
         get: operations["appliance_config"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/datacenters": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List data centers */
+        get: operations["datacenters_list"];
+        put?: never;
+        /** Create a data center */
+        post: operations["datacenters_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/datacenters/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show a data center */
+        get: operations["datacenters_get_one"];
+        put?: never;
+        post?: never;
+        /** Delete a data center that holds nothing */
+        delete: operations["datacenters_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/datacenters/{name}/edit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Rename, move or label a data center */
+        post: operations["datacenters_edit"];
         delete?: never;
         options?: never;
         head?: never;
@@ -89,6 +292,140 @@ export interface paths {
         get: operations["events_events_stream"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/frames": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List frames */
+        get: operations["frames_list"];
+        put?: never;
+        /** Create a frame */
+        post: operations["frames_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/frames/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show a frame */
+        get: operations["frames_get_one"];
+        put?: never;
+        post?: never;
+        /** Delete a frame that holds nothing */
+        delete: operations["frames_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/frames/{name}/edit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Rename, move or label a frame */
+        post: operations["frames_edit"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/groups/nodes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Approve or forget several nodes
+         * @description As for virtual servers: all in one transaction, or none.
+         */
+        post: operations["groups_nodes"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/groups/nodes/move": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Move nodes into a frame, or into the free pool
+         * @description All in one transaction, or none. What runs on them goes on.
+         */
+        post: operations["groups_move_nodes"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/groups/vs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Start, stop, reset or delete several virtual servers
+         * @description All in one transaction, or none: where one of them refuses, the answer names each that does and nothing is changed.
+         *     A dry run answers with the plan in either case; its `state` says which it is. At most 1000 servers are changed.
+         */
+        post: operations["groups_servers"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/groups/vs/create": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Create several virtual servers, stopped
+         * @description All in one transaction, or none.
+         */
+        post: operations["groups_series"];
         delete?: never;
         options?: never;
         head?: never;
@@ -167,6 +504,188 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/jobs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List jobs, newest first */
+        get: operations["jobs_list"];
+        put?: never;
+        /**
+         * Make a job: several actions as one unit that waits for the nodes
+         * @description Its steps are done in order, each once the nodes have followed the one before. Where one fails or comes too late, what
+         *     was done is undone, the last step first. It is refused where a step would be refused, and where another job that has
+         *     not ended is about one of the same objects. The answer comes at once and says where the job is.
+         */
+        post: operations["jobs_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/jobs/{number}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show a job and how far its steps are */
+        get: operations["jobs_get_one"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/jobs/{number}/abandon": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Leave a stuck job as it is */
+        post: operations["jobs_abandon"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/jobs/{number}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Cancel a job that runs: what is done of it is undone */
+        post: operations["jobs_cancel"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/jobs/{number}/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Try the undo of a stuck step again */
+        post: operations["jobs_retry"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/jobs/{number}/skip": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Leave a stuck step as it is, and undo the rest of the job */
+        post: operations["jobs_skip"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/licences": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List licences with their usage */
+        get: operations["licences_list"];
+        put?: never;
+        /**
+         * Add a licence, which extends a pool
+         * @description It is refused where no holder of the root set signed it, where it expired, where it is here already, and where its range
+         *     overlaps another.
+         */
+        post: operations["licences_add"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/licences/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show a licence */
+        get: operations["licences_get_one"];
+        put?: never;
+        post?: never;
+        /** Remove a licence of which no virtual server has an identifier */
+        delete: operations["licences_remove"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/load/nodes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What each approved node uses now */
+        get: operations["load_nodes"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/load/vs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What each virtual server uses now */
+        get: operations["load_servers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/login": {
         parameters: {
             query?: never;
@@ -195,6 +714,59 @@ export interface paths {
         put?: never;
         /** Log out */
         post: operations["session_logout"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/mainframes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List virtual mainframes */
+        get: operations["mainframes_list"];
+        put?: never;
+        /** Create a virtual mainframe */
+        post: operations["mainframes_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/mainframes/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show a virtual mainframe */
+        get: operations["mainframes_get_one"];
+        put?: never;
+        post?: never;
+        /** Delete a virtual mainframe that holds nothing */
+        delete: operations["mainframes_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/mainframes/{name}/edit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Rename, move or label a virtual mainframe */
+        post: operations["mainframes_edit"];
         delete?: never;
         options?: never;
         head?: never;
@@ -253,6 +825,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/nodes/{name}/labels": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Change labels of a node */
+        post: operations["nodes_label_node"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/nodes/{name}/log": {
         parameters: {
             query?: never;
@@ -304,6 +893,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/nodes/{name}/series": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How a node's load went: five minutes by the second, six hours by the minute */
+        get: operations["load_node_series"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/openapi.json": {
         parameters: {
             query?: never;
@@ -313,6 +919,76 @@ export interface paths {
         };
         /** This document */
         get: operations["appliance_openapi"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/operators": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Sign an operator's keys, so that nodes let it in while the appliance is away */
+        post: operations["operators_issue"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/partitions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List partitions */
+        get: operations["partitions_list"];
+        put?: never;
+        /** Create a partition of approved nodes */
+        post: operations["partitions_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/partitions/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show a partition */
+        get: operations["partitions_get_one"];
+        put?: never;
+        post?: never;
+        /** Delete a partition that no virtual server spans */
+        delete: operations["partitions_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/partitions/{name}/series": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How the load of a partition's nodes went, all together */
+        get: operations["load_partition_series"];
         put?: never;
         post?: never;
         delete?: never;
@@ -332,6 +1008,278 @@ export interface paths {
         put?: never;
         /** Change the caller's password */
         post: operations["session_password"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/pools": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List pools of identifiers with their usage */
+        get: operations["pools_list"];
+        put?: never;
+        /** Create a pool of identifiers */
+        post: operations["pools_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/pools/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show a pool of identifiers */
+        get: operations["pools_get_one"];
+        put?: never;
+        post?: never;
+        /** Delete a pool of which no virtual server has an identifier */
+        delete: operations["pools_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/pools/{name}/extend": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Add ranges to a pool of identifiers */
+        post: operations["pools_extend"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List sessions */
+        get: operations["accounts_sessions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sessions/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** End a session */
+        delete: operations["accounts_end_session"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/templates": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List templates */
+        get: operations["templates_list"];
+        put?: never;
+        /** Create a template, of a virtual server or as described */
+        post: operations["templates_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/templates/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show a template */
+        get: operations["templates_get_one"];
+        put?: never;
+        post?: never;
+        /** Delete a template; servers that were made of it stay */
+        delete: operations["templates_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/templates/{name}/labels": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Change labels of a template */
+        post: operations["templates_label"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List tokens */
+        get: operations["auth_tokens"];
+        put?: never;
+        /**
+         * Make a token
+         * @description The answer has the token itself, once. It acts for its account, within its scope where it has one.
+         */
+        post: operations["auth_create_token"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tokens/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Revoke a token */
+        delete: operations["auth_revoke_token"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/topology": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show what stands in what, and what lies on what
+         * @description Data centers, virtual mainframes, frames, nodes, partitions and virtual servers as one document, as far as the caller
+         *     may see them. As an earlier transaction left them they have no reports: nodes are `approved`, partitions `defined`,
+         *     servers `running` or `stopped` as was wanted.
+         */
+        get: operations["topology_show"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/topology/targets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show where a node, a partition's nodes or a virtual server could be moved to, and why not elsewhere */
+        get: operations["topology_targets"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/transactions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List transactions, newest first */
+        get: operations["transactions_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/transactions/{number}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show a transaction with its objects before and after */
+        get: operations["transactions_get_one"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/transactions/{number}/undo": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take a transaction back
+         * @description It is refused where a later transaction changed the same fields, and where its kind cannot be taken back. A dry run
+         *     answers with the plan in either case; its `state` says which it is. The undo is a transaction itself.
+         */
+        post: operations["transactions_undo"];
         delete?: never;
         options?: never;
         head?: never;
@@ -394,6 +1342,60 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/vs/{name}/copy": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Copy a virtual server, running or not
+         * @description The copy is stopped, has identifiers of its own, and none of what the server's guest has in memory.
+         */
+        post: operations["vs_copy"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/vs/{name}/labels": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Change labels of a virtual server */
+        post: operations["vs_label_vs"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/vs/{name}/move": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Move a stopped virtual server to another node */
+        post: operations["vs_move_vs"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/vs/{name}/reset": {
         parameters: {
             query?: never;
@@ -405,6 +1407,40 @@ export interface paths {
         put?: never;
         /** Reset a running virtual server */
         post: operations["vs_reset"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/vs/{name}/series": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How a virtual server's load went, on all its nodes together */
+        get: operations["load_vs_series"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/vs/{name}/span": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show how a virtual server that spans nodes works */
+        get: operations["vs_span"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -500,6 +1536,53 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /** @description An account. */
+        Account: {
+            /** @description When it was made, empty where that is not known. */
+            at: string;
+            /** @description Unique name. */
+            name: string;
+            /** @description `viewer`, `operator`, `auditor`, `administrator`, or `none`: only what own policies permit. */
+            role: string;
+            /**
+             * Format: int32
+             * @description Sessions that last.
+             */
+            sessions: number;
+            /** @description `active`; `must-change`: its next log-in can only set another password; `no-password`: nobody logs in to it. */
+            state: string;
+            /**
+             * Format: int32
+             * @description Tokens that last.
+             */
+            tokens: number;
+        };
+        /** @description A new account. It must change its password at its first log-in. */
+        AccountCreate: {
+            /** @description Unique name: 1–63 letters, digits, `- . _ @`. */
+            name: string;
+            /** @description First password, 12 to 256 characters; empty: nobody can log in, the account has tokens only. */
+            password?: string;
+            /** @description As in [`Account`]. */
+            role: string;
+        };
+        /** @description Whether the caller may do something, and why. */
+        Answer: {
+            /** @description As asked. */
+            kind: string;
+            /** @description The object that was asked about; empty: any of the kind. */
+            name: string;
+            /** @description Policies that decided; with `depends` those that look at the object. None: no policy permits it. */
+            policies: string[];
+            /** @description Why, in a sentence. */
+            reason: string;
+            /** @description Roles that may do it. */
+            roles: string[];
+            /** @description `allowed`, `refused`, or `depends`: on the object, and none was named. */
+            state: string;
+            /** @description As asked. */
+            verb: string;
+        };
         /** @description The appliance's own settings as an operator sees them. */
         ApplianceConfig: {
             /** @description Active image digest. */
@@ -523,6 +1606,34 @@ export interface components {
             /** @description As on the node's own console. */
             fingerprint: string;
         };
+        /** @description A policy about who may do what. */
+        AuthPolicy: {
+            /** @description When it was added, empty for a role. */
+            at: string;
+            /** @description Who added it, empty for a role. */
+            author: string;
+            /** @description Unique name. */
+            name: string;
+            /** @description `built-in`: a role, which cannot be changed; `own`. */
+            state: string;
+            /** @description Cedar. */
+            text: string;
+        };
+        /** @description A new policy. One that has the name is refused. */
+        AuthPolicyCreate: {
+            /** @description Unique name: 1–63 letters, digits, `- . _ @`. */
+            name: string;
+            /** @description Cedar, 1–16 statements, at most 16 KiB, valid by the schema of `GET /api/v1/auth/schema`. */
+            text: string;
+        };
+        /** @description The schema that own policies must fit. */
+        AuthSchema: {
+            /** @description Cedar's schema language. */
+            text: string;
+        };
+        BTreeMap: {
+            [key: string]: string;
+        };
         /** @description A stored blob. */
         BlobReply: {
             /** @description SHA-256. */
@@ -545,6 +1656,78 @@ export interface components {
             /** @description `dhcp`, `fetch`, `entry`, `verified`, `started`, `processors`, `network`, `delegation`, `channel`. */
             stage: string;
         };
+        /** @description An object that a transaction changed. */
+        ChangedObject: {
+            /** @description Its identity. */
+            id: string;
+            /** @description `vs`, `node`, `datacenter`, `mainframe`, `frame`, `partition`, `image`, `pool`, `licence`, `template`, `blob`, `user`, `reservation`. */
+            kind: string;
+            /** @description Its name as it was. */
+            name: string;
+            /** @description `created`, `changed`, `deleted`. */
+            state: string;
+        };
+        /** @description Why a transaction cannot be taken back. */
+        Conflict: {
+            /** @description The field that was changed since; empty where it is the whole object. */
+            field: string;
+            /** @description `vs`, `node`, `datacenter`, `mainframe`, `frame`, `partition`, `image`, `pool`, `licence`, `template`. */
+            kind: string;
+            /** @description The object, by name. */
+            name: string;
+            /** @description For a person. */
+            text: string;
+            /**
+             * Format: int64
+             * @description The later transaction that did it; 0 where none did, and `text` says what stands in the way.
+             */
+            transaction: number;
+        };
+        /** @description A data center, a virtual mainframe or a frame. */
+        Container: {
+            /** @description Names of what stands in it: virtual mainframes, frames, or nodes. */
+            children: string[];
+            /**
+             * Format: int64
+             * @description Definition generation.
+             */
+            generation: number;
+            /** @description Identity. */
+            id: string;
+            /** @description `datacenter`, `mainframe`, `frame`. */
+            kind: string;
+            /** @description Labels. */
+            labels: components["schemas"]["BTreeMap"];
+            /** @description Unique among those of its kind. */
+            name: string;
+            /** @description Name of what it stands in; empty for a data center. */
+            parent: string;
+            /** @description `empty`, or `in-use`: something stands in it. */
+            state: string;
+        };
+        /** @description A new data center, virtual mainframe or frame. */
+        ContainerCreate: {
+            /** @description Labels. */
+            labels?: components["schemas"]["BTreeMap"];
+            /** @description Unique among those of its kind: letters, digits, `-`, 1–63. */
+            name: string;
+            /** @description What it stands in, by name or id: the data center of a virtual mainframe, the virtual mainframe of a frame. */
+            parent?: string;
+        };
+        /** @description A change of a data center, virtual mainframe or frame; what is left out stays. */
+        ContainerEdit: {
+            /**
+             * Format: int64
+             * @description The generation that the change was made of: refused where it has another one by now. 0: whatever it is.
+             */
+            generation?: number;
+            /** @description Labels to set and to remove. */
+            labels?: components["schemas"]["LabelChange"];
+            /** @description New name; empty: as it is. */
+            name?: string;
+            /** @description What it is to stand in, by name or id; empty: where it stands. */
+            parent?: string;
+        };
         /** @description An event. */
         Event: {
             /** @description Who caused it: user, node, appliance. */
@@ -566,6 +1749,19 @@ export interface components {
             text: string;
             /** @description Virtual server concerned, by name. */
             vs: string;
+        };
+        /** @description A field before and after. */
+        FieldChange: {
+            /** @description As it is afterwards, likewise. */
+            after: string;
+            /** @description As it was: text as it is, anything else as JSON; empty where there was none. */
+            before: string;
+            /** @description Before and after differ. */
+            changed: boolean;
+            /** @description It follows from other things (counters, what a node reports): no undo sets it back, and no conflict comes of it. */
+            derived: boolean;
+            /** @description The field's name. */
+            field: string;
         };
         /** @description What `doctor` found. */
         Finding: {
@@ -606,6 +1802,188 @@ export interface components {
             /** @description `active`, `published`, `revoked`, `expired`. */
             state: string;
         };
+        /** @description A job. */
+        Job: {
+            /** @description Who asked for it. */
+            actor: string;
+            /** @description When. */
+            at: string;
+            /** @description What the person said who abandoned it. */
+            comment: string;
+            /**
+             * Format: int32
+             * @description Steps that are done.
+             */
+            done: number;
+            /** @description When it ended, empty before. */
+            ended: string;
+            /** @description Given by the operator, or `job-N`. */
+            name: string;
+            /**
+             * Format: int64
+             * @description Its number; they grow.
+             */
+            number: number;
+            /** @description Why it is undone or stuck, empty where it is not. */
+            reason: string;
+            /**
+             * @description `running`, `undoing` (what was done is taken back), `stuck` (an undo failed: retry, skip or abandon), `done`, `undone`
+             *     (all is as it was before), `abandoned`.
+             */
+            state: string;
+            /** @description In order. */
+            steps: components["schemas"]["JobStep"][];
+        };
+        /** @description A new job. Its steps are done in order, each once the nodes have followed the one before. */
+        JobCreate: {
+            /** @description For people, at most 256 bytes; empty: `job-N`. */
+            name?: string;
+            /** @description 1–64. */
+            steps: components["schemas"]["JobStepCreate"][];
+            /**
+             * Format: int32
+             * @description Seconds for the nodes to follow each step, 1–3600; 0: 120.
+             */
+            timeout_s?: number;
+        };
+        /** @description Why a person decides on a stuck job as he does. */
+        JobDecision: {
+            /** @description 1–256 bytes. */
+            reason: string;
+        };
+        /** @description What a job would do. Nothing of it is done by asking. */
+        JobPlan: {
+            /** @description Given by the operator. */
+            name: string;
+            /** @description `planned`, or `conflict`: at least one step would be refused, or another job holds what this one is about. */
+            state: string;
+            /** @description The steps, each planned on what the earlier ones leave. */
+            steps: components["schemas"]["JobStepPlan"][];
+        };
+        /** @description A step of a job. */
+        JobStep: {
+            /** @description When it came to its state, empty before it began. */
+            changed: string;
+            /** @description What it does, for example `vs stop`. */
+            name: string;
+            /**
+             * Format: int32
+             * @description Its place, from 1.
+             */
+            number: number;
+            /** @description Names of the objects that it is about. */
+            objects: string[];
+            /** @description Why it failed, is stuck or was skipped. */
+            reason: string;
+            /** @description When it began, empty before. */
+            started: string;
+            /**
+             * @description `waiting`, `running` (the change is made, the nodes have not followed), `done`, `failed`, `undoing`, `undone`, `stuck`,
+             *     `skipped` (a person said that it stays as it is).
+             */
+            state: string;
+            /**
+             * Format: int32
+             * @description Seconds for the nodes to follow.
+             */
+            timeout_s: number;
+            /**
+             * Format: int64
+             * @description Its transaction, 0 where it made none.
+             */
+            transaction: number;
+            /**
+             * Format: int64
+             * @description The transaction that took it back, 0 where none did.
+             */
+            undone_by: number;
+            /** @description What it waits for now, in words. */
+            waits: string[];
+        };
+        /** @description A step of a new job. */
+        JobStepCreate: {
+            /** @description `vs create`, `vs start`, `vs stop`, `vs reset`, `vs delete`, `vs label`, `node approve`, `node forget`. */
+            action: string;
+            create?: components["schemas"]["VsCreate"] | null;
+            /** @description For `node approve`: fingerprints as on the nodes' own consoles, in any order. */
+            fingerprints?: string[];
+            labels?: components["schemas"]["LabelChange"] | null;
+            /** @description Virtual servers or nodes by name or id, 1–100, in one transaction; for `vs create` none. */
+            names?: string[];
+            /**
+             * Format: int32
+             * @description Seconds for the nodes to follow, 1–3600; 0: as the job says.
+             */
+            timeout_s?: number;
+        };
+        /** @description What a step of a job would do. */
+        JobStepPlan: {
+            /** @description What it does, for example `vs stop`. */
+            name: string;
+            /**
+             * Format: int32
+             * @description Its place, from 1.
+             */
+            number: number;
+            /** @description The plan of its transaction. */
+            plan: components["schemas"]["Plan"];
+            /** @description `planned`, `nothing` (all is so already; the nodes are waited for all the same), `conflict`. */
+            state: string;
+            /**
+             * Format: int32
+             * @description Seconds for the nodes to follow.
+             */
+            timeout_s: number;
+            /** @description What it waits for afterwards, in words. */
+            waits: string[];
+        };
+        /** @description A change of an object's labels; those that are not named stay. */
+        LabelChange: {
+            /** @description Keys not to have any more. */
+            remove?: string[];
+            /** @description Labels to have: keys of 1–63 `a-z 0-9 . _ / -`, values of at most 63 `a-z A-Z 0-9 . _ / -`; an object has at most 32. */
+            set?: components["schemas"]["BTreeMap"];
+        };
+        /** @description A licence: identifiers that a holder of the root set added to a pool. */
+        Licence: {
+            /** @description When it was added. */
+            added: string;
+            /**
+             * Format: int64
+             * @description Drawn so far.
+             */
+            drawn: number;
+            /** @description End of validity. */
+            expires: string;
+            /** @description Identity. */
+            id: string;
+            /** @description `mac` or `wwnn`. */
+            kind: string;
+            /** @description Who it is for. */
+            name: string;
+            /** @description First moment of validity. */
+            not_before: string;
+            /** @description Pool that it extends. */
+            pool: string;
+            /** @description `FIRST-LAST`. */
+            range: string;
+            /** @description Signatures by key id. */
+            signers: string[];
+            /**
+             * Format: int64
+             * @description Identifiers in it.
+             */
+            size: number;
+            /** @description `valid`; `expired` or `not-yet`: nothing is drawn by it, and what was drawn stays. */
+            state: string;
+        };
+        /** @description A licence to be added. */
+        LicenceAdd: {
+            /** @description The signed document, hexadecimal. */
+            document: string;
+            /** @description Pool by name or id; empty: the default pool of its kind. */
+            pool?: string;
+        };
         /** @description A line of a node's log. */
         LogEntry: {
             /** @description When the appliance received it. */
@@ -633,6 +2011,15 @@ export interface components {
             password: string;
             /** @description Account. */
             user: string;
+        };
+        /** @description One metric of a [`Series`]. */
+        Metric: {
+            /** @description `processor`, `memory`, …: docs/load.md has them all. */
+            name: string;
+            /** @description `ratio`, `processors`, `bytes`, `bytes/s`, or `1/s`. */
+            unit: string;
+            /** @description Oldest first; null where nothing is known: the object was silent. */
+            values: (number | null)[];
         };
         /** @description A NIC of a node. */
         Nic: {
@@ -674,6 +2061,8 @@ export interface components {
             features: string[];
             /** @description `3f2a-…` as on the node's own console; empty while booting. */
             fingerprint: string;
+            /** @description Name of the frame that it stands in; empty: the free pool, or not approved yet. */
+            frame?: string;
             /**
              * Format: int64
              * @description Image generation, 0 where unknown.
@@ -688,6 +2077,8 @@ export interface components {
             id: string;
             /** @description Image digest. */
             image: string;
+            /** @description Labels. */
+            labels?: components["schemas"]["BTreeMap"];
             /** @description Last heard of. */
             last_seen: string;
             /** @description MAC that booted, `02:00:00:00:00:01`. */
@@ -720,12 +2111,313 @@ export interface components {
              */
             uptime_ms: number;
         };
+        /** @description A change of several nodes, in one transaction. */
+        NodeGroup: {
+            /** @description `approve`, `forget`. */
+            action: string;
+            /** @description To approve: fingerprints as on the nodes' own consoles, in any order; each node must find its own among them. */
+            fingerprints?: string[];
+            /** @description Which. */
+            select: components["schemas"]["Selection"];
+        };
+        /** @description What a node uses now. Null where it has not told for a while. */
+        NodeLoad: {
+            /**
+             * Format: double
+             * @description Exits of its guests, a second.
+             */
+            exits?: number | null;
+            /**
+             * Format: double
+             * @description Memory given to guests, bytes.
+             */
+            memory_guests?: number | null;
+            /**
+             * Format: double
+             * @description Memory that the monitor takes, bytes.
+             */
+            memory_monitor?: number | null;
+            /**
+             * Format: int64
+             * @description Usable memory, bytes.
+             */
+            memory_total: number;
+            /** @description Node. */
+            name: string;
+            /**
+             * Format: double
+             * @description Received by its NIC, bytes a second.
+             */
+            network_in?: number | null;
+            /**
+             * Format: double
+             * @description Sent by its NIC, bytes a second.
+             */
+            network_out?: number | null;
+            /**
+             * Format: double
+             * @description Share of the time in which its processors did not halt, 0 to 1.
+             */
+            processor?: number | null;
+            /**
+             * Format: int32
+             * @description Logical processors.
+             */
+            processors: number;
+            /**
+             * Format: double
+             * @description Faults of its guests that needed another node, a second.
+             */
+            remote_faults?: number | null;
+            /**
+             * Format: int32
+             * @description Virtual servers that run there.
+             */
+            servers: number;
+            /** @description Its state. */
+            state: string;
+        };
+        /** @description A move of nodes into a frame, or out of theirs, in one transaction. */
+        NodeMove: {
+            /** @description The frame, by name or id; empty with `free`. */
+            frame?: string;
+            /** @description Into the free pool. */
+            free?: boolean;
+            /** @description Which. */
+            select: components["schemas"]["Selection"];
+        };
+        /** @description An object before and after. */
+        ObjectChange: {
+            /** @description Its fields. */
+            fields: components["schemas"]["FieldChange"][];
+            /** @description Its identity; empty in the plan of something whose identity is drawn when it is made. */
+            id: string;
+            /** @description `vs`, `node`, `datacenter`, `mainframe`, `frame`, `partition`, `image`, `pool`, `licence`, `template`, `blob`, `user`, `reservation`. */
+            kind: string;
+            /** @description Its name. */
+            name: string;
+            /** @description `created`, `changed`, `deleted`. */
+            state: string;
+        };
+        /** @description An operator's certificate, and the nodes that it is for. */
+        Operator: {
+            /** @description The certificate, hexadecimal. No secret. */
+            certificate: string;
+            /** @description The cluster, 32 hexadecimal digits. */
+            cluster: string;
+            /** @description When it ends. */
+            expires: string;
+            /** @description Id of its channel key, by which a delegation revokes it. */
+            key: string;
+            /** @description As asked. */
+            name: string;
+            /** @description Approved nodes. */
+            nodes: components["schemas"]["OperatorNode"][];
+            /** @description As asked. */
+            role: string;
+            /** @description `issued`. */
+            state: string;
+        };
+        /** @description Keys of an operator who is to speak to nodes by itself. */
+        OperatorCreate: {
+            /** @description X25519 public key of the operator's end of the channel, 64 hexadecimal digits. */
+            channel_key: string;
+            /**
+             * Format: int32
+             * @description Days for which it holds, 1–90.
+             */
+            days: number;
+            /** @description For logs and events: 1–63 letters, digits, `- . _ @`. */
+            name: string;
+            /** @description `observe`: look; `operate`: look, start and stop. */
+            role: string;
+            /** @description Ed25519 public key of what the operator signs, 64 hexadecimal digits. */
+            sign_key: string;
+        };
+        /** @description A node as an operator finds it. */
+        OperatorNode: {
+            /** @description Last IPv4 address, empty where unknown. */
+            address: string;
+            /** @description 32 hexadecimal digits. */
+            id: string;
+            /** @description X25519 public key, 64 hexadecimal digits. */
+            key: string;
+            /** @description Operator's name. */
+            name: string;
+            /** @description As in [`Node`]. */
+            state: string;
+        };
+        /** @description A partition: nodes that agree with one another, and over which virtual servers can span. */
+        Partition: {
+            /** @description Configuration that the members agreed on. */
+            agreed: string;
+            /** @description Newest configuration, epoch and counter. */
+            configuration: string;
+            /** @description Node that coordinates it. */
+            coordinator: string;
+            /**
+             * Format: int64
+             * @description Counter of the agreed epoch.
+             */
+            epoch: number;
+            /** @description Identity. */
+            id: string;
+            /** @description Members in the order in which they coordinate. */
+            members: components["schemas"]["PartitionMember"][];
+            /** @description Unique name. */
+            name: string;
+            /** @description Virtual servers that span it. */
+            servers: string[];
+            /**
+             * @description `forming` (nothing is agreed yet), `whole`, `degraded` (a majority agrees, not all), `minority` (those
+             *     that are heard are too few), `unknown` (none is heard).
+             */
+            state: string;
+        };
+        /** @description A new partition. */
+        PartitionCreate: {
+            /** @description Unique name: letters, digits, `-`, 1–63. */
+            name: string;
+            /** @description Nodes by name or id, 1–64, in the order in which they are to coordinate. */
+            nodes: string[];
+        };
+        /** @description A node of a partition. */
+        PartitionMember: {
+            /** @description Configuration that it knows. */
+            configuration: string;
+            /**
+             * Format: int64
+             * @description Counter of the epoch that it knows.
+             */
+            epoch: number;
+            /**
+             * Format: int32
+             * @description What is left of its lease, milliseconds.
+             */
+            lease_ms: number;
+            /** @description Node. */
+            node: string;
+            /**
+             * @description `agreed`, `joining` (waits to be admitted), `minority` (cannot reach enough others), `lost` (the others
+             *     miss it), `unknown` (the appliance does not hear it).
+             */
+            state: string;
+        };
         /** @description A change of the caller's own password. All other sessions of the account end. */
         PasswordChange: {
             /** @description As it shall be, 12 to 256 characters. */
             new: string;
             /** @description As it is. */
             old: string;
+        };
+        /** @description Another password for another's account. Its sessions end, and it must change the password at its next log-in. */
+        PasswordReset: {
+            /** @description 12 to 256 characters. */
+            password: string;
+        };
+        /** @description What a change would do, or did. Nothing of it is done by asking. */
+        Plan: {
+            /** @description Why it cannot be done. */
+            conflicts: components["schemas"]["Conflict"][];
+            /** @description What nodes and their servers do, in words. */
+            effects: string[];
+            /** @description What an undo does not give back; empty where it gives back all, and in other plans. */
+            lost: string;
+            /** @description What would be done, for example `vs delete`. */
+            name: string;
+            /** @description Objects with the fields that change. */
+            objects: components["schemas"]["ObjectChange"][];
+            /** @description What an undo could not give back, or why there is none. */
+            reason: string;
+            /** @description `planned`, `done`, `nothing` (all is so already), `conflict` (see `conflicts`), `irreversible` (see `reason`). */
+            state: string;
+            /**
+             * Format: int64
+             * @description Number of the transaction once it is done; 0 before, and where history has nothing to keep.
+             */
+            transaction: number;
+            /** @description How it could be taken back itself: `reversible`, `compensable`, `irreversible`. */
+            undo: string;
+            /**
+             * Format: int64
+             * @description The transaction that it takes back, 0 where none.
+             */
+            undoes: number;
+        };
+        /** @description A pool of identifiers, which virtual servers are given when they are made. */
+        Pool: {
+            /** @description Servers draw from it where no pool is named. */
+            default: boolean;
+            /**
+             * Format: int64
+             * @description Drawn so far: by servers that are there, and by servers that were deleted. None is drawn twice.
+             */
+            drawn: number;
+            /**
+             * Format: int64
+             * @description Can be drawn now.
+             */
+            free: number;
+            /**
+             * Format: int64
+             * @description Definition generation.
+             */
+            generation: number;
+            /** @description Identity. */
+            id: string;
+            /**
+             * Format: int64
+             * @description Had by servers that are there.
+             */
+            in_use: number;
+            /** @description `mac` or `wwnn`. */
+            kind: string;
+            /** @description Unique name. */
+            name: string;
+            /** @description The operator's own OUI, `00:1b:21`; empty: only locally administered identifiers are in it. */
+            oui: string;
+            /** @description Its ranges. */
+            ranges: components["schemas"]["PoolRange"][];
+            /**
+             * Format: int64
+             * @description Identifiers in it, those of licences included.
+             */
+            size: number;
+            /** @description `ok`, `low` (less than a tenth is free), `exhausted` (nothing can be drawn). */
+            state: string;
+        };
+        /** @description A new pool. */
+        PoolCreate: {
+            /** @description `mac` or `wwnn`. */
+            kind: string;
+            /** @description Unique name: letters, digits, `-`, 1–63. */
+            name: string;
+            /** @description The operator's own OUI, where ranges are not locally administered. */
+            oui?: string;
+            /** @description Ranges `FIRST-LAST`, 1–64, each within 24 bits: `02:00:00:00:10:00-02:00:00:00:10:ff`. */
+            ranges: string[];
+        };
+        /** @description More ranges for a pool. */
+        PoolExtend: {
+            /** @description Ranges as in [`PoolCreate`]. */
+            ranges: string[];
+        };
+        /** @description A range of a pool. */
+        PoolRange: {
+            /**
+             * Format: int64
+             * @description Drawn so far.
+             */
+            drawn: number;
+            /** @description Identity of the licence that brought it; empty: the pool's own. */
+            licence: string;
+            /** @description `FIRST-LAST`. */
+            range: string;
+            /**
+             * Format: int64
+             * @description Identifiers in it.
+             */
+            size: number;
         };
         /** @description An error (RFC 9457). */
         Problem: {
@@ -741,8 +2433,823 @@ export interface components {
             /** @description What is wrong. */
             title: string;
         };
+        /** @description Whether the caller may do something. */
+        Question: {
+            /**
+             * @description `vs`, `node`, `partition`, `image`, `blob`, `history`, `event`, `appliance`, `operator`, `account`, `session`, `token`,
+             *     `auth-policy`.
+             */
+            kind: string;
+            /** @description Object by name or id; empty: any of the kind. */
+            name?: string;
+            /** @description `view`, `start`, … */
+            verb: string;
+        };
+        /** @description Questions asked at once, 1–200. */
+        Questions: {
+            /** @description The questions. */
+            questions: components["schemas"]["Question"][];
+        };
+        /** @description Another role for an account. */
+        RoleChange: {
+            /** @description As in [`Account`]. */
+            role: string;
+        };
+        /** @description Objects: exactly one of `names`, `selector` and `all` says which. */
+        Selection: {
+            /** @description All there are. */
+            all?: boolean;
+            /** @description That none fits is no error. */
+            allow_empty?: boolean;
+            /** @description By name or id, 1–1000. */
+            names?: string[];
+            /** @description By labels: `key=value,key!=value,key,!key`, all of which must hold. */
+            selector?: string;
+        };
+        /** @description How the load of one object went. */
+        Series: {
+            /** @description `node`, `vs` or `partition`. */
+            kind: string;
+            /**
+             * Format: int64
+             * @description Time of the last value, seconds since 1970. The appliance's clock at its start, counted on from there: it
+             *     never jumps, and is what `since` takes. The value before is `step_s` earlier, and so on.
+             */
+            last: number;
+            /** @description One for each metric, all with the same number of values. */
+            metrics: components["schemas"]["Metric"][];
+            /** @description Name of the object. */
+            name: string;
+            /**
+             * Format: int32
+             * @description Between two values, seconds: 1 or 60. A value of 60 s is the mean of what was known of that minute.
+             */
+            step_s: number;
+        };
+        /** @description A session of an account. */
+        SessionInfo: {
+            /** @description Account. */
+            account: string;
+            /** @description When it was opened, empty where that is not known. */
+            at: string;
+            /** @description When it ends by itself. */
+            expires: string;
+            /** @description Names it, 16 hexadecimal digits. Nobody can use the session with it. */
+            name: string;
+            /** @description Address that logged in, empty where that is not known. */
+            source: string;
+            /** @description `own`: the one that asks; else `open`. */
+            state: string;
+        };
+        /** @description A virtual server that spans nodes, as it works. */
+        Span: {
+            /** @description Pages that made most trouble, most first, of all nodes together. */
+            hottest: components["schemas"]["SpanPage"][];
+            /**
+             * Format: int64
+             * @description Instance that the figures are of.
+             */
+            instance: number;
+            /** @description The server. */
+            name: string;
+            /** @description Its nodes, in the order of its NUMA nodes. */
+            nodes: components["schemas"]["SpanNode"][];
+            /** @description Its state. */
+            state: string;
+        };
+        /** @description Times from `from_ns` to twice that. */
+        SpanBucket: {
+            /**
+             * Format: int64
+             * @description How many.
+             */
+            count: number;
+            /**
+             * Format: int64
+             * @description Least time in it, nanoseconds.
+             */
+            from_ns: number;
+        };
+        /** @description What a node counted for a spanning server. */
+        SpanCounts: {
+            /**
+             * Format: int64
+             * @description Bytes of frames received from them.
+             */
+            bytes_received: number;
+            /**
+             * Format: int64
+             * @description Bytes of frames sent to other nodes, headers and repetitions included.
+             */
+            bytes_sent: number;
+            /**
+             * Format: int64
+             * @description Bytes of page contents sent, as encoded.
+             */
+            content_bytes: number;
+            /**
+             * Format: int64
+             * @description Bytes of control messages sent.
+             */
+            control_bytes: number;
+            /**
+             * Format: int64
+             * @description Takings that waited for an instruction.
+             */
+            deferred: number;
+            /**
+             * Format: int64
+             * @description Pages that came as changes.
+             */
+            diff: number;
+            /**
+             * Format: int64
+             * @description Clean copies dropped for want of frames.
+             */
+            dropped: number;
+            /**
+             * Format: int64
+             * @description Pages taken from there for others to write.
+             */
+            lost: number;
+            /**
+             * Format: int64
+             * @description Messages received.
+             */
+            messages_received: number;
+            /**
+             * Format: int64
+             * @description Messages sent.
+             */
+            messages_sent: number;
+            /**
+             * Format: int64
+             * @description Pages given to a reader to write.
+             */
+            migrated: number;
+            /**
+             * Format: int64
+             * @description Faults answered there without a message.
+             */
+            own: number;
+            /**
+             * Format: int64
+             * @description Those of them that were used.
+             */
+            prefetch_used: number;
+            /**
+             * Format: int64
+             * @description Pages asked for ahead.
+             */
+            prefetched: number;
+            /**
+             * Format: int64
+             * @description Read faults answered from elsewhere.
+             */
+            remote_read: number;
+            /**
+             * Format: int64
+             * @description Write faults answered from elsewhere.
+             */
+            remote_write: number;
+            /**
+             * Format: int64
+             * @description Owned pages that left for want of frames.
+             */
+            returned: number;
+            /**
+             * Format: int64
+             * @description Times that an instruction got the token.
+             */
+            tokens: number;
+            /**
+             * Format: int64
+             * @description Copies that were there and became writable.
+             */
+            upgrade: number;
+            /**
+             * Format: int64
+             * @description Pages that came whole.
+             */
+            whole: number;
+            /**
+             * Format: int64
+             * @description Pages that came as nothing but zeros.
+             */
+            zero: number;
+        };
+        /** @description How long faults took. */
+        SpanLatency: {
+            /** @description The histogram, from its first bucket that is not empty to its last. */
+            buckets: components["schemas"]["SpanBucket"][];
+            /**
+             * Format: int64
+             * @description How many there were.
+             */
+            count: number;
+            /**
+             * Format: int64
+             * @description Half of them took no longer, nanoseconds, found within a power of two; 0 where there were none.
+             */
+            p50_ns: number;
+            /**
+             * Format: int64
+             * @description 99 of 100 took no longer, likewise.
+             */
+            p99_ns: number;
+        };
+        /** @description The link to another node. */
+        SpanLink: {
+            /**
+             * Format: int64
+             * @description Bytes of frames received.
+             */
+            bytes_received: number;
+            /**
+             * Format: int64
+             * @description Bytes of frames sent.
+             */
+            bytes_sent: number;
+            /**
+             * Format: int64
+             * @description Frames received.
+             */
+            frames_received: number;
+            /**
+             * Format: int64
+             * @description Frames sent, repetitions and acknowledgements included.
+             */
+            frames_sent: number;
+            /** @description The other node. */
+            node: string;
+            /**
+             * Format: int64
+             * @description Frames sent again.
+             */
+            retransmits: number;
+            /**
+             * Format: int64
+             * @description Shortest round trip, nanoseconds.
+             */
+            rtt_least_ns?: number | null;
+            /**
+             * Format: int64
+             * @description Round trip, smoothed, nanoseconds; null where none was measured.
+             */
+            rtt_ns?: number | null;
+            /**
+             * Format: int64
+             * @description Times that nothing was acknowledged in time.
+             */
+            timeouts: number;
+        };
+        /** @description One node's part of it. */
+        SpanNode: {
+            /**
+             * Format: int64
+             * @description How old its figures are, milliseconds; null where it has told none of this instance.
+             */
+            age_ms?: number | null;
+            /**
+             * Format: int64
+             * @description Largest step, ticks of the guest's counter.
+             */
+            clock_step_max: number;
+            /**
+             * Format: int64
+             * @description Times that guest time was stepped forward there.
+             */
+            clock_steps: number;
+            /** @description Counts since the start of the instance. */
+            counts: components["schemas"]["SpanCounts"];
+            /**
+             * Format: int64
+             * @description Frames that came over the wire and were dropped.
+             */
+            frames_dropped: number;
+            /** @description Links to the other nodes. */
+            links: components["schemas"]["SpanLink"][];
+            /** @description The same as guest physical addresses. */
+            memory: components["schemas"]["SpanRange"][];
+            /**
+             * Format: int32
+             * @description Guest memory whose locator is there, MiB.
+             */
+            memory_mib: number;
+            /** @description Node. */
+            node: string;
+            /** @description Pages there. */
+            pages: components["schemas"]["SpanPages"];
+            rates?: components["schemas"]["SpanRates"] | null;
+            /** @description Read faults that needed another node, since the start. */
+            read_latency: components["schemas"]["SpanLatency"];
+            /** @description State there. */
+            state: string;
+            /** @description Virtual processors there. */
+            vcpus: components["schemas"]["SpanVcpu"][];
+            /** @description Write faults likewise. */
+            write_latency: components["schemas"]["SpanLatency"];
+        };
+        /** @description A page that makes trouble. */
+        SpanPage: {
+            /** @description Its guest physical address, `0x1000`. */
+            address: string;
+            /**
+             * Format: int64
+             * @description Changes of its writer.
+             */
+            moves: number;
+            /** @description Node that locates it; empty where that is not known yet. */
+            node: string;
+            /**
+             * Format: int64
+             * @description Remote read faults on it, of all nodes, since it was counted.
+             */
+            reads: number;
+            /**
+             * @description What is there: `low` (below 1 MiB: boot structures, firmware tables), `kernel` (the kernel's image, known
+             *     where it was told `nokaslr`), else `ram`.
+             */
+            region: string;
+            /**
+             * Format: int64
+             * @description Remote write faults likewise.
+             */
+            writes: number;
+        };
+        /** @description Pages at one node. */
+        SpanPages: {
+            /**
+             * Format: int64
+             * @description Frames in use: pages, old contents and twins.
+             */
+            frames: number;
+            /**
+             * Format: int64
+             * @description Pages located there.
+             */
+            located: number;
+            /**
+             * Format: int64
+             * @description Pages that may only be read there.
+             */
+            readable: number;
+            /**
+             * Format: int64
+             * @description Pages that may be written there.
+             */
+            writable: number;
+        };
+        /** @description A stretch of guest physical memory. */
+        SpanRange: {
+            /** @description Address after the last. */
+            end: string;
+            /** @description First address, `0x1000`. */
+            first: string;
+        };
+        /** @description The same for each second. */
+        SpanRates: {
+            /**
+             * Format: double
+             * @description Bytes of frames received from them.
+             */
+            bytes_received: number;
+            /**
+             * Format: double
+             * @description Bytes of frames sent to other nodes, headers and repetitions included.
+             */
+            bytes_sent: number;
+            /**
+             * Format: double
+             * @description Bytes of page contents sent, as encoded.
+             */
+            content_bytes: number;
+            /**
+             * Format: double
+             * @description Bytes of control messages sent.
+             */
+            control_bytes: number;
+            /**
+             * Format: double
+             * @description Takings that waited for an instruction.
+             */
+            deferred: number;
+            /**
+             * Format: double
+             * @description Pages that came as changes.
+             */
+            diff: number;
+            /**
+             * Format: double
+             * @description Clean copies dropped for want of frames.
+             */
+            dropped: number;
+            /**
+             * Format: double
+             * @description Pages taken from there for others to write.
+             */
+            lost: number;
+            /**
+             * Format: double
+             * @description Messages received.
+             */
+            messages_received: number;
+            /**
+             * Format: double
+             * @description Messages sent.
+             */
+            messages_sent: number;
+            /**
+             * Format: double
+             * @description Pages given to a reader to write.
+             */
+            migrated: number;
+            /**
+             * Format: double
+             * @description Faults answered there without a message.
+             */
+            own: number;
+            /**
+             * Format: double
+             * @description Those of them that were used.
+             */
+            prefetch_used: number;
+            /**
+             * Format: double
+             * @description Pages asked for ahead.
+             */
+            prefetched: number;
+            /**
+             * Format: double
+             * @description Read faults answered from elsewhere.
+             */
+            remote_read: number;
+            /**
+             * Format: double
+             * @description Write faults answered from elsewhere.
+             */
+            remote_write: number;
+            /**
+             * Format: double
+             * @description Owned pages that left for want of frames.
+             */
+            returned: number;
+            /**
+             * Format: double
+             * @description Times that an instruction got the token.
+             */
+            tokens: number;
+            /**
+             * Format: double
+             * @description Copies that were there and became writable.
+             */
+            upgrade: number;
+            /**
+             * Format: double
+             * @description Pages that came whole.
+             */
+            whole: number;
+            /**
+             * Format: double
+             * @description Pages that came as nothing but zeros.
+             */
+            zero: number;
+        };
+        /** @description A virtual processor and where it runs. */
+        SpanVcpu: {
+            /**
+             * Format: int32
+             * @description Processor of the node.
+             */
+            cpu: number;
+            /**
+             * Format: int32
+             * @description Its number in the guest.
+             */
+            vcpu: number;
+        };
+        /** @description A place that an object could be moved to. */
+        Target: {
+            /** @description Its identity, empty for the free pool and a new partition. */
+            id: string;
+            /** @description `frame`, `free`, `partition`, `node`. */
+            kind: string;
+            /** @description Its name; `free` for the free pool, `new` for a partition that is still to be made. */
+            name: string;
+            /** @description What to do about it. */
+            next: string;
+            /** @description Why not; empty where it is legal. */
+            reason: string;
+            /** @description `legal`; `here`: it is there already; `refused`: `reason` says why, and `next` what to do. */
+            state: string;
+        };
+        /** @description Where an object could be moved to, and why not elsewhere. */
+        Targets: {
+            /** @description The object's identity. */
+            id: string;
+            /** @description `node` or `vs`. */
+            kind: string;
+            /** @description The object's name. */
+            name: string;
+            /** @description Each place, by kind and name. */
+            targets: components["schemas"]["Target"][];
+        };
+        /** @description A template of virtual servers. */
+        Template: {
+            /** @description Added command line. */
+            append: string;
+            /**
+             * Format: int64
+             * @description Definition generation.
+             */
+            generation: number;
+            /** @description Identity. */
+            id: string;
+            /** @description Digest of the initial ram disk, empty where none. */
+            initrd: string;
+            /** @description Digest of the kernel. */
+            kernel: string;
+            /** @description Labels; servers made from it get them. */
+            labels: components["schemas"]["BTreeMap"];
+            /**
+             * Format: int32
+             * @description MiB.
+             */
+            memory_mib: number;
+            /** @description Unique name. */
+            name: string;
+            /** @description Partition of servers that span nodes, else empty. */
+            partition: string;
+            /** @description `ready`, or `incomplete`: a partition that it names is gone. */
+            state: string;
+            /**
+             * Format: int32
+             * @description Processors.
+             */
+            vcpus: number;
+        };
+        /** @description A new template: of a server, or as it is described here. */
+        TemplateCreate: {
+            /** @description Added command line. */
+            append?: string;
+            /**
+             * @description Server by name or id whose definition it takes, without what is the server's own: name, identifiers, host name,
+             *     address, node. Empty: the fields below.
+             */
+            from?: string;
+            /** @description Digest of an uploaded initial ram disk; empty: none, or the default guest's. */
+            initrd?: string;
+            /** @description Digest of an uploaded kernel; empty: the appliance's default guest. */
+            kernel?: string;
+            /** @description Labels, in place of those of the server where any are given. */
+            labels?: components["schemas"]["BTreeMap"];
+            /**
+             * Format: int32
+             * @description MiB, at least 64.
+             */
+            memory_mib?: number;
+            /** @description Unique name: letters, digits, `-`, 1–63. */
+            name: string;
+            /** @description Partition whose nodes servers are to span, by name or id. */
+            partition?: string;
+            /**
+             * Format: int32
+             * @description Processors, 1–32.
+             */
+            vcpus?: number;
+        };
+        /** @description A token of the interface. */
+        Token: {
+            /** @description Account that it acts for. */
+            account: string;
+            /** @description When it was made. */
+            at: string;
+            /** @description When it ends by itself. */
+            expires: string;
+            /** @description Unique name. */
+            name: string;
+            scope?: components["schemas"]["TokenScope"] | null;
+            /** @description `active` or `expired`. */
+            state: string;
+            /** @description The token itself, in the answer that makes it and nowhere else. */
+            token?: string;
+        };
+        /** @description A new token. */
+        TokenCreate: {
+            /** @description Account that it acts for; empty: one's own. */
+            account?: string;
+            /**
+             * Format: int32
+             * @description Days for which it holds, 1–365.
+             */
+            days: number;
+            /** @description Unique name: 1–63 letters, digits, `- . _ @`. */
+            name: string;
+            scope?: components["schemas"]["TokenScope"] | null;
+        };
+        /** @description The one object that a token is for. */
+        TokenScope: {
+            /** @description Identity, in answers. */
+            id?: string;
+            /** @description `vs` or `node`. */
+            kind: string;
+            /** @description Name or id; the id counts, so that another object that gets the name is not meant. */
+            name: string;
+            /** @description What may be done with it; it may be seen in any case. Empty: for a server start, stop and label. */
+            verbs?: string[];
+        };
+        /**
+         * @description All that the caller may see: what stands in what, and what lies on what. Objects name one another by id; what an id
+         *     names that is not in the document, the caller may not see.
+         */
+        Topology: {
+            /** @description Data centers, by name. */
+            datacenters: components["schemas"]["TopologyBox"][];
+            /** @description Frames, by name. */
+            frames: components["schemas"]["TopologyBox"][];
+            /** @description Virtual mainframes, by name. */
+            mainframes: components["schemas"]["TopologyBox"][];
+            /** @description Nodes, by name: those that are approved, and those that wait for it. */
+            nodes: components["schemas"]["TopologyNode"][];
+            /** @description Partitions, by name. */
+            partitions: components["schemas"]["TopologyPartition"][];
+            /** @description Virtual servers, by name. */
+            servers: components["schemas"]["TopologyServer"][];
+            /**
+             * Format: int64
+             * @description The transaction that left it so: the newest, or the one that was asked for.
+             */
+            transaction: number;
+        };
+        /** @description A data center, a virtual mainframe or a frame. */
+        TopologyBox: {
+            /** @description Identity. */
+            id: string;
+            /** @description Labels. */
+            labels: components["schemas"]["BTreeMap"];
+            /** @description Name. */
+            name: string;
+            /** @description Id of what it stands in; empty for a data center. */
+            parent: string;
+            /** @description `empty`, or `in-use`. */
+            state: string;
+        };
+        /** @description A node with what it has, and what lies on it. */
+        TopologyNode: {
+            /** @description Approved: it is in a frame or in the free pool. Else it waits, and stands nowhere. */
+            approved: boolean;
+            /** @description Processor model. */
+            cpu_model: string;
+            /**
+             * Format: int32
+             * @description Logical processors, 0 where not known.
+             */
+            cpus: number;
+            /** @description Id of the frame that it stands in; empty: the free pool, or not approved yet. */
+            frame: string;
+            /**
+             * Format: int64
+             * @description Memory that no server is placed on, MiB.
+             */
+            free_mib: number;
+            /** @description Identity. */
+            id: string;
+            /** @description Labels. */
+            labels: components["schemas"]["BTreeMap"];
+            /**
+             * Format: int64
+             * @description Usable memory, MiB.
+             */
+            memory_mib: number;
+            /** @description Name. */
+            name: string;
+            /** @description NICs. */
+            nics: components["schemas"]["Nic"][];
+            /** @description Id of the partition that it is a member of; empty: none. */
+            partition: string;
+            /** @description What lies on it. */
+            servers: components["schemas"]["TopologyShare"][];
+            /** @description As in the list of nodes. */
+            state: string;
+        };
+        /** @description A partition. */
+        TopologyPartition: {
+            /** @description Identity. */
+            id: string;
+            /** @description Ids of its nodes, in the order in which they coordinate. */
+            members: string[];
+            /** @description Name. */
+            name: string;
+            /** @description Ids of the servers that span it. */
+            servers: string[];
+            /** @description As in the list of partitions. */
+            state: string;
+        };
+        /** @description A node's part of a server. */
+        TopologyPlace: {
+            /**
+             * Format: int32
+             * @description First of its virtual processors there.
+             */
+            first_vcpu: number;
+            /**
+             * Format: int32
+             * @description MiB.
+             */
+            memory_mib: number;
+            /** @description Id of the node. */
+            node: string;
+            /**
+             * Format: int32
+             * @description How many.
+             */
+            vcpus: number;
+        };
+        /** @description A virtual server and where it lives. */
+        TopologyServer: {
+            /** @description Identity. */
+            id: string;
+            /** @description Labels. */
+            labels: components["schemas"]["BTreeMap"];
+            /**
+             * Format: int32
+             * @description MiB.
+             */
+            memory_mib: number;
+            /** @description Name. */
+            name: string;
+            /** @description Id of the partition that it spans; empty: it lies on one node. */
+            partition: string;
+            /** @description Where it lies: its node, or each node that it spans, the one that it boots on first. */
+            places: components["schemas"]["TopologyPlace"][];
+            /** @description As in the list of servers. */
+            state: string;
+            /**
+             * Format: int32
+             * @description Processors.
+             */
+            vcpus: number;
+        };
+        /** @description What a node gives to a server. */
+        TopologyShare: {
+            /**
+             * Format: int32
+             * @description MiB.
+             */
+            memory_mib: number;
+            /** @description Id of the server. */
+            server: string;
+            /**
+             * Format: int32
+             * @description Virtual processors.
+             */
+            vcpus: number;
+        };
+        /** @description A transaction. */
+        Transaction: {
+            /** @description Who: user, operator, `appliance`. */
+            actor: string;
+            /** @description When. */
+            at: string;
+            /** @description Why: the request itself, what was seen, `undo of N`, or `job N`. */
+            cause: string;
+            /**
+             * Format: int64
+             * @description The job that it is a step of, 0 where none.
+             */
+            job: number;
+            /** @description What was done, for example `vs delete`. */
+            name: string;
+            /**
+             * Format: int64
+             * @description Its number; they grow.
+             */
+            number: number;
+            /** @description Objects that it changed. */
+            objects: components["schemas"]["ChangedObject"][];
+            /** @description What an undo cannot give back, or why there is none. */
+            reason: string;
+            /** @description `done`, or `undone` by a later transaction that itself was not undone. */
+            state: string;
+            /** @description `reversible`, `compensable` (all is given back but what `reason` says), `irreversible` (`reason` says why). */
+            undo: string;
+            /**
+             * Format: int64
+             * @description The transaction that it takes back, 0 where none.
+             */
+            undoes: number;
+        };
+        /** @description A transaction with its objects before and after. */
+        TransactionDetail: {
+            /** @description Its objects, each with all its fields. */
+            changes: components["schemas"]["ObjectChange"][];
+            /** @description The transaction. */
+            transaction: components["schemas"]["Transaction"];
+        };
         /** @description A virtual server. */
         Vs: {
+            /** @description IPv4 address with its prefix that the guest is given likewise, else empty. */
+            address?: string;
             /** @description Added command line. */
             append: string;
             /** @description `running` or `stopped`. */
@@ -752,11 +3259,15 @@ export interface components {
              * @description Exits since start.
              */
             exits: number;
+            /** @description Gateway to go with the address, else empty. */
+            gateway?: string;
             /**
              * Format: int64
              * @description Definition generation.
              */
             generation: number;
+            /** @description Host name that the guest is given on its kernel's command line, else empty. */
+            hostname?: string;
             /** @description Identity. */
             id: string;
             /** @description Digest of the initial ram disk, empty where none. */
@@ -768,6 +3279,8 @@ export interface components {
             instance: number;
             /** @description Digest of the kernel. */
             kernel: string;
+            /** @description Labels. */
+            labels?: components["schemas"]["BTreeMap"];
             /** @description MACs. */
             macs: string[];
             /**
@@ -779,6 +3292,10 @@ export interface components {
             name: string;
             /** @description Node that runs it. */
             node: string;
+            /** @description Partition of a server that spans nodes, else empty. */
+            partition?: string;
+            /** @description What each node gives to a server that spans nodes, in the order of its NUMA nodes. */
+            places?: components["schemas"]["VsPlace"][];
             /** @description Why it failed. */
             reason: string;
             /** @description `stopped`, `starting`, `fetching`, `running`, `off`, `failed`, `unknown` (node away). */
@@ -788,29 +3305,179 @@ export interface components {
              * @description Processors.
              */
             vcpus: number;
+            /** @description Virtual processors may leave their node for the one whose pages they wait for. */
+            wander?: boolean;
+            /** @description World Wide Node Name. Reserved: no storage uses it yet. */
+            wwnn?: string;
+        };
+        /** @description A copy of a virtual server. It has identifiers of its own. */
+        VsCopy: {
+            /** @description IPv4 address with its prefix that its guest is given, `10.0.0.5/24`; empty: none, also where the server has one. */
+            address?: string;
+            /** @description Gateway to go with the address. */
+            gateway?: string;
+            /** @description Host name that its guest is given; empty: the copy's own name where the server's guest is given one. */
+            hostname?: string;
+            /** @description Pool of its MAC; empty: the pool of the server's. */
+            mac_pool?: string;
+            /** @description Unique name of the copy. */
+            name: string;
+            /** @description Node by name or id; empty: the approved node with most free memory, or the partition that the server spans. */
+            node?: string;
+            /** @description Pool of its WWNN; empty: the pool of the server's. */
+            wwnn_pool?: string;
         };
         /** @description A new virtual server. */
         VsCreate: {
+            /** @description IPv4 address with its prefix that its guest is given: `10.0.0.5/24`. */
+            address?: string;
             /** @description Added command line. */
             append?: string;
+            /** @description Gateway to go with the address. */
+            gateway?: string;
+            /** @description Host name that its guest is given: 1–63 letters, digits, `-`. */
+            hostname?: string;
             /** @description Digest of an uploaded initial ram disk; empty: none, or the default guest's. */
             initrd?: string;
             /** @description Digest of an uploaded kernel; empty: the appliance's default guest. */
             kernel?: string;
+            /** @description Labels, at most 32: keys of 1–63 `a-z 0-9 . _ / -`, values of at most 63 `a-z A-Z 0-9 . _ / -`. */
+            labels?: components["schemas"]["BTreeMap"];
+            /** @description Pool that its MAC is drawn from, by name or id; empty: `default-mac`. */
+            mac_pool?: string;
             /**
              * Format: int32
              * @description MiB, at least 64.
              */
-            memory_mib: number;
+            memory_mib?: number;
             /** @description Unique name: letters, digits, `-`, 1–63. */
             name: string;
             /** @description Node by name or id; empty: the approved node with most free memory. */
             node?: string;
+            /** @description Partition whose nodes it is to span, by name or id; empty: one node runs it. */
+            partition?: string;
+            /** @description Template by name or id: what is 0 or empty below is as it says; labels given here are added to its own. */
+            template?: string;
             /**
              * Format: int32
              * @description Processors, 1–32.
              */
+            vcpus?: number;
+            /** @description Of a server that spans nodes: virtual processors may leave their node for the one whose pages they wait for. */
+            wander?: boolean;
+            /** @description Pool that its WWNN is drawn from, by name or id; empty: `default-wwnn`. */
+            wwnn_pool?: string;
+        };
+        /** @description A change of several virtual servers, in one transaction. */
+        VsGroup: {
+            /** @description `start`, `stop`, `reset`, `delete`. */
+            action: string;
+            /** @description Which. */
+            select: components["schemas"]["Selection"];
+        };
+        /**
+         * @description What a virtual server uses now, all its nodes together. Null where one of them has not told for a while, or it
+         *     does not run.
+         */
+        VsLoad: {
+            /**
+             * Format: double
+             * @description Exits, a second.
+             */
+            exits?: number | null;
+            /**
+             * Format: double
+             * @description Memory of its nodes that its pages take, bytes.
+             */
+            memory?: number | null;
+            /**
+             * Format: int64
+             * @description Memory that it may have, bytes.
+             */
+            memory_limit: number;
+            /**
+             * Format: double
+             * @description Messages between its nodes, a second; likewise.
+             */
+            messages?: number | null;
+            /** @description Server. */
+            name: string;
+            /**
+             * Format: double
+             * @description Received by its interfaces, bytes a second.
+             */
+            network_in?: number | null;
+            /**
+             * Format: double
+             * @description Sent by its interfaces, bytes a second.
+             */
+            network_out?: number | null;
+            /** @description Its nodes. */
+            nodes: string[];
+            /**
+             * Format: double
+             * @description Processors in use: 1.5 is one and a half.
+             */
+            processor?: number | null;
+            /**
+             * Format: double
+             * @description Faults that needed another node, a second; null also where it does not span nodes.
+             */
+            remote_faults?: number | null;
+            /** @description Its state. */
+            state: string;
+            /**
+             * Format: int32
+             * @description Virtual processors.
+             */
             vcpus: number;
+        };
+        /** @description A move of a stopped virtual server to another node. */
+        VsMove: {
+            /** @description The node, by name or id. */
+            node: string;
+        };
+        /** @description What one node gives to a server that spans nodes. */
+        VsPlace: {
+            /**
+             * Format: int32
+             * @description Number of its first virtual processor.
+             */
+            first_vcpu: number;
+            /**
+             * Format: int32
+             * @description MiB.
+             */
+            memory_mib: number;
+            /** @description Node. */
+            node: string;
+            /** @description Why it failed there. */
+            reason: string;
+            /** @description State there, as that of the whole. */
+            state: string;
+            /**
+             * Format: int32
+             * @description Virtual processors; 0: memory only.
+             */
+            vcpus: number;
+        };
+        /** @description Several servers at once. */
+        VsSeries: {
+            /**
+             * Format: int32
+             * @description How many, 1–1000.
+             */
+            count: number;
+            /**
+             * Format: int32
+             * @description Number of the first, 1 where it is left out.
+             */
+            first?: number;
+            /**
+             * @description What each of them is. `{n}` in name and host name stands for its number; without it, `-NUMBER` is put behind. An
+             *     address is that of the first, the others follow it.
+             */
+            vs: components["schemas"]["VsCreate"];
         };
     };
     responses: never;
@@ -821,6 +3488,558 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    accounts_list: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Account"][];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    accounts_create: {
+        parameters: {
+            query?: {
+                dry_run?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AccountCreate"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Account"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    accounts_get_one: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Account"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    accounts_delete: {
+        parameters: {
+            query?: {
+                dry_run?: boolean;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    accounts_password: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PasswordReset"];
+            };
+        };
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    accounts_role: {
+        parameters: {
+            query?: {
+                dry_run?: boolean;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RoleChange"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    auth_can_i: {
+        parameters: {
+            query: {
+                /** @description `view`, `start`, … */
+                verb: string;
+                /** @description `vs`, `node`, … */
+                kind: string;
+                /** @description Object by name or id; without it: any of the kind */
+                name?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Answer"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    auth_can_i_all: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Questions"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Answer"][];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    auth_policies: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuthPolicy"][];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    auth_add_policy: {
+        parameters: {
+            query?: {
+                dry_run?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AuthPolicyCreate"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuthPolicy"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    auth_policy: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuthPolicy"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    auth_delete_policy: {
+        parameters: {
+            query?: {
+                dry_run?: boolean;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    auth_schema: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuthSchema"];
+                };
+            };
+        };
+    };
     images_put_blob: {
         parameters: {
             query?: never;
@@ -875,6 +4094,224 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ApplianceConfig"];
+                };
+            };
+        };
+    };
+    datacenters_list: {
+        parameters: {
+            query?: {
+                /** @description Those with these labels */
+                selector?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Container"][];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    datacenters_create: {
+        parameters: {
+            query?: {
+                dry_run?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ContainerCreate"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Container"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    datacenters_get_one: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Container"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    datacenters_delete: {
+        parameters: {
+            query?: {
+                dry_run?: boolean;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    datacenters_edit: {
+        parameters: {
+            query?: {
+                dry_run?: boolean;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ContainerEdit"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -952,6 +4389,424 @@ export interface operations {
             };
         };
     };
+    frames_list: {
+        parameters: {
+            query?: {
+                /** @description Those with these labels */
+                selector?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Container"][];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    frames_create: {
+        parameters: {
+            query?: {
+                dry_run?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ContainerCreate"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Container"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    frames_get_one: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Container"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    frames_delete: {
+        parameters: {
+            query?: {
+                dry_run?: boolean;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    frames_edit: {
+        parameters: {
+            query?: {
+                dry_run?: boolean;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ContainerEdit"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    groups_nodes: {
+        parameters: {
+            query?: {
+                /** @description Only plan it */
+                dry_run?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NodeGroup"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    groups_move_nodes: {
+        parameters: {
+            query?: {
+                /** @description Only plan it */
+                dry_run?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NodeMove"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    groups_servers: {
+        parameters: {
+            query?: {
+                /** @description Only plan it */
+                dry_run?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["VsGroup"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    groups_series: {
+        parameters: {
+            query?: {
+                /** @description Only plan it */
+                dry_run?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["VsSeries"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     images_list: {
         parameters: {
             query?: never;
@@ -1020,7 +4875,9 @@ export interface operations {
     };
     images_activate: {
         parameters: {
-            query?: never;
+            query?: {
+                dry_run?: boolean;
+            };
             header?: never;
             path: {
                 digest: string;
@@ -1029,6 +4886,14 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -1096,7 +4961,9 @@ export interface operations {
     };
     images_revoke: {
         parameters: {
-            query?: never;
+            query?: {
+                dry_run?: boolean;
+            };
             header?: never;
             path: {
                 digest: string;
@@ -1105,6 +4972,14 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -1117,6 +4992,478 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    jobs_list: {
+        parameters: {
+            query?: {
+                /** @description Those with smaller numbers: the next page */
+                before?: number;
+                /** @description At most so many, 50 by default, 100 at most */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"][];
+                };
+            };
+        };
+    };
+    jobs_create: {
+        parameters: {
+            query?: {
+                /** @description Only plan it */
+                dry_run?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["JobCreate"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobPlan"];
+                };
+            };
+            202: {
+                headers: {
+                    location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    jobs_get_one: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    jobs_abandon: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["JobDecision"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    jobs_cancel: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    jobs_retry: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    jobs_skip: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["JobDecision"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    licences_list: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Licence"][];
+                };
+            };
+        };
+    };
+    licences_add: {
+        parameters: {
+            query?: {
+                dry_run?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LicenceAdd"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Licence"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    licences_get_one: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Licence"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    licences_remove: {
+        parameters: {
+            query?: {
+                dry_run?: boolean;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    load_nodes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NodeLoad"][];
+                };
+            };
+        };
+    };
+    load_servers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VsLoad"][];
                 };
             };
         };
@@ -1185,9 +5532,230 @@ export interface operations {
             };
         };
     };
-    nodes_list: {
+    mainframes_list: {
+        parameters: {
+            query?: {
+                /** @description Those with these labels */
+                selector?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Container"][];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    mainframes_create: {
+        parameters: {
+            query?: {
+                dry_run?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ContainerCreate"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Container"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    mainframes_get_one: {
         parameters: {
             query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Container"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    mainframes_delete: {
+        parameters: {
+            query?: {
+                dry_run?: boolean;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    mainframes_edit: {
+        parameters: {
+            query?: {
+                dry_run?: boolean;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ContainerEdit"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    nodes_list: {
+        parameters: {
+            query?: {
+                /** @description Those with these labels */
+                selector?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -1200,6 +5768,14 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Node"][];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -1235,7 +5811,9 @@ export interface operations {
     };
     nodes_forget: {
         parameters: {
-            query?: never;
+            query?: {
+                dry_run?: boolean;
+            };
             header?: never;
             path: {
                 name: string;
@@ -1244,6 +5822,14 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -1270,7 +5856,9 @@ export interface operations {
     };
     nodes_approve: {
         parameters: {
-            query?: never;
+            query?: {
+                dry_run?: boolean;
+            };
             header?: never;
             path: {
                 name: string;
@@ -1283,6 +5871,14 @@ export interface operations {
             };
         };
         responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -1298,6 +5894,63 @@ export interface operations {
                 };
             };
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    nodes_label_node: {
+        parameters: {
+            query?: {
+                dry_run?: boolean;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LabelChange"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -1341,7 +5994,9 @@ export interface operations {
     };
     nodes_push: {
         parameters: {
-            query?: never;
+            query?: {
+                dry_run?: boolean;
+            };
             header?: never;
             path: {
                 name: string;
@@ -1350,6 +6005,14 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -1409,6 +6072,50 @@ export interface operations {
             };
         };
     };
+    load_node_series: {
+        parameters: {
+            query?: {
+                /** @description Names, by commas; left out: all */
+                metric?: string;
+                /** @description Only what is later: `last` of an earlier answer */
+                since?: number;
+                /** @description Seconds between values: 1 or 60, 1 by default */
+                step?: number;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Series"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     appliance_openapi: {
         parameters: {
             query?: never;
@@ -1424,6 +6131,231 @@ export interface operations {
                 };
                 content: {
                     "application/json": unknown;
+                };
+            };
+        };
+    };
+    operators_issue: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OperatorCreate"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Operator"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    partitions_list: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Partition"][];
+                };
+            };
+        };
+    };
+    partitions_create: {
+        parameters: {
+            query?: {
+                dry_run?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PartitionCreate"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Partition"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    partitions_get_one: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Partition"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    partitions_delete: {
+        parameters: {
+            query?: {
+                dry_run?: boolean;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    load_partition_series: {
+        parameters: {
+            query?: {
+                /** @description Names, by commas; left out: all */
+                metric?: string;
+                /** @description Only what is later: `last` of an earlier answer */
+                since?: number;
+                /** @description Seconds between values: 1 or 60, 1 by default */
+                step?: number;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Series"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -1465,9 +6397,787 @@ export interface operations {
             };
         };
     };
-    vs_list: {
+    pools_list: {
         parameters: {
             query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Pool"][];
+                };
+            };
+        };
+    };
+    pools_create: {
+        parameters: {
+            query?: {
+                dry_run?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PoolCreate"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Pool"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    pools_get_one: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Pool"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    pools_delete: {
+        parameters: {
+            query?: {
+                dry_run?: boolean;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    pools_extend: {
+        parameters: {
+            query?: {
+                dry_run?: boolean;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PoolExtend"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    accounts_sessions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionInfo"][];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    accounts_end_session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    templates_list: {
+        parameters: {
+            query?: {
+                /** @description Those with these labels */
+                selector?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Template"][];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    templates_create: {
+        parameters: {
+            query?: {
+                dry_run?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TemplateCreate"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Template"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    templates_get_one: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Template"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    templates_delete: {
+        parameters: {
+            query?: {
+                dry_run?: boolean;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    templates_label: {
+        parameters: {
+            query?: {
+                dry_run?: boolean;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LabelChange"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    auth_tokens: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Token"][];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    auth_create_token: {
+        parameters: {
+            query?: {
+                dry_run?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TokenCreate"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Token"];
+                };
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    auth_revoke_token: {
+        parameters: {
+            query?: {
+                dry_run?: boolean;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    topology_show: {
+        parameters: {
+            query?: {
+                /** @description As this transaction left it; wants the right to view history */
+                at?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Topology"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    topology_targets: {
+        parameters: {
+            query: {
+                /** @description `node`, `partition` or `vs` */
+                kind: string;
+                /** @description Its name or id */
+                name: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Targets"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    transactions_list: {
+        parameters: {
+            query?: {
+                /** @description Those with smaller numbers: the next page */
+                before?: number;
+                /** @description At most so many, 50 by default, 200 at most */
+                limit?: number;
+                /** @description Those that changed an object of this name or identity */
+                object?: string;
+                /** @description Those of this user or operator */
+                actor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Transaction"][];
+                };
+            };
+        };
+    };
+    transactions_get_one: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TransactionDetail"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    transactions_undo: {
+        parameters: {
+            query?: {
+                /** @description Only plan it */
+                dry_run?: boolean;
+            };
+            header?: never;
+            path: {
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    vs_list: {
+        parameters: {
+            query?: {
+                /** @description Those with these labels */
+                selector?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -1482,11 +7192,21 @@ export interface operations {
                     "application/json": components["schemas"]["Vs"][];
                 };
             };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
         };
     };
     vs_create: {
         parameters: {
-            query?: never;
+            query?: {
+                dry_run?: boolean;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -1497,6 +7217,14 @@ export interface operations {
             };
         };
         responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -1554,7 +7282,9 @@ export interface operations {
     };
     vs_delete: {
         parameters: {
-            query?: never;
+            query?: {
+                dry_run?: boolean;
+            };
             header?: never;
             path: {
                 name: string;
@@ -1563,6 +7293,14 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -1614,17 +7352,139 @@ export interface operations {
             };
         };
     };
-    vs_reset: {
+    vs_copy: {
         parameters: {
-            query?: never;
+            query?: {
+                dry_run?: boolean;
+            };
             header?: never;
             path: {
                 name: string;
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["VsCopy"];
+            };
+        };
         responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Vs"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    vs_label_vs: {
+        parameters: {
+            query?: {
+                dry_run?: boolean;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LabelChange"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    vs_move_vs: {
+        parameters: {
+            query?: {
+                dry_run?: boolean;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["VsMove"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -1649,7 +7509,96 @@ export interface operations {
             };
         };
     };
-    vs_start: {
+    vs_reset: {
+        parameters: {
+            query?: {
+                dry_run?: boolean;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    load_vs_series: {
+        parameters: {
+            query?: {
+                /** @description Names, by commas; left out: all */
+                metric?: string;
+                /** @description Only what is later: `last` of an earlier answer */
+                since?: number;
+                /** @description Seconds between values: 1 or 60, 1 by default */
+                step?: number;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Series"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    vs_span: {
         parameters: {
             query?: never;
             header?: never;
@@ -1660,6 +7609,53 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Span"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    vs_start: {
+        parameters: {
+            query?: {
+                dry_run?: boolean;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -1678,7 +7674,9 @@ export interface operations {
     };
     vs_stop: {
         parameters: {
-            query?: never;
+            query?: {
+                dry_run?: boolean;
+            };
             header?: never;
             path: {
                 name: string;
@@ -1687,6 +7685,14 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
             204: {
                 headers: {
                     [name: string]: unknown;

@@ -1,49 +1,80 @@
-/** A live line chart by uPlot, redrawn in place as samples come and when the theme changes. */
-import { useEffect, useRef } from "react";
+/** A live line chart by uPlot, redrawn in place as values come and when the theme changes. A gap stays one, shaded. */
+import { useEffect, useRef, useState } from "react";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
+import { gaps } from "../lib/series";
+import type { Values } from "../lib/series";
 
-export interface Series {
+export interface Line {
   label: string;
   /** Name of a custom property that holds the colour. */
   color: string;
-  values: (number | null)[];
+  values: Values;
 }
 
 interface Props {
   title: string;
-  unit: string;
-  at: number[];
-  series: Series[];
+  /** Added to each number. */
+  unit?: string;
+  /** Seconds since 1970. */
+  at: readonly number[];
+  series: readonly Line[];
+  /** Seconds shown. */
+  windowS?: number;
+  /** The same in words. */
+  windowWords?: string;
   /** Fixed top of the scale. */
   max?: number;
+  /** Lowest top of the scale that grows. */
+  least?: number;
+  /** The scale counts in powers of two. */
+  binary?: boolean;
   /** Without axes, for a row of a list. */
   spark?: boolean;
   format?: (value: number) => string;
 }
 
-const WINDOW_S = 180;
+const HEIGHT = 150;
+const SPARK_HEIGHT = 28;
+const SPARK_WINDOW_S = 180;
+const TWOS = Array.from({ length: 44 }, (_, power) => 2 ** power);
 
 /** `07:31:20` of a number of seconds since 1970, in the viewer's zone. */
-function time(at: number): string {
-  return new Date(at * 1000).toTimeString().slice(0, 8);
+function time(at: number, seconds = true): string {
+  return new Date(at * 1000).toTimeString().slice(0, seconds ? 8 : 5);
 }
 
 function color(name: string): string {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
-function make(place: HTMLElement, { series, max, spark, format }: Props): uPlot {
+/** Shades the time in which nothing was told. */
+function shade(plot: uPlot, { at, series }: Props) {
+  const { ctx, bbox } = plot;
+  const half = ((at[1] ?? 0) - (at[0] ?? 0)) / 2;
+  ctx.save();
+  ctx.fillStyle = color("--gap");
+  for (const [first, last] of gaps(series.map(({ values }) => values))) {
+    const from = Math.max(bbox.left, plot.valToPos((at[first] ?? 0) - half, "x", true));
+    const to = Math.min(bbox.left + bbox.width, plot.valToPos((at[last] ?? 0) + half, "x", true));
+    if (to > from) ctx.fillRect(from, bbox.top, to - from, bbox.height);
+  }
+  ctx.restore();
+}
+
+function make(place: HTMLElement, props: Props, latest: () => Props, hovered: (index: number | null) => void): uPlot {
+  const { series, least = 10, spark, binary, windowS = SPARK_WINDOW_S } = props;
   const axis = { stroke: color("--text-3"), grid: { stroke: color("--line"), width: 1 }, ticks: { show: false }, font: "11px system-ui" };
+  const words = (value: number) => `${latest().format?.(value) ?? value}`;
   const options: uPlot.Options = {
     width: Math.max(place.clientWidth, 40),
-    height: spark ? 28 : 150,
+    height: spark ? SPARK_HEIGHT : HEIGHT,
     ...(spark ? { padding: [2, 0, 2, 0] as [number, number, number, number] } : {}),
     legend: { show: false },
-    cursor: { show: !spark, y: false, drag: { x: false, y: false } },
+    cursor: spark ? { show: false } : { y: false, drag: { x: false, y: false }, sync: { key: "weft-load" }, points: { size: 6 } },
     scales: {
-      x: { range: (_, first, last) => [spark ? Math.max(first, last - WINDOW_S) : last - WINDOW_S, last] },
-      y: { range: (_, __, top) => [0, max ?? Math.max((top ?? 0) * 1.15, 10)] },
+      x: { range: (_, first, last) => [spark ? Math.max(first, last - windowS) : last - windowS, last] },
+      y: { range: (_, __, top) => [0, latest().max ?? Math.max((top ?? 0) * 1.15, least)] },
     },
     axes: spark
       ? [
@@ -51,19 +82,26 @@ function make(place: HTMLElement, { series, max, spark, format }: Props): uPlot 
           { show: false, size: 0 },
         ]
       : [
-          { ...axis, size: 24, space: 60, values: (_, ticks) => ticks.map(time) },
-          { ...axis, size: 52, values: (_, ticks) => ticks.map((tick) => (format ? format(tick) : String(tick))) },
+          { ...axis, size: 24, space: 70, values: (_, ticks) => ticks.map((tick) => time(tick, windowS < 3600)) },
+          { ...axis, size: 58, space: 34, ...(binary ? { incrs: TWOS } : {}), values: (_, ticks) => ticks.map(words) },
         ],
     series: [
       {},
       ...series.map((one) => ({
         label: one.label,
         stroke: color(one.color),
-        fill: `color-mix(in srgb, ${color(one.color)} 14%, transparent)`,
+        // Of many lines the fills would hide one another.
+        ...(series.length > 2 ? {} : { fill: `color-mix(in srgb, ${color(one.color)} 14%, transparent)` }),
         width: 1.5,
+        spanGaps: false,
+        // A value between two gaps would not be seen as a line.
         points: { show: false },
       })),
     ],
+    hooks: {
+      drawClear: [(plot) => shade(plot, latest())],
+      setCursor: [(plot) => hovered(plot.cursor.idx ?? null)],
+    },
   };
   return new uPlot(options, [[], ...series.map(() => [])] as unknown as uPlot.AlignedData, place);
 }
@@ -72,7 +110,9 @@ export function Chart(props: Props) {
   const place = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   const latest = useRef(props);
+  const [hovered, setHovered] = useState<number | null>(null);
   latest.current = props;
+  const { title, at, series, spark, windowS, unit = "", windowWords = "three minutes", format = String } = props;
 
   useEffect(() => {
     const element = place.current;
@@ -80,11 +120,11 @@ export function Chart(props: Props) {
     const data = () => [latest.current.at, ...latest.current.series.map(({ values }) => values)] as uPlot.AlignedData;
     const draw = () => {
       plot.current?.destroy();
-      plot.current = make(element, latest.current);
+      plot.current = make(element, latest.current, () => latest.current, setHovered);
       plot.current.setData(data());
     };
     draw();
-    const resized = new ResizeObserver(() => plot.current?.setSize({ width: Math.max(element.clientWidth, 40), height: latest.current.spark ? 28 : 150 }));
+    const resized = new ResizeObserver(() => plot.current?.setSize({ width: Math.max(element.clientWidth, 40), height: spark ? SPARK_HEIGHT : HEIGHT }));
     resized.observe(element);
     document.addEventListener("weft-theme", draw);
     return () => {
@@ -93,34 +133,36 @@ export function Chart(props: Props) {
       plot.current?.destroy();
       plot.current = null;
     };
-  }, []);
+  }, [windowS, spark]);
 
   useEffect(() => {
-    plot.current?.setData([props.at, ...props.series.map(({ values }) => values)] as uPlot.AlignedData);
-  });
+    plot.current?.setData([at, ...series.map(({ values }) => values)] as uPlot.AlignedData);
+  }, [at, series]);
 
-  const last = (values: (number | null)[]) => values.at(-1) ?? 0;
-  const format = props.format ?? String;
-  const words = props.series.map(({ label, values }) => `${label} ${format(last(values))}${props.unit}`).join(", ");
-  if (props.spark) return <div className="spark" ref={place} role="img" aria-label={`${props.title}: ${words}`} />;
+  const shown = hovered !== null && hovered < at.length ? hovered : null;
+  const words = (value: number | null | undefined) => (typeof value === "number" ? `${format(value)}${unit}` : "–");
+  const known = series.flatMap(({ values }) => values.filter((value) => value !== null));
+  const range = known.length === 0 ? "nothing known" : `between ${words(Math.min(...known))} and ${words(Math.max(...known))}`;
+  const now = series.map(({ label, values }) => `${label} ${words(values.at(-1))}`).join(", ");
+  if (spark) return <div className="spark" ref={place} role="img" aria-label={`${title}: ${now}`} />;
   return (
     <figure className="chart">
       <figcaption>
-        <span>{props.title}</span>
+        <span>
+          {title}
+          {shown !== null && <span className="muted num"> at {time(at[shown] ?? 0)}</span>}
+        </span>
         <span className="chart-now">
-          {props.series.map(({ label, color: name, values }) => (
+          {series.map(({ label, color: name, values }) => (
             <span key={label}>
               <i style={{ background: `var(${name})` }} aria-hidden="true" />
-              {props.series.length > 1 ? `${label} ` : ""}
-              <b>
-                {format(last(values))}
-                {props.unit}
-              </b>
+              {series.length > 1 ? `${label} ` : ""}
+              <b>{words(shown === null ? values.at(-1) : values[shown])}</b>
             </span>
           ))}
         </span>
       </figcaption>
-      <div ref={place} role="img" aria-label={`${props.title}, last three minutes: now ${words}`} />
+      <div ref={place} role="img" aria-label={`${title}, last ${windowWords}: now ${now}; ${range}`} />
     </figure>
   );
 }

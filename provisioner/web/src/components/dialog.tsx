@@ -14,10 +14,12 @@ interface Props {
   /** Does it; null closes the dialog, a problem is shown in it. */
   onAction: () => Promise<Problem | null>;
   onClose: () => void;
+  /** Where giving up is another thing than being done. */
+  onCancel?: () => void;
   children: ReactNode;
 }
 
-export function Dialog({ title, command, action, danger = false, ready = true, onAction, onClose, children }: Props) {
+export function Dialog({ title, command, action, danger = false, ready = true, onAction, onClose, onCancel = onClose, children }: Props) {
   const dialog = useRef<HTMLDialogElement>(null);
   const heading = useId();
   const [busy, setBusy] = useState(false);
@@ -42,7 +44,7 @@ export function Dialog({ title, command, action, danger = false, ready = true, o
       aria-labelledby={heading}
       onCancel={(event) => {
         event.preventDefault();
-        onClose();
+        onCancel();
       }}
     >
       <form onSubmit={(event) => void submit(event)} noValidate>
@@ -59,7 +61,7 @@ export function Dialog({ title, command, action, danger = false, ready = true, o
         </div>
         <CliHint command={command} />
         <footer>
-          <button type="button" onClick={onClose}>
+          <button type="button" onClick={onCancel}>
             Cancel
           </button>
           <button type="submit" className={danger ? "danger" : "primary"} disabled={!ready || busy}>

@@ -1,5 +1,5 @@
 /** The command line that does what a dialog does. */
-import type { VsCreate } from "../api/types";
+import type { LabelChange, VsCopy, VsCreate, VsSeries } from "../api/types";
 
 /** Quoted for a POSIX shell where that is needed. */
 export function quote(word: string): string {
@@ -14,12 +14,34 @@ export function command(...words: string[]): string {
 export function createCommand(vs: VsCreate, start: boolean, files: { kernel?: string; initrd?: string } = {}): string {
   const words = ["vs", "create", vs.name === "" ? "NAME" : vs.name];
   if (vs.node !== "") words.push("--node", vs.node);
+  if (vs.partition !== "") words.push("--partition", vs.partition);
   words.push("--vcpus", String(vs.vcpus), "--memory", `${vs.memory_mib}M`);
   const kernel = files.kernel ?? vs.kernel;
   const initrd = files.initrd ?? vs.initrd;
   if (kernel !== "") words.push("--kernel", kernel);
   if (initrd !== "") words.push("--initrd", initrd);
   if (vs.append !== "") words.push("--append", vs.append);
+  for (const [key, value] of Object.entries(vs.labels)) words.push("--label", `${key}=${value}`);
   if (start) words.push("--start");
   return command(...words);
+}
+
+function settings({ hostname, address, gateway }: { hostname: string; address: string; gateway: string }): string[] {
+  const all: [string, string][] = [["--hostname", hostname], ["--address", address], ["--gateway", gateway]];
+  return all.flatMap(([name, value]) => (value === "" ? [] : [name, value]));
+}
+
+export function copyCommand(of: string, copy: VsCopy): string {
+  const node = copy.node === "" ? [] : ["--node", copy.node];
+  return command("vs", "copy", of, copy.name === "" ? "NAME" : copy.name, ...node, ...settings(copy));
+}
+
+export function seriesCommand({ count, first, vs }: VsSeries): string {
+  const from = first === 1 ? [] : ["--first", String(first)];
+  return command("vs", "create", vs.name === "" ? "NAME" : vs.name, "--template", vs.template, "--count", String(count), ...from, ...settings(vs));
+}
+
+export function labelCommand(noun: "vs" | "node", name: string, { set, remove }: LabelChange): string {
+  const words = [...Object.entries(set).map(([key, value]) => `${key}=${value}`), ...remove.map((key) => `${key}-`)];
+  return words.length === 0 ? `${command(noun, "label", name)} KEY=VALUE` : command(noun, "label", name, ...words);
 }

@@ -1,14 +1,24 @@
 /** Routes in the address's fragment: `#/nodes/node-1`. */
 
 export type Route =
+  | { page: "map" }
   | { page: "nodes" }
   | { page: "node"; name: string }
   | { page: "servers" }
   | { page: "server"; name: string }
   | { page: "console"; name: string }
+  | { page: "templates" }
+  | { page: "pools" }
+  | { page: "partitions" }
+  | { page: "partition"; name: string }
+  | { page: "history" }
+  | { page: "transaction"; number: number }
+  | { page: "jobs" }
+  | { page: "job"; number: number }
   | { page: "events" }
   | { page: "images" }
-  | { page: "doctor" };
+  | { page: "doctor" }
+  | { page: "accounts" };
 
 function decode(part: string): string {
   try {
@@ -17,6 +27,8 @@ function decode(part: string): string {
     return part;
   }
 }
+
+const NUMBER = /^[1-9]\d{0,15}$/;
 
 /** An unknown fragment is the list of nodes. */
 export function parseRoute(fragment: string): Route {
@@ -27,9 +39,19 @@ export function parseRoute(fragment: string): Route {
     case "servers":
       if (!rest) return { page: "servers" };
       return verb === "console" ? { page: "console", name: rest } : { page: "server", name: rest };
+    case "history":
+      return rest && NUMBER.test(rest) ? { page: "transaction", number: Number(rest) } : { page: "history" };
+    case "jobs":
+      return rest && NUMBER.test(rest) ? { page: "job", number: Number(rest) } : { page: "jobs" };
+    case "partitions":
+      return rest ? { page: "partition", name: rest } : { page };
+    case "map":
+    case "templates":
+    case "pools":
     case "events":
     case "images":
     case "doctor":
+    case "accounts":
       return { page };
     default:
       return { page: "nodes" };
@@ -44,6 +66,12 @@ export function href(route: Route): string {
       return `#/servers/${encodeURIComponent(route.name)}`;
     case "console":
       return `#/servers/${encodeURIComponent(route.name)}/console`;
+    case "partition":
+      return `#/partitions/${encodeURIComponent(route.name)}`;
+    case "transaction":
+      return `#/history/${route.number}`;
+    case "job":
+      return `#/jobs/${route.number}`;
     default:
       return `#/${route.page}`;
   }

@@ -18,11 +18,41 @@ const TONES: Record<string, Tone> = {
   off: "idle",
   failed: "bad",
   unknown: "warn",
+  // data centers, virtual mainframes, frames
+  empty: "idle",
+  "in-use": "ok",
+  // partitions
+  forming: "busy",
+  whole: "ok",
+  degraded: "warn",
+  minority: "bad",
+  defined: "idle",
+  // pools, licences, templates
+  low: "warn",
+  exhausted: "bad",
+  valid: "ok",
+  "not-yet": "idle",
+  incomplete: "warn",
   // images
   active: "ok",
   published: "idle",
   revoked: "bad",
   expired: "warn",
+  // transactions, plans, and what becomes of objects
+  done: "ok",
+  undone: "idle",
+  planned: "busy",
+  nothing: "idle",
+  irreversible: "warn",
+  created: "ok",
+  changed: "busy",
+  deleted: "bad",
+  // jobs and their steps
+  waiting: "idle",
+  undoing: "busy",
+  stuck: "bad",
+  skipped: "warn",
+  abandoned: "warn",
   // events and findings
   debug: "idle",
   info: "idle",

@@ -19,6 +19,35 @@ export function validate(vs: VsCreate, taken: readonly string[], nodes: readonly
   return errors;
 }
 
+/** What is wrong with a server's or a template's name. */
+export function nameProblem(name: string, taken: readonly string[]): string | undefined {
+  if (!/^[A-Za-z0-9-]{1,63}$/.test(name)) return "Letters, digits and hyphens, 1 to 63 of them.";
+  return taken.includes(name) ? "There is a server of this name." : undefined;
+}
+
+/** What is wrong with a name in which `{n}` stands for a number. */
+export function patternProblem(name: string, needed: boolean): string | undefined {
+  if (name === "" && !needed) return undefined;
+  return /^[A-Za-z0-9-]{1,63}$/.test(name.replaceAll("{n}", "0")) ? undefined : "Letters, digits, hyphens and {n}.";
+}
+
+export function hostnameProblem(hostname: string): string | undefined {
+  return hostname === "" || /^(?!-)[A-Za-z0-9-]{1,63}(?<!-)$/.test(hostname) ? undefined : "Letters, digits and hyphens, not at either end.";
+}
+
+/** The form alone: whether a host can have it is for the appliance to say. */
+export function addressProblem(address: string): string | undefined {
+  return address === "" || /^\d{1,3}(\.\d{1,3}){3}\/\d{1,2}$/.test(address) ? undefined : "An address has its prefix: 10.0.0.5/24.";
+}
+
+/** The first free name of the form `NAME-N`. */
+export function freeNameOf(name: string, taken: readonly string[]): string {
+  for (let number = 2; ; number += 1) {
+    const next = `${name.slice(0, 57)}-${number}`;
+    if (!taken.includes(next)) return next;
+  }
+}
+
 /** The first free name of the form `vs-N`. */
 export function freeName(taken: readonly string[]): string {
   for (let number = 1; ; number += 1) {

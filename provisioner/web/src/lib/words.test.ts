@@ -1,11 +1,11 @@
 import { describe, expect, it } from "vitest";
 import type { Node, VsCreate } from "../api/types";
-import { command, createCommand, quote } from "./cli";
+import { command, copyCommand, createCommand, quote, seriesCommand } from "./cli";
 import { href, parseRoute } from "./route";
 import { tone } from "./tone";
-import { freeName, lastGroupMatches, validate } from "./validate";
+import { addressProblem, freeName, freeNameOf, hostnameProblem, lastGroupMatches, nameProblem, patternProblem, validate } from "./validate";
 
-const vs: VsCreate = { name: "web", node: "", vcpus: 1, memory_mib: 256, kernel: "", initrd: "", append: "" };
+const vs: VsCreate = { name: "web", node: "", vcpus: 1, memory_mib: 256, kernel: "", initrd: "", append: "", partition: "", labels: {}, template: "", hostname: "", address: "", gateway: "", mac_pool: "", wwnn_pool: "", wander: false };
 
 describe("the equivalent command", () => {
   it("quotes what a shell would take apart", () => {
@@ -19,6 +19,24 @@ describe("the equivalent command", () => {
       "weft vs create web --node node-1 --vcpus 1 --memory 256M --kernel 'vmlinuz 6' --append 'quiet x=1' --start",
     );
     expect(createCommand({ ...vs, name: "" }, false)).toContain("create NAME");
+    expect(createCommand({ ...vs, labels: { env: "prod", note: "" } }, false)).toMatch(/ --label env=prod --label note=$/);
+  });
+});
+
+describe("copies and servers of a template", () => {
+  const copy = { name: "web-2", node: "", hostname: "", address: "", gateway: "", mac_pool: "", wwnn_pool: "" };
+  it("have an equivalent command", () => {
+    expect(copyCommand("web", copy)).toBe("weft vs copy web web-2");
+    expect(copyCommand("web", { ...copy, node: "node-1", hostname: "w", address: "10.0.0.5/24", gateway: "10.0.0.1" })).toBe(
+      "weft vs copy web web-2 --node node-1 --hostname w --address 10.0.0.5/24 --gateway 10.0.0.1",
+    );
+    expect(seriesCommand({ count: 10, first: 1, vs: { ...vs, template: "t" } })).toBe("weft vs create web --template t --count 10");
+    expect(seriesCommand({ count: 2, first: 7, vs: { ...vs, name: "r{n}", template: "t", hostname: "h{n}" } })).toBe("weft vs create 'r{n}' --template t --count 2 --first 7 --hostname 'h{n}'");
+  });
+  it("are checked before they are asked for", () => {
+    expect(freeNameOf("web", ["web", "web-2"])).toBe("web-3");
+    expect([nameProblem("web-2", ["web"]), patternProblem("r{n}x", true), patternProblem("", false), hostnameProblem(""), hostnameProblem("w-1"), addressProblem("10.0.0.5/24"), addressProblem("")].every((problem) => problem === undefined)).toBe(true);
+    expect([nameProblem("web", ["web"]), nameProblem("a b", []), patternProblem("", true), patternProblem("{m}", true), hostnameProblem("-w"), hostnameProblem("w-"), addressProblem("10.0.0.5")].every((problem) => problem !== undefined)).toBe(true);
   });
 });
 
@@ -53,9 +71,12 @@ it("approval wants the last group of the fingerprint, typed", () => {
 
 describe("routes", () => {
   it("go to an address and back", () => {
-    for (const route of [{ page: "nodes" }, { page: "node", name: "a/b c" }, { page: "server", name: "ü" }, { page: "console", name: "web" }, { page: "doctor" }] as const) {
+    for (const route of [{ page: "nodes" }, { page: "node", name: "a/b c" }, { page: "server", name: "ü" }, { page: "console", name: "web" }, { page: "templates" }, { page: "pools" }, { page: "partitions" }, { page: "partition", name: "p/1" }, { page: "history" }, { page: "transaction", number: 42 }, { page: "doctor" }] as const) {
       expect(parseRoute(href(route))).toEqual(route);
     }
+  });
+  it("take a number for a transaction and nothing else", () => {
+    for (const fragment of ["#/history/x", "#/history/0", "#/history/-1", "#/history/1e9", `#/history/${"9".repeat(17)}`]) expect(parseRoute(fragment)).toEqual({ page: "history" });
   });
   it("fall back to the nodes", () => {
     for (const fragment of ["", "#", "#/", "#/nonsense", "#/%E0%A4%A"]) expect(parseRoute(fragment)).toEqual({ page: "nodes" });

@@ -6,6 +6,7 @@ import { Dialog } from "../components/dialog";
 import { CliHint, Empty, Field, Loading, State } from "../components/parts";
 import { command } from "../lib/cli";
 import { bytes, shortDigest } from "../lib/format";
+import { useWhyNot } from "../state/rights";
 import { useStore } from "../state/store";
 import { useToasts } from "../state/toasts";
 
@@ -14,6 +15,9 @@ type Choice = { verb: "activate" | "revoke"; image: Image } | { verb: "publish" 
 export function ImagesPage() {
   const { images, nodes } = useStore();
   const [choice, setChoice] = useState<Choice>(null);
+  const noPublish = useWhyNot("publish", "image");
+  const noActivate = useWhyNot("activate", "image");
+  const noRevoke = useWhyNot("revoke", "image");
   if (!images) return <Loading />;
   const running = (digest: string) => (nodes ?? []).filter((node) => node.image === digest && node.state === "ready").length;
   const sortedImages = [...images].sort((a, b) => b.generation - a.generation);
@@ -22,7 +26,7 @@ export function ImagesPage() {
       <header className="page-head">
         <h1>Images</h1>
         <p className="summary">{images.length} published</p>
-        <button type="button" className="primary push" onClick={() => setChoice({ verb: "publish" })}>
+        <button type="button" className="primary push" disabled={noPublish !== ""} title={noPublish} onClick={() => setChoice({ verb: "publish" })}>
           Publish…
         </button>
       </header>
@@ -52,10 +56,10 @@ export function ImagesPage() {
                 <span className="muted">{image.signers.length === 0 ? "not signed" : <>signed by <span className="mono">{image.signers.map((signer) => signer.slice(0, 8)).join(", ")}</span></>}</span>
               </div>
               <div className="cell-act">
-                <button type="button" disabled={image.state !== "published"} title={image.state === "published" ? "" : `It is ${image.state}`} onClick={() => setChoice({ verb: "activate", image })} aria-label={`Activate ${image.name}`}>
+                <button type="button" disabled={image.state !== "published" || noActivate !== ""} title={noActivate || (image.state === "published" ? "" : `It is ${image.state}`)} onClick={() => setChoice({ verb: "activate", image })} aria-label={`Activate ${image.name}`}>
                   Activate…
                 </button>
-                <button type="button" disabled={image.state === "revoked"} title={image.state === "revoked" ? "It is revoked" : ""} onClick={() => setChoice({ verb: "revoke", image })} aria-label={`Revoke ${image.name}`}>
+                <button type="button" disabled={image.state === "revoked" || noRevoke !== ""} title={noRevoke || (image.state === "revoked" ? "It is revoked" : "")} onClick={() => setChoice({ verb: "revoke", image })} aria-label={`Revoke ${image.name}`}>
                   Revoke…
                 </button>
               </div>
@@ -107,18 +111,20 @@ function PublishDialog({ onClose }: { onClose: () => void }) {
   const { refresh } = useStore();
   const { tryTo } = useToasts();
   const [file, setFile] = useState<File | null>(null);
+  const [companion, setCompanion] = useState<File | null>(null);
   const [activate, setActivate] = useState(false);
   const input = useRef<HTMLInputElement>(null);
   return (
     <Dialog
       title="Publish an image"
-      command={command("image", "publish", file?.name ?? "FILE", ...(activate ? ["--activate"] : []))}
+      command={command("image", "publish", file?.name ?? "FILE", ...(companion ? ["--bios", companion.name] : []), ...(activate ? ["--activate"] : []))}
       action="Publish"
       ready={file !== null}
       onAction={async () => {
         if (!file) return null;
         const problem = await tryTo(async () => {
           const image = await api.publish(file);
+          if (companion) await api.companion(image.digest, companion);
           if (activate) await api.activate(image.digest);
         }, `${file.name} is published.`);
         await refresh();
@@ -129,6 +135,9 @@ function PublishDialog({ onClose }: { onClose: () => void }) {
       <p>The appliance checks signatures, expiry and floor before it takes an image; each node checks them again before it runs one.</p>
       <Field label="Signed image" hint={file ? bytes(file.size) : ""}>
         {(id, note) => <input id={id} ref={input} aria-describedby={note} type="file" autoFocus onChange={(event) => setFile(event.target.files?.[0] ?? null)} />}
+      </Field>
+      <Field label="Its companion for BIOS nodes" hint={companion ? bytes(companion.size) : "optional; without it, nodes that boot by BIOS find nothing"}>
+        {(id, note) => <input id={id} aria-describedby={note} type="file" onChange={(event) => setCompanion(event.target.files?.[0] ?? null)} />}
       </Field>
       <label className="check">
         <input type="checkbox" checked={activate} onChange={(event) => setActivate(event.target.checked)} />

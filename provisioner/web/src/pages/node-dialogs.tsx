@@ -1,4 +1,4 @@
-/** Approve, forget, restart. */
+/** Approve, forget, restart, send the configuration again. */
 import { useState } from "react";
 import { api } from "../api/client";
 import type { Node } from "../api/types";
@@ -103,6 +103,29 @@ export function RebootDialog({ node, onClose }: Props) {
     >
       <p>The node boots anew from the network, with the active image.</p>
       {node.servers.length > 0 && <p className="note warn">These stop with it: {node.servers.join(", ")}.</p>}
+    </Dialog>
+  );
+}
+
+export function PushDialog({ node, onClose }: Props) {
+  const { refresh } = useStore();
+  const { tryTo } = useToasts();
+  return (
+    <Dialog
+      title={`Push the configuration to ${node.name}`}
+      command={command("config", "push", node.name)}
+      action="Push"
+      onAction={async () => {
+        const problem = await tryTo(() => api.push(node.name), `${node.name} is sent its configuration.`);
+        await refresh();
+        return problem;
+      }}
+      onClose={onClose}
+    >
+      <p>
+        The appliance signs this node’s configuration anew and sends it. Changes are sent by themselves; this is for a node that
+        refused its last record or seems to hold an older one. Servers that run go on.
+      </p>
     </Dialog>
   );
 }

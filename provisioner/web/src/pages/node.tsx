@@ -1,21 +1,27 @@
 /** One node: boot, inventory, load, log. */
-import { useEffect, useState } from "react";
+import { useEffect, useMemo, useState } from "react";
 import { ApiError, api } from "../api/client";
 import type { LogEntry, Node } from "../api/types";
-import { Chart } from "../components/chart";
 import { EventList } from "../components/event-list";
 import { Icon } from "../components/icons";
+import { LoadPanel, nodeCharts } from "../components/load";
 import { CliHint, Empty, Fact, Loading, State, Trust } from "../components/parts";
 import { StageChart, StageProgress } from "../components/stages";
 import { command } from "../lib/cli";
-import { ago, clock, count, memory, shortDigest, span } from "../lib/format";
+import { ago, clock, memory, shortDigest, span } from "../lib/format";
 import { href } from "../lib/route";
+import { useWhyNot } from "../state/rights";
 import { useStore } from "../state/store";
-import { ApproveDialog, ForgetDialog, RebootDialog } from "./node-dialogs";
+import { LabelsFact } from "./labels";
+import { ApproveDialog, ForgetDialog, PushDialog, RebootDialog } from "./node-dialogs";
 
 export function NodePage({ name }: { name: string }) {
   const { nodes, feed } = useStore();
-  const [dialog, setDialog] = useState<"approve" | "forget" | "reboot" | null>(null);
+  const [dialog, setDialog] = useState<"approve" | "forget" | "push" | "reboot" | null>(null);
+  const noApprove = useWhyNot("approve", "node", name);
+  const noPush = useWhyNot("push", "node", name);
+  const noReboot = useWhyNot("reboot", "node", name);
+  const noForget = useWhyNot("forget", "node", name);
   if (!nodes) return <Loading />;
   const node = nodes.find((one) => one.name === name || (one.id !== "" && one.id === name));
   if (!node) {
@@ -40,14 +46,17 @@ export function NodePage({ name }: { name: string }) {
         {node.boot_path !== "" && node.state !== "booting" && <Trust trusted={node.trusted_boot} path={node.boot_path} />}
         <div className="actions">
           {node.state === "quarantined" && (
-            <button type="button" className="primary" onClick={() => setDialog("approve")}>
+            <button type="button" className="primary" disabled={noApprove !== ""} title={noApprove} onClick={() => setDialog("approve")}>
               Approve…
             </button>
           )}
-          <button type="button" onClick={() => setDialog("reboot")} disabled={node.state !== "ready"} title={node.state === "ready" ? "" : "Only a node that is ready can be told to restart"}>
+          <button type="button" onClick={() => setDialog("push")} disabled={node.state !== "ready" || noPush !== ""} title={noPush || (node.state === "ready" ? "" : "Only a node that is ready can be sent anything")}>
+            Push configuration…
+          </button>
+          <button type="button" onClick={() => setDialog("reboot")} disabled={node.state !== "ready" || noReboot !== ""} title={noReboot || (node.state === "ready" ? "" : "Only a node that is ready can be told to restart")}>
             Restart…
           </button>
-          <button type="button" onClick={() => setDialog("forget")}>
+          <button type="button" disabled={noForget !== ""} title={noForget} onClick={() => setDialog("forget")}>
             Forget…
           </button>
         </div>
@@ -57,7 +66,7 @@ export function NodePage({ name }: { name: string }) {
         <StageProgress node={node} />
         <StageChart nodes={[node]} />
       </section>
-      {node.state === "ready" && <Load node={node} />}
+      {node.state !== "booting" && node.state !== "quarantined" && <Load node={node} />}
       <Inventory node={node} />
       <Log node={node} />
       <section className="panel">
@@ -66,30 +75,27 @@ export function NodePage({ name }: { name: string }) {
       </section>
       {dialog === "approve" && <ApproveDialog node={node} onClose={close} />}
       {dialog === "forget" && <ForgetDialog node={node} onClose={close} />}
+      {dialog === "push" && <PushDialog node={node} onClose={close} />}
       {dialog === "reboot" && <RebootDialog node={node} onClose={close} />}
     </>
   );
 }
 
 function Load({ node }: { node: Node }) {
-  const { samples } = useStore();
-  const history = samples.of(node.name);
-  const at = history.map((sample) => sample.at);
+  const { servers } = useStore();
+  const spans = servers?.some((vs) => vs.partition !== "" && vs.places?.some((place) => place.node === node.name)) ?? false;
+  const charts = useMemo(() => nodeCharts(node.memory_kib * 1024, spans), [node.memory_kib, spans]);
   return (
-    <section className="charts" aria-label="Load">
-      <Chart title="Busy" unit=" %" max={100} at={at} format={(value) => value.toFixed(0)} series={[{ label: "busy", color: "--accent", values: history.map(({ busy }) => busy) }]} />
-      <Chart title="Exits" unit=" /s" at={at} format={count} series={[{ label: "exits", color: "--blue", values: history.map(({ exitsPerSecond }) => exitsPerSecond) }]} />
-      <Chart
-        title="Memory"
-        unit=" MiB"
-        at={at}
-        format={(value) => value.toFixed(value < 10 ? 1 : 0)}
-        series={[
-          { label: "guests", color: "--violet", values: history.map(({ guestMib }) => guestMib) },
-          { label: "monitor", color: "--amber", values: history.map(({ monitorMib }) => monitorMib) },
-        ]}
-      />
-    </section>
+    <LoadPanel
+      kind="nodes"
+      name={node.name}
+      charts={charts}
+      silent={
+        <p>
+          {node.name} has told nothing in the last five minutes. A node tells its load each second while it is connected; <a href="#/doctor">see where it stopped</a>.
+        </p>
+      }
+    />
   );
 }
 
@@ -115,6 +121,8 @@ function Inventory({ node }: { node: Node }) {
           <code>{node.id === "" ? "–" : node.id}</code>
         </Fact>
         <Fact label="Features in use">{node.features.length === 0 ? "–" : node.features.join(", ")}</Fact>
+        {/* What waits for approval is not kept, and so has none. */}
+        {node.state !== "booting" && node.state !== "quarantined" && <LabelsFact noun="node" name={node.name} labels={node.labels ?? {}} />}
         <Fact label="Virtual servers">
           {node.servers.length === 0
             ? "none"

@@ -6,6 +6,7 @@ import { CliHint, Empty, Loading, State, Trust } from "../components/parts";
 import { StageChart, StageProgress } from "../components/stages";
 import { ago, memory } from "../lib/format";
 import { href } from "../lib/route";
+import { useWhyNot } from "../state/rights";
 import { useStore } from "../state/store";
 import { ApproveDialog } from "./node-dialogs";
 
@@ -79,6 +80,7 @@ function Summary({ nodes }: { nodes: Node[] }) {
 
 function NodeRow({ node, onApprove }: { node: Node; onApprove: () => void }) {
   const { now, samples } = useStore();
+  const noApprove = useWhyNot("approve", "node", node.name);
   const history = samples.of(node.name);
   return (
     <article className="row node-row" role="listitem" aria-label={node.name}>
@@ -112,7 +114,7 @@ function NodeRow({ node, onApprove }: { node: Node; onApprove: () => void }) {
       </div>
       <div className="cell-act">
         {node.state === "quarantined" ? (
-          <button type="button" className="primary" onClick={onApprove}>
+          <button type="button" className="primary" disabled={noApprove !== ""} title={noApprove} onClick={onApprove}>
             Approve…
           </button>
         ) : (

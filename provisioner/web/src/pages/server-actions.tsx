@@ -4,17 +4,26 @@ import { api } from "../api/client";
 import type { Vs } from "../api/types";
 import { Icon } from "../components/icons";
 import { href } from "../lib/route";
+import { isAlive } from "../lib/selection";
+import { useWhyNot } from "../state/rights";
 import { useStore } from "../state/store";
 import { useToasts } from "../state/toasts";
+import { CopyDialog, MakeTemplateDialog } from "./server-copy";
 import { DeleteDialog, ResetDialog, StopDialog } from "./server-dialogs";
-
-const ALIVE = ["starting", "fetching", "running"];
 
 export function ServerActions({ vs, withDelete }: { vs: Vs; withDelete: boolean }) {
   const { refresh } = useStore();
   const { attempt } = useToasts();
-  const [dialog, setDialog] = useState<"stop" | "reset" | "delete" | null>(null);
-  const alive = ALIVE.includes(vs.state) || (vs.state === "unknown" && vs.desired === "running");
+  const [dialog, setDialog] = useState<"stop" | "reset" | "delete" | "copy" | "template" | null>(null);
+  const alive = isAlive(vs);
+  const noConsole = useWhyNot("console", "vs", vs.name);
+  const noStart = useWhyNot("start", "vs", vs.name);
+  const noStop = useWhyNot("stop", "vs", vs.name);
+  const noReset = useWhyNot("reset", "vs", vs.name) || (vs.state === "running" ? "" : "Only a running server can be reset");
+  const mayNotCopy = useWhyNot("copy", "vs", vs.name);
+  const noCopy = useWhyNot("create", "vs") || mayNotCopy;
+  const noTemplate = useWhyNot("create", "template") || mayNotCopy;
+  const noDelete = useWhyNot("delete", "vs", vs.name) || (alive ? "Stop it first" : "");
   const close = () => setDialog(null);
   const start = async () => {
     await attempt(() => api.act(vs.name, "start"), `${vs.name} is starting.`);
@@ -22,33 +31,53 @@ export function ServerActions({ vs, withDelete }: { vs: Vs; withDelete: boolean 
   };
   return (
     <>
-      <a className="button" href={href({ page: "console", name: vs.name })} aria-label={`Console of ${vs.name}`}>
-        <Icon name="console" />
-        Console
-      </a>
+      {noConsole === "" ? (
+        <a className="button" href={href({ page: "console", name: vs.name })} aria-label={`Console of ${vs.name}`}>
+          <Icon name="console" />
+          Console
+        </a>
+      ) : (
+        <button type="button" disabled title={noConsole} aria-label={`Console of ${vs.name}`}>
+          <Icon name="console" />
+          Console
+        </button>
+      )}
       {alive ? (
-        <button type="button" onClick={() => setDialog("stop")} aria-label={`Stop ${vs.name}`}>
+        <button type="button" disabled={noStop !== ""} title={noStop} onClick={() => setDialog("stop")} aria-label={`Stop ${vs.name}`}>
           <Icon name="stop" />
           Stop…
         </button>
       ) : (
-        <button type="button" onClick={() => void start()} aria-label={`Start ${vs.name}`}>
+        <button type="button" disabled={noStart !== ""} title={noStart} onClick={() => void start()} aria-label={`Start ${vs.name}`}>
           <Icon name="play" />
           Start
         </button>
       )}
-      <button type="button" onClick={() => setDialog("reset")} disabled={vs.state !== "running"} title={vs.state === "running" ? "" : "Only a running server can be reset"} aria-label={`Reset ${vs.name}`}>
+      <button type="button" onClick={() => setDialog("reset")} disabled={noReset !== ""} title={noReset} aria-label={`Reset ${vs.name}`}>
         <Icon name="reset" />
         Reset…
       </button>
       {withDelete && (
-        <button type="button" onClick={() => setDialog("delete")} disabled={alive} title={alive ? "Stop it first" : ""} aria-label={`Delete ${vs.name}`}>
+        <>
+          <button type="button" disabled={noCopy !== ""} title={noCopy} onClick={() => setDialog("copy")} aria-label={`Copy ${vs.name}`}>
+            <Icon name="copy" />
+            Copy…
+          </button>
+          <button type="button" disabled={noTemplate !== ""} title={noTemplate} onClick={() => setDialog("template")} aria-label={`Make a template of ${vs.name}`}>
+            Make template…
+          </button>
+        </>
+      )}
+      {withDelete && (
+        <button type="button" onClick={() => setDialog("delete")} disabled={noDelete !== ""} title={noDelete} aria-label={`Delete ${vs.name}`}>
           <Icon name="trash" />
           Delete…
         </button>
       )}
       {dialog === "stop" && <StopDialog vs={vs} onClose={close} />}
       {dialog === "reset" && <ResetDialog vs={vs} onClose={close} />}
+      {dialog === "copy" && <CopyDialog vs={vs} onClose={close} />}
+      {dialog === "template" && <MakeTemplateDialog vs={vs} onClose={close} />}
       {dialog === "delete" && <DeleteDialog vs={vs} onClose={close} />}
     </>
   );

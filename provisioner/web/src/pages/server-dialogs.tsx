@@ -6,6 +6,7 @@ import { Dialog } from "../components/dialog";
 import { Field } from "../components/parts";
 import { command, createCommand } from "../lib/cli";
 import { bytes, memory } from "../lib/format";
+import { parseLabels } from "../lib/selector";
 import { freeName, validate } from "../lib/validate";
 import { useStore } from "../state/store";
 import { useToasts } from "../state/toasts";
@@ -14,25 +15,28 @@ export function CreateDialog({ onClose }: { onClose: () => void }) {
   const { nodes, servers, refresh } = useStore();
   const { tryTo } = useToasts();
   const taken = (servers ?? []).map(({ name }) => name);
-  const [vs, setVs] = useState<VsCreate>(() => ({ name: freeName(taken), node: "", vcpus: 1, memory_mib: 256, kernel: "", initrd: "", append: "" }));
+  const [vs, setVs] = useState<VsCreate>(() => ({ name: freeName(taken), node: "", vcpus: 1, memory_mib: 256, kernel: "", initrd: "", append: "", partition: "", labels: {}, template: "", hostname: "", address: "", gateway: "", mac_pool: "", wwnn_pool: "", wander: false }));
+  const [labels, setLabels] = useState("");
   const [start, setStart] = useState(true);
   const [kernel, setKernel] = useState<File | null>(null);
   const [initrd, setInitrd] = useState<File | null>(null);
   const places = (nodes ?? []).filter(({ state }) => state === "ready" || state === "approved");
-  const errors = validate(vs, taken, places);
+  const labelled = parseLabels(labels);
+  const wanted = { ...vs, labels: labelled.labels };
+  const errors = { ...validate(vs, taken, places), ...(labelled.problem === "" ? {} : { labels: labelled.problem }) };
   const put = (part: Partial<VsCreate>) => setVs((now) => ({ ...now, ...part }));
   const files = { ...(kernel ? { kernel: kernel.name } : {}), ...(initrd ? { initrd: initrd.name } : {}) };
   const create = async () => {
     const problem = await tryTo(async () => {
       const [kernelBlob, initrdBlob] = [kernel ? await api.blob(kernel) : null, initrd ? await api.blob(initrd) : null];
-      await api.create({ ...vs, kernel: kernelBlob?.digest ?? "", initrd: initrdBlob?.digest ?? "" });
+      await api.create({ ...wanted, kernel: kernelBlob?.digest ?? "", initrd: initrdBlob?.digest ?? "" });
       if (start) await api.act(vs.name, "start");
     }, start ? `${vs.name} is starting.` : `${vs.name} is defined.`);
     await refresh();
     return problem;
   };
   return (
-    <Dialog title="New virtual server" command={createCommand(vs, start, files)} action={start ? "Create and start" : "Create"} ready={Object.keys(errors).length === 0} onAction={create} onClose={onClose}>
+    <Dialog title="New virtual server" command={createCommand(wanted, start, files)} action={start ? "Create and start" : "Create"} ready={Object.keys(errors).length === 0} onAction={create} onClose={onClose}>
       <div className="form-grid">
         <Field label="Name" error={errors.name}>
           {(id, note) => <input id={id} aria-describedby={note} autoFocus spellCheck={false} value={vs.name} onChange={(event) => put({ name: event.target.value })} />}
@@ -64,6 +68,9 @@ export function CreateDialog({ onClose }: { onClose: () => void }) {
       </div>
       <Field label="Added to the kernel’s command line" hint="Optional.">
         {(id, note) => <input id={id} aria-describedby={note} className="mono" spellCheck={false} value={vs.append} onChange={(event) => put({ append: event.target.value })} />}
+      </Field>
+      <Field label="Labels" hint="Optional: key=value, key=value." error={errors.labels}>
+        {(id, note) => <input id={id} aria-describedby={note} className="mono" spellCheck={false} value={labels} onChange={(event) => setLabels(event.target.value)} />}
       </Field>
       <label className="check">
         <input type="checkbox" checked={start} onChange={(event) => setStart(event.target.checked)} />

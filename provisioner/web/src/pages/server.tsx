@@ -1,12 +1,17 @@
 /** One virtual server. */
+import { useMemo } from "react";
+import type { Vs } from "../api/types";
 import { EventList } from "../components/event-list";
 import { Icon } from "../components/icons";
+import { LoadPanel, serverCharts } from "../components/load";
 import { CliHint, Empty, Fact, Loading, State } from "../components/parts";
 import { command } from "../lib/cli";
 import { count, shortDigest } from "../lib/format";
 import { href } from "../lib/route";
 import { useStore } from "../state/store";
+import { LabelsFact } from "./labels";
 import { ServerActions } from "./server-actions";
+import { SpanPanel } from "./server-span";
 
 export function ServerPage({ name }: { name: string }) {
   const { servers, feed } = useStore();
@@ -50,6 +55,15 @@ export function ServerPage({ name }: { name: string }) {
           </Fact>
           <Fact label="Added command line">{vs.append === "" ? "–" : <code>{vs.append}</code>}</Fact>
           <Fact label="Network interfaces">{vs.macs.length === 0 ? "none" : <code>{vs.macs.join(", ")}</code>}</Fact>
+          <Fact label="WWNN, reserved for storage">{(vs.wwnn ?? "") === "" ? "none" : <code>{vs.wwnn}</code>}</Fact>
+          {(vs.hostname ?? "") !== "" && <Fact label="Host name of the guest">{vs.hostname}</Fact>}
+          {(vs.address ?? "") !== "" && (
+            <Fact label="Address of the guest">
+              <code>{vs.address}</code>
+              {vs.gateway ? ` by ${vs.gateway}` : ""}
+            </Fact>
+          )}
+          <LabelsFact noun="vs" name={vs.name} labels={vs.labels ?? {}} />
           <Fact label="Starts so far">{vs.instance}</Fact>
           <Fact label="Exits since start">{count(vs.exits)}</Fact>
           <Fact label="Definition generation">{vs.generation}</Fact>
@@ -59,10 +73,25 @@ export function ServerPage({ name }: { name: string }) {
         </dl>
         <CliHint command={command("vs", "show", vs.name)} />
       </section>
+      <Load vs={vs} />
+      {vs.partition !== "" && <SpanPanel name={vs.name} />}
       <section className="panel">
         <h2>Events of this server</h2>
         <EventList events={feed.events.filter((event) => event.vs === vs.name).slice(-30)} without="vs" />
       </section>
     </>
+  );
+}
+
+function Load({ vs }: { vs: Vs }) {
+  const spans = vs.partition !== "";
+  const charts = useMemo(() => serverCharts(vs.vcpus, vs.memory_mib * 1024 * 1024, spans), [vs.vcpus, vs.memory_mib, spans]);
+  return (
+    <LoadPanel
+      kind="vs"
+      name={vs.name}
+      charts={charts}
+      silent={<p>{vs.state === "running" ? "Its nodes have told nothing of it yet. They do so each second." : `It did not run in the last five minutes, and used nothing. It is ${vs.state} now.`}</p>}
+    />
   );
 }

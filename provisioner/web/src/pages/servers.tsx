@@ -3,10 +3,17 @@ import { useState } from "react";
 import type { Vs } from "../api/types";
 import { Icon } from "../components/icons";
 import { CliHint, Empty, Loading, State } from "../components/parts";
+import { command } from "../lib/cli";
 import { href } from "../lib/route";
+import { toggled } from "../lib/selection";
+import type { Action } from "../lib/selection";
+import { labelWords, matches, parseSelector } from "../lib/selector";
+import { useWhyNot } from "../state/rights";
 import { useStore } from "../state/store";
 import { ServerActions } from "./server-actions";
 import { CreateDialog } from "./server-dialogs";
+import { GroupBar, GroupDialog, GroupResult } from "./server-group";
+import type { Done } from "./server-group";
 
 const ROWS = 200;
 
@@ -14,11 +21,21 @@ export function ServersPage() {
   const { servers, nodes } = useStore();
   const [creating, setCreating] = useState(false);
   const [filter, setFilter] = useState("");
+  const [selector, setSelector] = useState("");
+  const [picked, setPicked] = useState<ReadonlySet<string>>(new Set());
+  const [asked, setAsked] = useState<{ action: Action; names: string[] } | null>(null);
+  const [done, setDone] = useState<Done | null>(null);
+  const noCreate = useWhyNot("create", "vs");
   if (!servers) return <Loading />;
   const wanted = filter.toLowerCase();
+  const bySelector = selector.trim() === "" ? { conditions: [], problem: "" } : parseSelector(selector);
   const shown = servers
+    // Where the selector is wrong nothing is shown, and so nothing can be chosen by mistake.
+    .filter(({ labels }) => bySelector.conditions !== null && matches(bySelector.conditions, labels ?? {}))
     .filter((vs) => [vs.name, vs.state, vs.node, vs.reason, ...vs.macs].some((field) => field.toLowerCase().includes(wanted)))
     .sort((a, b) => a.name.localeCompare(b.name, "en", { numeric: true }));
+  // What is not shown is not acted on.
+  const chosen = shown.filter(({ name }) => picked.has(name));
   const running = servers.filter(({ state }) => state === "running").length;
   const ready = (nodes ?? []).some(({ state }) => state === "ready");
   return (
@@ -29,9 +46,21 @@ export function ServersPage() {
           {running} running · {servers.length} defined
         </p>
         {servers.length > 0 && (
-          <input type="search" className="filter" placeholder="Filter by name, state, node…" aria-label="Filter virtual servers" value={filter} onChange={(event) => setFilter(event.target.value)} />
+          <div className="filters">
+            <input type="search" placeholder="Name, state, node…" aria-label="Filter virtual servers" value={filter} onChange={(event) => setFilter(event.target.value)} />
+            <input type="search" className="mono" placeholder="Labels: env=prod,!old" aria-label="Select by labels" aria-invalid={bySelector.problem !== ""} aria-describedby="selector-note" spellCheck={false} value={selector} onChange={(event) => setSelector(event.target.value)} />
+          </div>
         )}
-        <button type="button" className="primary" onClick={() => setCreating(true)}>
+        {noCreate === "" ? (
+          <a className="button" href={href({ page: "templates" })}>
+            New from template…
+          </a>
+        ) : (
+          <button type="button" disabled title={noCreate}>
+            New from template…
+          </button>
+        )}
+        <button type="button" className="primary" disabled={noCreate !== ""} title={noCreate} onClick={() => setCreating(true)}>
           <Icon name="plus" />
           New server…
         </button>
@@ -49,24 +78,51 @@ export function ServersPage() {
           <CliHint command="weft vs create vs-1 --start" />
         </Empty>
       ) : (
-        <div className="rows" role="list" aria-label="Virtual servers">
-          {shown.slice(0, ROWS).map((vs) => (
-            <ServerRow key={vs.name} vs={vs} />
-          ))}
-          {shown.length === 0 && <p className="muted pad">No server matches “{filter}”.</p>}
-          {shown.length > ROWS && <p className="muted pad">{shown.length - ROWS} more. Filter to see them.</p>}
-        </div>
+        <>
+          <p id="selector-note" className={bySelector.problem === "" ? "sr-only" : "note bad"} role="status">
+            {bySelector.problem}
+          </p>
+          <GroupBar
+            shown={shown}
+            chosen={chosen}
+            onAll={(all) => setPicked(new Set(all ? shown.map(({ name }) => name) : []))}
+            onAction={(action) => setAsked({ action, names: chosen.map(({ name }) => name) })}
+          />
+          {done && <GroupResult done={done} onDismiss={() => setDone(null)} />}
+          <div className="rows" role="list" aria-label="Virtual servers">
+            {shown.slice(0, ROWS).map((vs) => (
+              <ServerRow key={vs.name} vs={vs} picked={picked.has(vs.name)} onPick={() => setPicked((now) => toggled(now, vs.name))} />
+            ))}
+            {shown.length === 0 && <p className="muted pad">No server fits.</p>}
+            {shown.length > ROWS && <p className="muted pad">{shown.length - ROWS} more. Filter to see them.</p>}
+          </div>
+          {selector.trim() !== "" && bySelector.problem === "" && <CliHint command={command("vs", "list", "-l", selector.trim())} />}
+        </>
+      )}
+      {asked && (
+        <GroupDialog
+          {...asked}
+          onDone={(result) => {
+            setDone(result);
+            setPicked(new Set());
+          }}
+          onClose={() => setAsked(null)}
+        />
       )}
       {creating && <CreateDialog onClose={() => setCreating(false)} />}
     </>
   );
 }
 
-function ServerRow({ vs }: { vs: Vs }) {
+function ServerRow({ vs, picked, onPick }: { vs: Vs; picked: boolean; onPick: () => void }) {
+  const labels = labelWords(vs.labels);
   return (
     <article className="row server-row" role="listitem" aria-label={vs.name}>
       <div className="cell-name">
-        <a href={href({ page: "server", name: vs.name })}>{vs.name}</a>
+        <span className="pick">
+          <input type="checkbox" aria-label={`Select ${vs.name}`} checked={picked} onChange={onPick} />
+          <a href={href({ page: "server", name: vs.name })}>{vs.name}</a>
+        </span>
         <State state={vs.state} />
       </div>
       <div className="cell-hw">
@@ -74,6 +130,7 @@ function ServerRow({ vs }: { vs: Vs }) {
           {vs.vcpus} {vs.vcpus === 1 ? "processor" : "processors"} · {vs.memory_mib} MiB
         </span>
         <span className="muted">{vs.node === "" ? "not placed" : <>on <a href={href({ page: "node", name: vs.node })}>{vs.node}</a></>}</span>
+        {labels !== "" && <span className="muted break">{labels}</span>}
       </div>
       <div className="cell-reason">{vs.reason !== "" && <span className={vs.state === "failed" ? "bad-text" : "muted"}>{vs.reason}</span>}</div>
       <div className="cell-act">
