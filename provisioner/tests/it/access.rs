@@ -14,7 +14,7 @@ async fn every_route_but_the_public_ones_needs_a_session() {
     for (path, item) in document["paths"].as_object().expect("paths") {
         for method in item.as_object().expect("operations").keys() {
             let public = weft_server::http::PUBLIC.contains(&(method.as_str(), path.as_str()));
-            let concrete = path.replace("{name}", "x").replace("{digest}", "x");
+            let concrete = path.replace("{name}", "x").replace("{digest}", "x").replace("{number}", "1");
             let (status, reply) = client.send(&method.to_uppercase(), &concrete, Vec::new()).await;
             if public {
                 assert_ne!(reply["code"], "not-logged-in", "{method} {path}");
@@ -103,6 +103,46 @@ async fn reset_admin_works_beside_a_running_appliance_and_on_a_stopped_one() {
     let appliance = Appliance::start(&folder, key, &delegation);
     assert_eq!(appliance.client().login("admin", &first).await.0, 401);
     assert_eq!(appliance.client().login("admin", &second).await.0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_owner_of_the_machine_gets_a_token_and_spends_no_password() {
+    use std::os::unix::fs::PermissionsExt;
+    let (folder, appliance) = Appliance::fresh();
+    let file = folder.path().join("token");
+    let ask = || {
+        let done = std::process::Command::new(WEFT)
+            .args(["appliance", "token", "--data"])
+            .arg(&appliance.data)
+            .arg("--out")
+            .arg(&file)
+            .output();
+        done.expect("weft runs")
+    };
+    let done = ask();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    assert_eq!(std::fs::metadata(&file).expect("the file").permissions().mode() & 0o777, 0o600);
+    let mut client = appliance.client();
+    client.token = std::fs::read_to_string(&file).expect("read").trim().to_string();
+    client.get("/api/v1/nodes").await;
+    // Nobody logs in as that account by a password, and the administrator's own still works, once.
+    for password in ["", "!", "local", &client.token] {
+        assert_ne!(client.login("local", password).await.0, 200, "{password}");
+    }
+    let first = std::fs::read_to_string(appliance.data.join("admin-password")).expect("unspent");
+    assert_eq!(client.login("admin", first.trim()).await.0, 200);
+    // The socket is the owner's.
+    let socket = std::fs::metadata(appliance.data.join("admin.sock")).expect("a socket");
+    assert_eq!(socket.permissions().mode() & 0o777, 0o600);
+    drop(appliance);
+    let refused = std::process::Command::new(WEFT)
+        .args(["appliance", "token", "--data"])
+        .arg(folder.path().join("data"))
+        .arg("--out")
+        .arg(&file)
+        .output()
+        .expect("weft runs");
+    assert!(!refused.status.success(), "no appliance runs");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -30,7 +30,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn holder(number: u8) -> Holder {
+pub(crate) fn holder(number: u8) -> Holder {
     Holder::from_seed(&format!("holder-{number}"), [number; 32].into()).expect("a key")
 }
 

@@ -3,9 +3,24 @@
 //! Nodes are simulated (`weft_server::simnode`): the real channel, the real messages, the real gate.
 
 mod access;
+mod accounts;
 mod agents;
 mod common;
+mod containers;
+mod groups;
+mod hands;
+mod image_undo;
+mod jobs;
 mod lifecycle;
+mod load;
+mod operators;
 mod page;
+mod page_map;
+mod partitions;
+mod pools;
 mod publish;
+mod rights;
+mod span;
 mod streams;
+mod templates;
+mod transactions;

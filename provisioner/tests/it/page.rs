@@ -8,7 +8,7 @@ use weft_types::VsId;
 use weft_wire::agent::{ToNode, VsState};
 use weft_wire::record::Desired;
 
-use crate::common::{Appliance, PASSWORD, sim};
+use crate::common::{Appliance, Made, PASSWORD, sim};
 
 const PROMPT: &str = "guest:~# ";
 
@@ -31,7 +31,9 @@ impl Guest {
     async fn hear(&mut self, session: &mut SimSession, heard: Heard) {
         match heard {
             Heard::Config(config) => {
-                let Some(server) = config.servers.first() else { return };
+                // Of those that a job is to wait for it says nothing.
+                let mut servers = config.servers.iter().filter(|server| !server.name.ends_with("-held"));
+                let Some(server) = servers.next() else { return };
                 let runs = server.desired == Desired::Running;
                 let state = if runs { VsState::Running } else { VsState::Stopped };
                 session.status(server.id, server.generation, server.instance, state).await.expect("sent");
@@ -84,6 +86,12 @@ async fn an_operator_admits_a_node_and_uses_a_guest_in_the_browser() {
     std::fs::write(&password, PASSWORD).expect("written");
     let kernel = folder.path().join("vmlinuz");
     std::fs::write(&kernel, b"a kernel".repeat(9000)).expect("written");
+    let image = folder.path().join("next.efi");
+    let next = Made { generation: 8, ..Made::default() };
+    std::fs::write(&image, next.file()).expect("written");
+    let companion = folder.path().join("next.bios");
+    let multiboot = [b"multiboot ", next.payload.as_slice(), b" end"].concat();
+    std::fs::write(&companion, &multiboot).expect("written");
     let web = concat!(env!("CARGO_MANIFEST_DIR"), "/web");
     let mut browser = Command::new("node");
     browser
@@ -94,6 +102,8 @@ async fn an_operator_admits_a_node_and_uses_a_guest_in_the_browser() {
         .env("WEFT_PASSWORD_FILE", &password)
         .env("WEFT_NODE", &name)
         .env("WEFT_FINGERPRINT", node.fingerprint())
+        .env("WEFT_IMAGE", &image)
+        .env("WEFT_COMPANION", &companion)
         .env("WEFT_KERNEL", &kernel)
         .env("WEFT_GUEST_PROMPT", PROMPT.trim_end());
     let done =
@@ -101,4 +111,5 @@ async fn an_operator_admits_a_node_and_uses_a_guest_in_the_browser() {
     let text = String::from_utf8_lossy(&done.stdout);
     assert!(done.status.success(), "{text}{}", String::from_utf8_lossy(&done.stderr));
     served.abort();
+    assert!(crate::publish::http(appliance.http, "weft.bios") == (200, multiboot), "the companion is served");
 }

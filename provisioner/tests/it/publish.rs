@@ -31,7 +31,7 @@ fn tftp(at: std::net::SocketAddr, name: &str) -> Result<Vec<u8>, u16> {
     }
 }
 
-fn http(at: std::net::SocketAddr, path: &str) -> (u16, Vec<u8>) {
+pub(crate) fn http(at: std::net::SocketAddr, path: &str) -> (u16, Vec<u8>) {
     use std::io::Write;
     let mut stream = std::net::TcpStream::connect(at).expect("connects");
     write!(stream, "GET /{path} HTTP/1.1\r\nHost: weft\r\nConnection: close\r\n\r\n").expect("sent");
@@ -313,7 +313,7 @@ async fn a_server_that_cannot_be_placed_or_described_is_refused_with_the_reason(
     // Sixteen kilobytes of configuration are a limit.
     let mut last = (0, String::new());
     for n in 0..30 {
-        let wanted = json!({"name": format!("v{n}"), "vcpus": 1, "memory_mib": 64, "kernel": kernel, "append": "x".repeat(1000)});
+        let wanted = json!({"name": format!("v{n}"), "vcpus": 1, "memory_mib": 64, "kernel": kernel, "append": "x".repeat(1024)});
         last = create(wanted).await;
         if last.0 != 201 {
             break;

@@ -8,9 +8,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use weft_server::simnode::Heard;
+use weft_server::simnode::{Heard, SimSession};
 use weft_types::VsId;
-use weft_wire::agent::ToNode;
+use weft_wire::agent::{Level, LogLine, ToNode, ToServer, VsState, VsStatus};
 
 use crate::common::{Appliance, Client, sim};
 
@@ -38,6 +38,104 @@ async fn shown(socket: &mut tokio_tungstenite::WebSocketStream<UnixStream>, want
     text
 }
 
+async fn started(client: &Client, session: &mut SimSession) -> VsId {
+    let (_, blob) = client.send("PUT", "/api/v1/blobs", b"a kernel".to_vec()).await;
+    let wanted = json!({"name": "db", "vcpus": 1, "memory_mib": 64, "kernel": blob["digest"]});
+    assert_eq!(client.json("POST", "/api/v1/vs", &wanted).await.0, 201);
+    assert_eq!(client.send("POST", "/api/v1/vs/db/start", Vec::new()).await.0, 204);
+    loop {
+        if let Some(spec) = session.next_config().await.expect("configured").servers.first() {
+            break spec.id;
+        }
+    }
+}
+
+async fn log(session: &mut SimSession, text: &str) {
+    let line = LogLine { uptime_ms: 7, level: Level::Info, text: text.to_string() };
+    session.send(&ToServer::Log(line)).await.expect("sent");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn node_logs_and_consoles_outlive_an_appliance_killed_with_9() {
+    let (folder, appliance, client, file) = Appliance::with_image().await;
+    let mut node = sim(1, &file);
+    let mut session = appliance.connect(&node).await;
+    log(&mut session, "before anybody approved").await;
+    let logged = |text: &'static str| {
+        move |log: &Value| log.as_array().is_some_and(|log| log.iter().any(|line| line["text"] == text))
+    };
+    client.until("/api/v1/nodes/node-1/log", "a line", logged("before anybody approved")).await;
+    client.approve(&node).await;
+    let id = started(&client, &mut session).await;
+    log(&mut session, "after it").await;
+    session.console(id, 1, 0, b"Linux version 6.1\r\n").await.expect("sent");
+    client.until("/api/v1/nodes/node-1/log", "a line", logged("after it")).await;
+    shown(&mut watch(&client).await, "6.1").await;
+    // What was shown stands in line for the disk; it needs no more than that.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    drop(session);
+    let appliance = appliance.crash_and_restart(&folder);
+    let client = appliance.login().await;
+    let log = client.get("/api/v1/nodes/node-1/log").await;
+    let texts: Vec<&str> =
+        log.as_array().expect("a list").iter().filter_map(|l| l["text"].as_str()).collect();
+    assert_eq!(texts, ["before anybody approved", "after it"]);
+    assert_eq!(shown(&mut watch(&client).await, "6.1\r\n").await, "Linux version 6.1\r\n");
+    // The node tells its history again, and goes on; nothing shows twice.
+    let mut session = appliance.connect(&node).await;
+    session.console(id, 1, 0, b"Linux version 6.1\r\nlogin: ").await.expect("sent");
+    assert_eq!(shown(&mut watch(&client).await, "login: ").await, "Linux version 6.1\r\nlogin: ");
+    // A node that boots numbers output anew, of the same instance.
+    drop(session);
+    node.reboot();
+    let mut session = appliance.connect(&node).await;
+    session.console(id, 1, 0, b"Linux again").await.expect("sent");
+    shown(&mut watch(&client).await, "login: \r\n[the node started again]\r\nLinux again").await;
+    // What is deleted leaves nothing.
+    let kept = |kind: &str| {
+        let files = std::fs::read_dir(appliance.data.join("history")).expect("the folder");
+        files.flatten().filter(|file| file.file_name().to_string_lossy().starts_with(kind)).count()
+    };
+    assert_eq!((kept("vs-"), kept("node-")), (1, 1));
+    assert_eq!(client.send("DELETE", "/api/v1/vs/db", Vec::new()).await.0, 204);
+    assert_eq!(client.send("DELETE", "/api/v1/nodes/node-1", Vec::new()).await.0, 204);
+    let end = std::time::Instant::now() + Duration::from_secs(10);
+    while (kept("vs-"), kept("node-")) != (0, 0) {
+        assert!(std::time::Instant::now() < end, "files of what was deleted are still there");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn counts_of_exits_of_a_running_guest_are_shown_without_an_event_each() {
+    let (_folder, appliance, client, file) = Appliance::with_image().await;
+    let node = sim(1, &file);
+    let mut session = appliance.connect(&node).await;
+    client.approve(&node).await;
+    let vs = started(&client, &mut session).await;
+    for exits in [0, 500, 900] {
+        let state = VsState::Running;
+        let status = VsStatus { vs, generation: 1, instance: 1, state, reason: String::new(), exits };
+        session.send(&ToServer::VsStatus(status)).await.expect("sent");
+        client.until("/api/v1/vs/db", "the count", |vs| vs["exits"] == exits).await;
+    }
+    let held = "the guest reset itself 4 times in a row; it is started again in 1 s";
+    let status = VsStatus {
+        vs,
+        generation: 1,
+        instance: 1,
+        state: VsState::Stopped,
+        reason: held.to_string(),
+        exits: 900,
+    };
+    session.send(&ToServer::VsStatus(status)).await.expect("sent");
+    client.until("/api/v1/vs/db", "the reason", |vs| vs["reason"] == held && vs["state"] == "starting").await;
+    assert_eq!(client.event("vs.held").await["text"], held);
+    let events = client.get("/api/v1/events").await;
+    let named = |name: &str| events.as_array().expect("a list").iter().filter(|e| e["name"] == name).count();
+    assert_eq!(named("vs.running"), 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_console_shows_history_then_live_output_and_takes_input() {
     let (_folder, appliance, client, file) = Appliance::with_image().await;
@@ -45,15 +143,7 @@ async fn a_console_shows_history_then_live_output_and_takes_input() {
     let mut session = appliance.connect(&node).await;
     client.approve(&node).await;
     session.next_config().await.expect("approved");
-    let (_, blob) = client.send("PUT", "/api/v1/blobs", b"a kernel".to_vec()).await;
-    let wanted = json!({"name": "db", "vcpus": 1, "memory_mib": 64, "kernel": blob["digest"]});
-    assert_eq!(client.json("POST", "/api/v1/vs", &wanted).await.0, 201);
-    assert_eq!(client.send("POST", "/api/v1/vs/db/start", Vec::new()).await.0, 204);
-    let id: VsId = loop {
-        if let Some(spec) = session.next_config().await.expect("configured").servers.first() {
-            break spec.id;
-        }
-    };
+    let id = started(&client, &mut session).await;
     session.console(id, 1, 0, b"Linux version 6.1\r\n").await.expect("sent");
     let mut one = watch(&client).await;
     assert_eq!(shown(&mut one, "6.1\r\n").await, "Linux version 6.1\r\n");
