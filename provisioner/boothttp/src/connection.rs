@@ -1,26 +1,38 @@
 //! One connection, from its first byte to its end.
+//!
+//! ```text
+//!  accepted ─▶ Fresh: whatever needs no waiting ─▶ done
+//!                        │ a head not there yet, no room to write
+//!                        ▼
+//!                   Connection, a task: waits with an end, goes on ─▶ next head │ done
+//! ```
+//!
+//! In a storm the request is there when its connection is accepted, and most of the answer fits the kernel's buffer. Such a
+//! connection costs no task, no registration with the poller and no second look.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, Interest};
+use rustix::net::RecvFlags;
+use tokio::io::{AsyncReadExt, AsyncWriteExt as _, Interest};
 use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::body::Source;
+use crate::answer::{After, Answer};
 use crate::engine::Shared;
-use crate::head::{self, Head, HeadError, Method};
-use crate::range::{self, Part};
-use crate::stats::{add, bump};
-use crate::{AnswerEvent, Blob};
+use crate::head::{self, HeadError};
+use crate::stats::bump;
 
 /// Bytes given to the kernel before other connections of the thread get their turn.
 const TURN: u64 = 512 * 1024;
-/// How long and how much to read after an error answer, so that the answer is not lost to a reset.
+/// How long and how much to read before closing, so that what was said is not lost to a reset.
 const LINGER: (Duration, usize) = (Duration::from_millis(500), 64 * 1024);
+/// Bytes of a head that are read without waiting: more than firmware sends.
+const FIRST_READ: usize = 1024;
 
 /// Why a connection ends early.
 #[derive(Debug, thiserror::Error)]
@@ -29,44 +41,107 @@ enum Broken {
     Io(#[from] io::Error),
     #[error("client too slow")]
     Slow,
-    #[error("content ended early")]
-    Short,
 }
 
-pub(crate) struct Connection {
+/// What one connection holds of the limits. Given back when dropped.
+struct Place {
     shared: Arc<Shared>,
-    stream: TcpStream,
     peer: SocketAddr,
-    buffer: Vec<u8>,
+    _room: OwnedSemaphorePermit,
 }
 
-/// What an answer says besides its body.
-struct Answer {
-    status: (u16, &'static str),
-    start: u64,
-    len: u64,
-    range: Option<String>,
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.shared.counters.active.fetch_sub(1, Ordering::Relaxed);
+        self.shared.sources.release(self.peer.ip());
+    }
+}
+
+/// A connection that has not had to wait yet.
+pub(crate) struct Fresh {
+    place: Place,
+    stream: std::net::TcpStream,
+}
+
+impl Fresh {
+    /// A connection that was admitted: its source is counted, and so is it.
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        stream: std::net::TcpStream,
+        peer: SocketAddr,
+        room: OwnedSemaphorePermit,
+    ) -> Self {
+        Self { place: Place { shared, peer, _room: room }, stream }
+    }
+
+    /// Goes as far as can be gone without waiting; what is left has to wait. Must be called inside a runtime.
+    pub(crate) fn advance(self) -> io::Result<Option<Connection>> {
+        let shared = &self.place.shared;
+        let mut buffer = Vec::new();
+        let mut chunk = [0u8; FIRST_READ];
+        let most = shared.config.max_head_bytes.min(FIRST_READ);
+        let room = chunk.get_mut(..most).unwrap_or_default();
+        match rustix::net::recv(&self.stream, room, RecvFlags::DONTWAIT) {
+            Ok((_, 0)) => return Ok(None),
+            Ok((_, count)) => buffer.extend_from_slice(chunk.get(..count).unwrap_or_default()),
+            Err(rustix::io::Errno::AGAIN) => return self.wait(buffer, None),
+            Err(error) => return Err(error.into()),
+        }
+        // What is wrong with it is said by the task, which can wait for the client to read that.
+        let Ok(Some(head)) = head::parse(&buffer) else { return self.wait(buffer, None) };
+        buffer.drain(..head.len.min(buffer.len()));
+        let mut answer = Answer::to(&head, self.place.peer, shared);
+        while !answer.complete() && answer.sent() < TURN {
+            match answer.step(&self.stream, TURN) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => {
+                    answer.tell(self.place.peer, shared);
+                    return Err(error);
+                }
+            }
+        }
+        // The client said that it sends nothing more, and what it sent is read: closing resets nothing.
+        if answer.complete() && answer.after() == After::Close && buffer.is_empty() {
+            answer.tell(self.place.peer, shared);
+            return Ok(None);
+        }
+        self.wait(buffer, Some(answer))
+    }
+
+    fn wait(self, buffer: Vec<u8>, answer: Option<Answer>) -> io::Result<Option<Connection>> {
+        let stream = TcpStream::from_std(self.stream)?;
+        Ok(Some(Connection { place: self.place, stream, buffer, answer }))
+    }
+}
+
+/// A connection that waits.
+pub(crate) struct Connection {
+    place: Place,
+    stream: TcpStream,
+    buffer: Vec<u8>,
+    /// Begun and not finished.
+    answer: Option<Answer>,
 }
 
 impl Connection {
-    pub(crate) fn new(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr) -> Self {
-        Self { shared, stream, peer, buffer: Vec::new() }
-    }
-
     pub(crate) async fn run(mut self) {
-        let _ = self.stream.set_nodelay(true);
-        for served in 0..self.shared.config.max_requests {
-            match self.read_head(served == 0).await {
-                Ok(Some(head)) => {
-                    bump(&self.shared.counters.requests);
-                    match self.answer(&head).await {
-                        Ok(true) => {}
-                        Ok(false) => return self.linger().await,
-                        Err(broken) => return self.broken(&broken),
-                    }
-                }
-                Ok(None) => return,
-                Err(refusal) => return self.refuse(refusal).await,
+        let most = self.place.shared.config.max_requests;
+        for served in 0..most {
+            let answer = match self.answer.take() {
+                Some(answer) => answer,
+                None => match self.read_head(served == 0).await {
+                    Ok(Some(head)) => Answer::to(&head, self.place.peer, &self.place.shared),
+                    Ok(None) => return,
+                    Err(refusal) => Answer::refusal(refusal, &self.place.shared),
+                },
+            };
+            match self.send(answer).await {
+                Ok(After::Next) => {}
+                // As above: what the client sent is read, and it sends no more.
+                Ok(After::Close) if self.buffer.is_empty() => return,
+                Ok(After::Close | After::Refused) => break,
+                Err(broken) => return self.broken(&broken),
             }
         }
         self.linger().await;
@@ -74,14 +149,14 @@ impl Connection {
 
     fn broken(&self, broken: &Broken) {
         if matches!(broken, Broken::Slow) {
-            bump(&self.shared.counters.slow);
+            bump(&self.place.shared.counters.slow);
         }
-        tracing::debug!(peer = %self.peer, error = %broken, "HTTP connection");
+        tracing::debug!(peer = %self.place.peer, error = %broken, "HTTP connection");
     }
 
     /// The next head; `None` when the client went away or stayed idle.
-    async fn read_head(&mut self, first: bool) -> Result<Option<Head>, HeadError> {
-        let config = &self.shared.config;
+    async fn read_head(&mut self, first: bool) -> Result<Option<head::Head>, HeadError> {
+        let config = &self.place.shared.config;
         let head_time = Duration::from_millis(config.head_timeout_ms);
         let idle = if first { head_time } else { Duration::from_millis(config.idle_timeout_ms) };
         let mut deadline = Instant::now() + if self.buffer.is_empty() { idle } else { head_time };
@@ -102,87 +177,29 @@ impl Connection {
                 Ok(Ok(_)) => {}
                 Err(_) if self.buffer.is_empty() => return Ok(None),
                 Err(_) => {
-                    bump(&self.shared.counters.slow);
+                    bump(&self.place.shared.counters.slow);
                     return Err(HeadError::TooSlow);
                 }
             }
         }
     }
 
-    /// Answers; `Ok(true)` if the connection can carry another request.
-    async fn answer(&mut self, head: &Head) -> Result<bool, Broken> {
-        let started = Instant::now();
-        let Some(blob) = self.shared.content.open(self.peer, &head.path) else {
-            bump(&self.shared.counters.errors);
-            let text = plain((404, "Not Found"), "not found\n", head.keep_alive, head.method == Method::Head);
-            self.write_all(text.as_bytes()).await?;
-            self.tell(head, 404, 0, 0, started);
-            return Ok(head.keep_alive);
-        };
-        let answer = decide(head, &blob);
-        if answer.status.0 == 416 {
-            bump(&self.shared.counters.errors);
-        }
-        let text = header(&answer, head, &blob);
-        let wanted = if head.method == Method::Head { 0 } else { answer.len };
-        let mut sent = 0u64;
-        let outcome = self.send(text.as_bytes(), &blob, answer.start, wanted, &mut sent).await;
-        add(&self.shared.counters.body_bytes, sent);
-        self.tell(head, answer.status.0, sent, wanted, started);
-        outcome.map(|()| head.keep_alive)
+    /// Sends all of it.
+    async fn send(&mut self, mut answer: Answer) -> Result<After, Broken> {
+        let outcome = self.send_all(&mut answer).await;
+        let after = answer.after();
+        answer.tell(self.place.peer, &self.place.shared);
+        outcome.map(|()| after)
     }
 
-    fn tell(&self, head: &Head, status: u16, sent_bytes: u64, size_bytes: u64, started: Instant) {
-        let event = AnswerEvent {
-            peer: self.peer,
-            path: head.path.clone(),
-            status,
-            sent_bytes,
-            size_bytes,
-            elapsed: started.elapsed(),
-        };
-        self.shared.content.event(&event);
-    }
-
-    async fn send(
-        &self,
-        head: &[u8],
-        blob: &Blob,
-        start: u64,
-        len: u64,
-        sent: &mut u64,
-    ) -> Result<(), Broken> {
-        self.write_all(head).await?;
+    async fn send_all(&self, answer: &mut Answer) -> Result<(), Broken> {
         let began = Instant::now();
-        let mut turn = 0u64;
-        let mut offset = start;
-        while *sent < len {
-            let left = len.saturating_sub(*sent).min(TURN);
-            let step = self
-                .shared_io(|| match blob.source() {
-                    Source::Bytes(bytes) => {
-                        let from = usize::try_from(offset).unwrap_or(usize::MAX);
-                        let to =
-                            from.saturating_add(usize::try_from(left).unwrap_or(usize::MAX)).min(bytes.len());
-                        self.stream.try_write(bytes.get(from..to).unwrap_or_default())
-                    }
-                    Source::File(file) => self.stream.try_io(Interest::WRITABLE, || {
-                        let mut at = offset;
-                        let count = usize::try_from(left).unwrap_or(usize::MAX);
-                        Ok(rustix::fs::sendfile(&self.stream, file, Some(&mut at), count)?)
-                    }),
-                })
-                .await?;
-            if step == 0 {
-                return Err(Broken::Short);
-            }
-            let step = step as u64;
-            *sent = sent.saturating_add(step);
-            offset = offset.saturating_add(step);
-            turn = turn.saturating_add(step);
-            if turn >= TURN {
-                turn = 0;
-                self.check_rate(began, *sent)?;
+        let mut turn_ends = answer.sent().saturating_add(TURN);
+        while !answer.complete() {
+            self.step(answer).await?;
+            if answer.sent() >= turn_ends {
+                turn_ends = answer.sent().saturating_add(TURN);
+                self.check_rate(began, answer.sent())?;
                 tokio::task::yield_now().await;
             }
         }
@@ -192,7 +209,7 @@ impl Connection {
     /// A client that takes a byte now and then never stalls; it is judged by its rate.
     fn check_rate(&self, began: Instant, sent: u64) -> Result<(), Broken> {
         let elapsed = began.elapsed();
-        let config = &self.shared.config;
+        let config = &self.place.shared.config;
         let due = elapsed.as_secs().saturating_mul(config.min_rate_bytes_s);
         if elapsed > Duration::from_millis(config.stall_timeout_ms) && sent < due {
             return Err(Broken::Slow);
@@ -200,13 +217,12 @@ impl Connection {
         Ok(())
     }
 
-    /// Repeats a write until the kernel takes something, for at most the stall time.
-    async fn shared_io(&self, mut write: impl FnMut() -> io::Result<usize>) -> Result<usize, Broken> {
-        let stall = Duration::from_millis(self.shared.config.stall_timeout_ms);
-        let deadline = Instant::now() + stall;
+    /// Waits until the kernel takes something, for at most the stall time.
+    async fn step(&self, answer: &mut Answer) -> Result<(), Broken> {
+        let deadline = Instant::now() + Duration::from_millis(self.place.shared.config.stall_timeout_ms);
         loop {
-            match write() {
-                Ok(count) => return Ok(count),
+            match self.stream.try_io(Interest::WRITABLE, || answer.step(&self.stream, TURN)) {
+                Ok(()) => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error.into()),
@@ -215,26 +231,8 @@ impl Connection {
         }
     }
 
-    async fn write_all(&self, mut bytes: &[u8]) -> Result<(), Broken> {
-        while !bytes.is_empty() {
-            let count = self.shared_io(|| self.stream.try_write(bytes)).await?;
-            bytes = bytes.get(count..).unwrap_or_default();
-        }
-        Ok(())
-    }
-
-    async fn refuse(mut self, refusal: HeadError) {
-        bump(&self.shared.counters.errors);
-        let text = plain(refusal.status(), &format!("{refusal}\n"), false, false);
-        if self.write_all(text.as_bytes()).await.is_ok() {
-            self.linger().await;
-        }
-        self.buffer.clear();
-    }
-
     /// Ends the connection so that the client can read what was sent: no reset for unread bytes.
     async fn linger(&mut self) {
-        use tokio::io::AsyncWriteExt as _;
         let _ = self.stream.shutdown().await;
         let mut sink = [0u8; 4096];
         let mut left = LINGER.1;
@@ -248,77 +246,4 @@ impl Connection {
         })
         .await;
     }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.shared.counters.active.fetch_sub(1, Ordering::Relaxed);
-        self.shared.sources.release(self.peer.ip());
-    }
-}
-
-fn decide(head: &Head, blob: &Blob) -> Answer {
-    let size = blob.size_bytes();
-    if head.if_none_match.as_deref().is_some_and(|value| range::names(value, blob.tag())) {
-        return Answer { status: (304, "Not Modified"), start: 0, len: 0, range: None };
-    }
-    let fresh = head.if_range.as_deref().is_none_or(|value| value == format!("\"{}\"", blob.tag()));
-    let part = match &head.range {
-        Some(value) if fresh => range::part(value, size),
-        _ => Part::Whole,
-    };
-    match part {
-        Part::Whole => Answer { status: (200, "OK"), start: 0, len: size, range: None },
-        Part::Slice { start, len } => {
-            let last = start.saturating_add(len).saturating_sub(1);
-            let range = Some(format!("bytes {start}-{last}/{size}"));
-            Answer { status: (206, "Partial Content"), start, len, range }
-        }
-        Part::Unsatisfiable => {
-            let range = Some(format!("bytes */{size}"));
-            Answer { status: (416, "Range Not Satisfiable"), start: 0, len: 0, range }
-        }
-    }
-}
-
-fn header(answer: &Answer, head: &Head, blob: &Blob) -> String {
-    let (status, reason) = answer.status;
-    let date = httpdate::fmt_http_date(SystemTime::now());
-    let mut text = format!(
-        "HTTP/1.1 {status} {reason}\r\nDate: {date}\r\nServer: weft\r\nAccept-Ranges: bytes\r\nETag: \"{}\"\r\n",
-        blob.tag()
-    );
-    if status != 304 {
-        text.push_str(&format!("Content-Length: {}\r\nContent-Type: {}\r\n", answer.len, media(&head.path)));
-    }
-    if let Some(range) = &answer.range {
-        text.push_str(&format!("Content-Range: {range}\r\n"));
-    }
-    text.push_str(if head.keep_alive {
-        "Connection: keep-alive\r\n\r\n"
-    } else {
-        "Connection: close\r\n\r\n"
-    });
-    text
-}
-
-/// EDK2 tells a program from a disk image by this type or by the name's end.
-fn media(path: &str) -> &'static str {
-    match path.rsplit_once('.').map(|(_, end)| end) {
-        Some("efi") => "application/efi",
-        Some("ipxe") => "text/plain",
-        _ => "application/octet-stream",
-    }
-}
-
-fn plain((status, reason): (u16, &str), body: &str, keep_alive: bool, head_only: bool) -> String {
-    let date = httpdate::fmt_http_date(SystemTime::now());
-    let connection = if keep_alive { "keep-alive" } else { "close" };
-    let allow = if status == 405 { "Allow: GET, HEAD\r\n" } else { "" };
-    let head = format!(
-        "HTTP/1.1 {status} {reason}\r\nDate: {date}\r\nServer: weft\r\n{allow}Content-Length: {}\r\n\
-         Content-Type: text/plain\r\nConnection: {connection}\r\n\r\n",
-        body.len()
-    );
-    if head_only { head } else { head + body }
 }

@@ -2,21 +2,24 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
+use std::net::{IpAddr, SocketAddr, TcpListener as StdListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use rustix::net::SocketFlags;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
-use crate::connection::Connection;
+use crate::connection::Fresh;
 use crate::stats::{Counters, bump};
 use crate::{Content, HttpConfig, Snapshot};
 
 /// Connections that the kernel holds for us.
 const BACKLOG: i32 = 4096;
+/// Connections taken before those that wait get their turn.
+const ACCEPTS: usize = 16;
 
 /// Why the engine did not start.
 #[derive(Debug, thiserror::Error)]
@@ -160,12 +163,15 @@ fn listen(config: &HttpConfig) -> io::Result<StdListener> {
     }
     // A restart must not wait for old connections to fade.
     socket.set_reuse_address(true)?;
+    // Connections inherit it.
+    socket.set_tcp_nodelay(true)?;
     socket.bind(&config.listen.into())?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())
 }
 
+/// Takes connections and serves each as far as it goes without waiting; what has to wait becomes a task.
 async fn accept(shared: Arc<Shared>, listener: TcpListener, mut stop: watch::Receiver<bool>) {
     loop {
         let permit = tokio::select! {
@@ -173,29 +179,57 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener, mut stop: watch::Rec
             _ = stop.changed() => return,
         };
         let Ok(permit) = permit else { return };
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+        let first = tokio::select! {
+            first = listener.accept() => first,
             _ = stop.changed() => return,
         };
-        let (stream, peer) = match accepted {
-            Ok(pair) => pair,
-            Err(error) => {
-                // No descriptors, or a client that left already: neither is a reason to stop or to spin.
-                tracing::debug!(%error, "HTTP accept");
-                tokio::time::sleep(Duration::from_millis(10)).await;
-                continue;
+        let mut taken = first.and_then(|(stream, peer)| Ok((stream.into_std()?, peer)));
+        let mut room = Some(permit);
+        for _ in 0..ACCEPTS {
+            match taken {
+                Ok((stream, peer)) => {
+                    let Some(room) = room.take() else { break };
+                    admit(&shared, stream, peer, room);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => {
+                    // No descriptors, or a client that left already: neither is a reason to stop or to spin.
+                    tracing::debug!(%error, "HTTP accept");
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                    break;
+                }
             }
-        };
-        bump(&shared.counters.connections);
-        if !shared.sources.admit(peer.ip(), shared.config.max_per_source) {
-            bump(&shared.counters.refused);
-            continue;
+            room = Arc::clone(&shared.room).try_acquire_owned().ok();
+            if room.is_none() {
+                break;
+            }
+            taken = take(&listener);
         }
-        bump(&shared.counters.active);
-        let connection = Connection::new(Arc::clone(&shared), stream, peer);
-        tokio::spawn(async move {
-            connection.run().await;
-            drop(permit);
-        });
+        // Those that wait get their turn.
+        tokio::task::yield_now().await;
+    }
+}
+
+/// A connection that never blocks, from the start.
+fn take(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let (socket, peer) = rustix::net::acceptfrom_with(listener, flags)?;
+    let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok()).ok_or(io::ErrorKind::NotConnected)?;
+    Ok((TcpStream::from(socket), peer))
+}
+
+fn admit(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr, room: OwnedSemaphorePermit) {
+    bump(&shared.counters.connections);
+    if !shared.sources.admit(peer.ip(), shared.config.max_per_source) {
+        bump(&shared.counters.refused);
+        return;
+    }
+    bump(&shared.counters.active);
+    match Fresh::new(Arc::clone(shared), stream, peer, room).advance() {
+        Ok(None) => {}
+        Ok(Some(connection)) => {
+            tokio::spawn(connection.run());
+        }
+        Err(error) => tracing::debug!(%peer, %error, "HTTP connection"),
     }
 }

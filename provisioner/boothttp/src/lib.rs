@@ -15,6 +15,7 @@
 //! - Requests with a body, other methods, and anything ambiguous are refused and the connection closed.
 //! - Names never reach a file system; see [`head::clean_path`].
 
+mod answer;
 mod body;
 mod config;
 mod connection;

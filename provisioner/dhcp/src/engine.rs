@@ -361,11 +361,12 @@ impl Service {
                 if let Some(reply) = outcome.then {
                     self.send(reply);
                 }
-                self.shared.observer.event(outcome.event);
+                // Counted before it is told, as everywhere: who hears of it finds it in the counts.
                 self.shared.count(|counts| {
                     counts.persisted = counts.persisted.saturating_add(1);
                     counts.pending = pending;
                 });
+                self.shared.observer.event(outcome.event);
             }
             Err(error) => self.store_failed(error),
         }

@@ -36,6 +36,12 @@ pub struct ClientInfo {
     pub arch: Option<u16>,
     /// Which program asks.
     pub stage: ClientStage,
+    /// It looks for servers: the first word of an exchange, or its repeat.
+    pub discovers: bool,
+    /// The exchange, as the client numbers it.
+    pub xid: u32,
+    /// Seconds since it began to ask, as it says.
+    pub secs: u16,
 }
 
 /// Something happened.

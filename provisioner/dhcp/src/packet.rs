@@ -27,7 +27,8 @@ pub const MAX_CLIENT_ID: usize = 64;
 /// Relay information is echoed whole or the packet is dropped: its length fits one option.
 pub const MAX_RELAY_INFO: usize = 255;
 
-const MAGIC: [u8; 4] = [99, 130, 83, 99];
+/// RFC 2132 section 2.
+pub(crate) const MAGIC: [u8; 4] = [99, 130, 83, 99];
 const SNAME: std::ops::Range<usize> = 44..108;
 const FILE: std::ops::Range<usize> = 108..236;
 
@@ -199,7 +200,15 @@ impl Request {
     #[must_use]
     pub fn client(&self) -> ClientInfo {
         let uuid = self.uuid.map(|bytes| bytes.iter().skip(1).map(|byte| format!("{byte:02x}")).collect());
-        ClientInfo { hw: self.hw, uuid, arch: self.archs.first().copied(), stage: self.stage() }
+        ClientInfo {
+            hw: self.hw,
+            uuid,
+            arch: self.archs.first().copied(),
+            stage: self.stage(),
+            discovers: self.kind == MessageType::Discover,
+            xid: self.xid,
+            secs: self.secs,
+        }
     }
 
     /// Option 77 is one string in practice and a list of counted strings in RFC 3004; both occur.
@@ -217,6 +226,11 @@ impl Request {
         }
         false
     }
+}
+
+/// Option 54 of a packet of either direction whose options are sound.
+pub(crate) fn server_identifier(bytes: &[u8]) -> Option<Ipv4Addr> {
+    Options::read(bytes).ok()?.address(OptionCode::ServerIdentifier).ok()?
 }
 
 /// Options by code, repeats joined.

@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use dhcproto::v4::{DhcpOption, Flags, HType, Message, MessageType, Opcode, OptionCode};
-use dhcproto::{Decodable, Decoder, Encodable, Encoder};
+use dhcproto::{Encodable, Encoder};
 
 use crate::HwAddr;
 use crate::event::DhcpEvent;
-use crate::packet::{HEADER, MAX_PACKET};
+use crate::packet::{HEADER, MAGIC, MAX_PACKET, server_identifier};
 
 /// Servers remembered; an attacker can invent as many as it likes.
 const MAX_SEEN: usize = 64;
@@ -49,14 +49,11 @@ pub fn answerer(packet: &[u8], xid: u32, source: Ipv4Addr) -> Option<Ipv4Addr> {
     if !(HEADER..=MAX_PACKET).contains(&packet.len()) || packet.first() != Some(&2) {
         return None;
     }
-    let message = Message::decode(&mut Decoder::new(packet)).ok()?;
-    if message.xid() != xid {
+    if packet.get(4..8) != Some(&xid.to_be_bytes()) || packet.get(236..HEADER) != Some(&MAGIC) {
         return None;
     }
-    match message.opts().get(OptionCode::ServerIdentifier) {
-        Some(DhcpOption::ServerIdentifier(server)) => Some(*server),
-        _ => Some(source),
-    }
+    // Whoever answers is a server, also with options that nobody can read: then its address names it.
+    Some(server_identifier(packet).unwrap_or(source))
 }
 
 /// Servers seen.

@@ -3,7 +3,7 @@
 mod common;
 
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use common::*;
@@ -19,7 +19,24 @@ struct Events(Mutex<Vec<DhcpEvent>>);
 
 impl Observer for Events {
     fn event(&self, event: DhcpEvent) {
-        self.0.lock().expect("events").push(event);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(event);
+    }
+}
+
+impl Events {
+    /// How many were told so far that `like` fits.
+    fn count(&self, like: impl Fn(&DhcpEvent) -> bool) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().filter(|event| like(event)).count()
+    }
+
+    /// Until `wanted` of them were told: a client has its answer before that.
+    #[track_caller]
+    fn wait_for(&self, wanted: usize, like: impl Fn(&DhcpEvent) -> bool) {
+        let end = Instant::now() + Duration::from_secs(10);
+        while self.count(&like) < wanted {
+            assert!(Instant::now() < end, "{} events of {wanted}", self.count(&like));
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 }
 
@@ -56,6 +73,11 @@ fn lab(store: Box<dyn LeaseStore>, recovery: &Recovery) -> Lab {
 impl Lab {
     fn ask(&self, packet: &Packet) -> Option<Vec<u8>> {
         self.relay.send_to(&packet.clone().giaddr(RELAY).bytes(), self.server).expect("send");
+        self.hear()
+    }
+
+    /// What comes unasked within the relay's patience.
+    fn hear(&self) -> Option<Vec<u8>> {
         let mut buffer = [0; 2048];
         let len = self.relay.recv(&mut buffer).ok()?;
         Some(buffer[..len].to_vec())
@@ -77,14 +99,7 @@ fn leases_are_acknowledged_kept_and_known_after_a_restart() {
     let first = lab(Box::new(journal), &recovery);
     let addresses: Vec<Ipv4Addr> = (0..20).map(|n| first.lease(mac(n)).expect("a lease")).collect();
     assert_eq!(first.engine.leases().len(), 20);
-    let leased = |events: &Events| {
-        events.0.lock().expect("events").iter().filter(|e| matches!(e, DhcpEvent::Leased { .. })).count()
-    };
-    let end = Instant::now() + Duration::from_secs(5);
-    while leased(&first.events) < 20 {
-        assert!(Instant::now() < end);
-        std::thread::sleep(Duration::from_millis(2));
-    }
+    first.events.wait_for(20, |event| matches!(event, DhcpEvent::Leased { .. }));
     assert_eq!(first.engine.stats().persisted, 20);
     first.engine.shutdown();
     let (journal, recovery) = LeaseJournal::open(&path).expect("journal");
@@ -110,9 +125,9 @@ fn no_lease_on_disk_no_acknowledgement() {
     lab.relay.set_read_timeout(Some(Duration::from_millis(400))).expect("timeout");
     let request = Packet::new(mac(1), 3).address(54, RELAY).address(50, yiaddr(&offer));
     assert_eq!(lab.ask(&request), None);
-    let events = lab.events.0.lock().expect("events");
-    assert!(events.iter().any(|e| matches!(e, DhcpEvent::StoreFailed { error: StoreError::Full })));
-    assert!(!events.iter().any(|e| matches!(e, DhcpEvent::Leased { .. })));
+    lab.events.wait_for(1, |event| matches!(event, DhcpEvent::StoreFailed { error: StoreError::Full }));
+    assert_eq!(lab.hear(), None, "it failed, and no answer follows");
+    assert_eq!(lab.events.count(|event| matches!(event, DhcpEvent::Leased { .. })), 0);
     assert_eq!(lab.engine.stats().store_errors, 1);
 }
 
@@ -128,10 +143,11 @@ impl LeaseStore for Hanging {
 #[test]
 fn a_hanging_disk_stops_acknowledgements_and_not_offers() {
     let lab = lab(Box::new(Hanging(Mutex::default())), &Recovery::default());
-    lab.relay.set_read_timeout(Some(Duration::from_millis(300))).expect("timeout");
     let offer = lab.ask(&Packet::new(mac(1), 1)).expect("an offer");
     let request = Packet::new(mac(1), 3).address(54, RELAY).address(50, yiaddr(&offer));
+    lab.relay.set_read_timeout(Some(Duration::from_millis(300))).expect("timeout");
     assert_eq!(lab.ask(&request), None);
+    lab.relay.set_read_timeout(Some(Duration::from_secs(5))).expect("timeout");
     assert!(lab.ask(&Packet::new(mac(2), 1)).is_some());
     // A stopping service does not wait for it.
     lab.engine.shutdown();

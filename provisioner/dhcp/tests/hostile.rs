@@ -214,6 +214,10 @@ fn a_rogue_server_raises_an_alarm_and_an_allowed_one_does_not() {
     assert_eq!(rogue::answerer(offer, 77, rogue_server), Some(rogue_server));
     assert_eq!(rogue::answerer(offer, 78, rogue_server), None, "not our probe");
     assert_eq!(rogue::answerer(&probe, 77, rogue_server), None, "not a reply");
+    // Options that make no sense (network interface of length 0) hide nobody, and harm nobody.
+    let mut odd = offer[..240].to_vec();
+    odd.extend([94, 0, 255]);
+    assert_eq!(rogue::answerer(&odd, 77, peer), Some(peer));
     let alarm = |event: &Option<DhcpEvent>| matches!(event, Some(DhcpEvent::RogueServer { .. }));
     assert!(alarm(&seen.seen(T0, rogue_server, "offer")));
     assert!(seen.seen(T0 + 1000, rogue_server, "offer").is_none(), "not each time");

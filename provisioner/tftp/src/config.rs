@@ -40,6 +40,9 @@ pub struct TftpConfig {
     pub max_transfer_s: u64,
     /// Answers to datagrams that belong to no transfer, a second, for each socket.
     pub max_stray_errors_per_s: u32,
+    /// Longest time that a thread looks for the next acknowledgement before it sleeps, microseconds; 0 for never. Only
+    /// after acknowledgements that came faster than that.
+    pub linger_us: u64,
 }
 
 impl Default for TftpConfig {
@@ -61,6 +64,7 @@ impl Default for TftpConfig {
             max_half_open_retries: 3,
             max_transfer_s: 600,
             max_stray_errors_per_s: 32,
+            linger_us: 100,
         }
     }
 }

@@ -1,23 +1,19 @@
-//! Threads, the request port, and admission.
+//! Threads and admission.
 
 use std::collections::HashMap;
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
-use tftpd::ErrorCode;
-use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle as Task;
-
-use crate::codec::{self, Request};
-use crate::socket::{Batch, Udp};
+use crate::poll::{Poller, Waker};
+use crate::port::RequestPort;
+use crate::socket::Udp;
 use crate::stats::{Counters, bump};
 use crate::transfer::Time;
-use crate::worker::{Epoch, Start, Worker};
+use crate::worker::{Desk, Worker};
 use crate::{Content, EventKind, Snapshot, TftpConfig, TransferEvent};
 
 /// Requests waiting for a worker's turn; more are dropped, and the clients ask again.
@@ -35,17 +31,16 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
-    /// A thread or its runtime.
+    /// A thread, or what it waits with.
     #[error("cannot start a TFTP thread")]
     Thread(#[source] io::Error),
 }
 
 /// A running server. Stops when dropped.
-#[derive(Debug)]
 pub struct Engine {
     local: SocketAddr,
-    counters: Arc<Counters>,
-    stop: watch::Sender<bool>,
+    shared: Arc<Shared>,
+    wakers: Vec<Waker>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -53,9 +48,10 @@ pub struct Engine {
 pub(crate) struct Shared {
     pub(crate) config: TftpConfig,
     pub(crate) content: Arc<dyn Content>,
-    pub(crate) counters: Arc<Counters>,
+    pub(crate) counters: Counters,
     pub(crate) sources: Sources,
-    pub(crate) epoch: Epoch,
+    epoch: Instant,
+    stop: AtomicBool,
 }
 
 impl Shared {
@@ -65,6 +61,16 @@ impl Shared {
 
     pub(crate) fn tell(&self, peer: SocketAddr, name: &str, kind: EventKind) {
         self.content.event(&TransferEvent { peer, name: name.to_owned(), kind });
+    }
+
+    pub(crate) fn stopping(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// A request found no room. Silence: the client asks again, and by then there may be some.
+    pub(crate) fn turned_away(&self, peer: SocketAddr, name: &str) {
+        bump(&self.counters.refused);
+        self.tell(peer, name, EventKind::Refused);
     }
 
     /// Gives back what [`Sources::admit`] took.
@@ -98,7 +104,7 @@ impl Sources {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn admit(&self, source: IpAddr, config: &TftpConfig) -> bool {
+    pub(crate) fn admit(&self, source: IpAddr, config: &TftpConfig) -> bool {
         let mut inner = self.lock();
         if inner.total >= config.max_transfers {
             return false;
@@ -131,65 +137,58 @@ impl Sources {
     }
 }
 
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("local", &self.local).finish_non_exhaustive()
+    }
+}
+
 impl Engine {
     /// Binds the request port and starts the threads.
     ///
     /// # Errors
     /// A socket or thread that cannot be had.
     pub fn start(config: TftpConfig, content: Arc<dyn Content>) -> Result<Self, StartError> {
-        let counters = Arc::new(Counters::default());
-        let (stop, stopped) = watch::channel(false);
         let workers = config.workers.clamp(1, 64);
-        let sockets = config.sockets_per_worker.clamp(1, 256);
+        let each = config.sockets_per_worker.clamp(1, 256);
         let listen = config.listen;
         let shared = Arc::new(Shared {
             config,
             content,
-            counters: Arc::clone(&counters),
+            counters: Counters::default(),
             sources: Sources::default(),
-            epoch: Epoch::now(),
+            epoch: Instant::now(),
+            stop: AtomicBool::new(false),
         });
-        let mut queues = Vec::new();
-        let mut threads = Vec::new();
-        let mut runtimes = Vec::new();
+        let request_socket = open(listen, &shared)?;
+        let local =
+            request_socket.local_addr().map_err(|source| StartError::Socket { address: listen, source })?;
+        let mut port =
+            Some(RequestPort::new(Arc::clone(&shared), request_socket, workers.saturating_mul(each)));
+        let (mut desks, mut rooms, mut wakers) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..workers {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .map_err(StartError::Thread)?;
-            let mut tasks = Vec::new();
-            for _ in 0..sockets {
-                let guard = runtime.enter();
-                let socket = open(SocketAddr::new(listen.ip(), 0), &shared)?;
-                drop(guard);
-                let (queue, starts) = mpsc::channel(QUEUE);
-                queues.push(queue);
-                let worker = Worker::new(Arc::clone(&shared), socket);
-                tasks.push(runtime.spawn(worker.run(starts, stopped.clone())));
-            }
-            runtimes.push((runtime, tasks));
+            let poller = Poller::new().map_err(StartError::Thread)?;
+            let (queue, starts) = mpsc::sync_channel(QUEUE);
+            desks.push(Desk { queue, waker: poller.waker() });
+            wakers.push(poller.waker());
+            rooms.push((poller, starts));
         }
-        let mut local = listen;
-        let mut queues = Some(queues);
-        for (number, (runtime, mut tasks)) in runtimes.into_iter().enumerate() {
+        // Before the threads start: the engine stops those that run when a later one cannot.
+        let mut engine = Self { local, shared, wakers, threads: Vec::new() };
+        for (number, (poller, starts)) in rooms.into_iter().enumerate() {
+            let sockets: Result<Vec<Udp>, StartError> =
+                (0..each).map(|_| open(SocketAddr::new(listen.ip(), 0), &engine.shared)).collect();
             // The request port lives on the first thread.
-            if let Some(queues) = queues.take() {
-                let guard = runtime.enter();
-                let socket = open(listen, &shared)?;
-                drop(guard);
-                local =
-                    socket.local_addr().map_err(|source| StartError::Socket { address: listen, source })?;
-                let port =
-                    RequestPort { shared: Arc::clone(&shared), socket, queues, hasher: RandomState::new() };
-                tasks.push(runtime.spawn(port.run(stopped.clone())));
-            }
+            let port = port.take().map(|port| (port, desks.clone()));
+            let worker = Worker::new(Arc::clone(&engine.shared), poller, starts, sockets?, port)
+                .map_err(StartError::Thread)?;
             let thread = std::thread::Builder::new()
                 .name(format!("tftp-{number}"))
-                .spawn(move || runtime.block_on(run_all(tasks)))
+                .spawn(move || worker.run())
                 .map_err(StartError::Thread)?;
-            threads.push(thread);
+            engine.threads.push(thread);
         }
-        Ok(Self { local, counters, stop, threads })
+        Ok(engine)
     }
 
     /// The request port.
@@ -201,7 +200,7 @@ impl Engine {
     /// The counters.
     #[must_use]
     pub fn stats(&self) -> Snapshot {
-        self.counters.snapshot()
+        self.shared.counters.snapshot()
     }
 
     /// Stops and waits for the threads. Dropping does the same.
@@ -212,17 +211,12 @@ impl Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        let _ = self.stop.send(true);
+        self.shared.stop.store(true, Ordering::Relaxed);
+        for waker in &self.wakers {
+            waker.wake();
+        }
         for thread in self.threads.drain(..) {
             let _ = thread.join();
-        }
-    }
-}
-
-async fn run_all(tasks: Vec<Task<()>>) {
-    for task in tasks {
-        if let Err(error) = task.await {
-            tracing::error!(%error, "TFTP task");
         }
     }
 }
@@ -230,98 +224,4 @@ async fn run_all(tasks: Vec<Task<()>>) {
 fn open(address: SocketAddr, shared: &Shared) -> Result<Udp, StartError> {
     Udp::bind(address, shared.config.device.as_deref())
         .map_err(|source| StartError::Socket { address, source })
-}
-
-/// Reads requests, and hands each to the socket that its TID hashes to: a repeated request meets its own transfer.
-struct RequestPort {
-    shared: Arc<Shared>,
-    socket: Udp,
-    queues: Vec<mpsc::Sender<Start>>,
-    hasher: RandomState,
-}
-
-static WARNED: AtomicBool = AtomicBool::new(false);
-
-impl RequestPort {
-    async fn run(self, mut stop: watch::Receiver<bool>) {
-        let mut batch = Batch::new();
-        loop {
-            tokio::select! {
-                ready = self.socket.readable() => {
-                    if ready.is_err() {
-                        continue;
-                    }
-                    match self.socket.try_recv(&mut batch) {
-                        Ok(true) => {
-                            for (from, datagram) in batch.datagrams() {
-                                self.request(from.peer, from.local, datagram).await;
-                            }
-                        }
-                        Ok(false) => {}
-                        Err(error) => {
-                            if !WARNED.swap(true, Ordering::Relaxed) {
-                                tracing::warn!(%error, "TFTP request port");
-                            }
-                        }
-                    }
-                    tokio::task::yield_now().await;
-                }
-                _ = stop.changed() => return,
-            }
-        }
-    }
-
-    async fn request(&self, peer: SocketAddr, local: Option<IpAddr>, datagram: &[u8]) {
-        let counters = &self.shared.counters;
-        bump(&counters.requests);
-        // RFC 1123 section 4.2.3.4: a request to a broadcast address is ignored. So is one that claims to come from nowhere.
-        if local == Some(IpAddr::V4(Ipv4Addr::BROADCAST)) || peer.port() == 0 || !unicast(peer.ip()) {
-            bump(&counters.bad_requests);
-            return;
-        }
-        let request = match Request::parse(datagram) {
-            Ok(request) => request,
-            Err(refusal) => {
-                bump(&counters.bad_requests);
-                if let Some(code) = refusal.code() {
-                    self.refuse(peer, local, code, &refusal.to_string()).await;
-                }
-                return;
-            }
-        };
-        let Some(content) = self.shared.content.open(peer, &request.name) else {
-            bump(&counters.not_found);
-            self.shared.tell(peer, &request.name, EventKind::NotFound);
-            self.refuse(peer, local, ErrorCode::FileNotFound, "file not found").await;
-            return;
-        };
-        let name = request.name.clone();
-        let index = self.hasher.hash_one(peer) as usize % self.queues.len().max(1);
-        let admitted = self.shared.sources.admit(peer.ip(), &self.shared.config);
-        if admitted {
-            counters.active.fetch_add(1, Ordering::Relaxed);
-        }
-        let start = Start { peer, local, request, content };
-        let queued = admitted && self.queues.get(index).is_some_and(|queue| queue.try_send(start).is_ok());
-        if !queued {
-            if admitted {
-                self.shared.release(peer.ip(), true);
-            }
-            bump(&counters.refused);
-            // Silence: the client asks again, and by then there may be room.
-            self.shared.tell(peer, &name, EventKind::Refused);
-        }
-    }
-
-    async fn refuse(&self, peer: SocketAddr, local: Option<IpAddr>, code: ErrorCode, text: &str) {
-        let bytes = codec::error(code, text);
-        let _ = self.socket.send(peer, local, &bytes, None).await;
-    }
-}
-
-fn unicast(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => !v4.is_broadcast() && !v4.is_multicast() && !v4.is_unspecified(),
-        IpAddr::V6(v6) => !v6.is_multicast() && !v6.is_unspecified(),
-    }
 }

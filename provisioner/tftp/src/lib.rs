@@ -20,6 +20,9 @@
 pub mod codec;
 mod config;
 mod engine;
+mod linger;
+mod poll;
+mod port;
 mod socket;
 mod stats;
 pub mod transfer;

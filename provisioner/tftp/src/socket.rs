@@ -3,11 +3,11 @@
 
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::io::Interest;
-use tokio::net::UdpSocket;
 
 /// Datagrams taken at once.
 const BATCH: usize = 16;
@@ -15,10 +15,12 @@ const BATCH: usize = 16;
 const DATAGRAM: usize = 1024;
 /// Longest segmented send: what fits an IPv4 datagram.
 pub(crate) const MAX_SEND: usize = 65_000;
+/// Longest wait for room to send. A datagram that finds none is lost, as on any wire, and repeated by its timer.
+const ROOM: Timespec = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
 
 /// The socket.
 pub(crate) struct Udp {
-    io: UdpSocket,
+    io: Socket,
     state: UdpSocketState,
     /// Bound to one address: what is sent needs no source named.
     bound: bool,
@@ -44,6 +46,11 @@ impl Batch {
         Self { bytes: vec![0; BATCH * DATAGRAM], meta: vec![RecvMeta::default(); BATCH], filled: 0 }
     }
 
+    /// Whether the last receive filled it: there may be more.
+    pub(crate) fn full(&self) -> bool {
+        self.filled == BATCH
+    }
+
     /// The datagrams of the last receive.
     pub(crate) fn datagrams(&self) -> impl Iterator<Item = (From, &[u8])> {
         self.bytes.chunks(DATAGRAM).zip(&self.meta).take(self.filled).flat_map(|(buffer, meta)| {
@@ -55,7 +62,7 @@ impl Batch {
 }
 
 impl Udp {
-    /// A bound socket. Must be called inside a runtime.
+    /// A bound socket.
     pub(crate) fn bind(address: SocketAddr, device: Option<&str>) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
         if let Some(device) = device {
@@ -69,11 +76,11 @@ impl Udp {
         }
         let _ = socket.set_send_buffer_size(1 << 20);
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
-        Ok(Self { io: UdpSocket::from_std(socket.into())?, state, bound: !address.ip().is_unspecified() })
+        Ok(Self { io: socket, state, bound: !address.ip().is_unspecified() })
     }
 
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.io.local_addr()
+        self.io.local_addr()?.as_socket().ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
     }
 
     /// Most segments in one send.
@@ -81,19 +88,13 @@ impl Udp {
         self.state.max_gso_segments().max(1)
     }
 
-    /// Waits until there may be something to receive.
-    pub(crate) async fn readable(&self) -> io::Result<()> {
-        self.io.readable().await
-    }
-
     /// Takes what is there; `false` when nothing is.
-    pub(crate) fn try_recv(&self, batch: &mut Batch) -> io::Result<bool> {
+    pub(crate) fn recv(&self, batch: &mut Batch) -> io::Result<bool> {
         batch.filled = 0;
-        let mut slices: Vec<IoSliceMut<'_>> = batch.bytes.chunks_mut(DATAGRAM).map(IoSliceMut::new).collect();
-        let received = self.io.try_io(Interest::READABLE, || {
-            self.state.recv(UdpSockRef::from(&self.io), &mut slices, &mut batch.meta)
-        });
-        match received {
+        let mut buffers = batch.bytes.chunks_mut(DATAGRAM);
+        let mut slices: [IoSliceMut<'_>; BATCH] =
+            std::array::from_fn(|_| IoSliceMut::new(buffers.next().unwrap_or_default()));
+        match self.state.recv(UdpSockRef::from(&self.io), &mut slices, &mut batch.meta) {
             Ok(count) => {
                 batch.filled = count;
                 Ok(true)
@@ -104,7 +105,7 @@ impl Udp {
     }
 
     /// Sends `contents`, cut into datagrams of `segment` bytes where that is given, from address `source`.
-    pub(crate) async fn send(
+    pub(crate) fn send(
         &self,
         destination: SocketAddr,
         source: Option<IpAddr>,
@@ -112,24 +113,25 @@ impl Udp {
         segment: Option<usize>,
     ) -> io::Result<()> {
         let source = source.filter(|_| !self.bound);
-        if segment.is_none() && source.is_none() {
-            // The plain call is the cheaper one, which lock-step transfers feel.
-            return match self.io.try_send_to(contents, destination) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.io.send_to(contents, destination).await.map(|_| ())
-                }
-                other => other.map(|_| ()),
-            };
-        }
+        let plain = segment.is_none() && source.is_none();
         let transmit = Transmit { destination, ecn: None, contents, segment_size: segment, src_ip: source };
-        loop {
-            let sent = self
-                .io
-                .try_io(Interest::WRITABLE, || self.state.try_send(UdpSockRef::from(&self.io), &transmit));
-            match sent {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.io.writable().await?,
-                other => return other,
+        let attempt = || match plain {
+            // The plain call is the cheaper one, which lock-step transfers feel.
+            true => self.io.send_to(contents, &destination.into()).map(|_| ()),
+            false => self.state.try_send(UdpSockRef::from(&self.io), &transmit),
+        };
+        match attempt() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let _ = poll(&mut [PollFd::new(&self.io, PollFlags::OUT)], Some(&ROOM));
+                attempt()
             }
+            other => other,
         }
+    }
+}
+
+impl AsFd for Udp {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.io.as_fd()
     }
 }

@@ -1,4 +1,11 @@
-//! One transfer socket and the transfers it carries.
+//! One thread: its transfer sockets and the transfers they carry.
+//!
+//! ```text
+//!   wait ─▶ request port (first thread only) ─▶ start here, or at another thread's desk
+//!        ─▶ transfer socket ─▶ Transfer ─▶ send, in the same wake-up
+//!        ─▶ desk: requests from the first thread
+//!        ─▶ timers
+//! ```
 //!
 //! Timers: a heap holds one entry a transfer, never moved when a deadline moves out. An entry that comes up early is put
 //! back with the present deadline, so an acknowledgement costs no heap operation.
@@ -6,23 +13,30 @@
 use std::cmp::Reverse;
 use std::collections::hash_map::Entry;
 use std::collections::{BinaryHeap, HashMap};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::Duration;
 
 use tftpd::ErrorCode;
-use tokio::sync::{mpsc, watch};
-use tokio::time::Instant;
 
 use crate::codec::{self, DATA_HEADER, Reply, Request};
 use crate::engine::Shared;
-use crate::socket::{Batch, MAX_SEND, Udp};
+use crate::linger::Linger;
+use crate::poll::{Poller, Waker};
+use crate::port::RequestPort;
+use crate::socket::{Batch, From, MAX_SEND, Udp};
 use crate::stats::{add, bump};
 use crate::transfer::{Step, Time, Transfer};
 use crate::{Bytes, EventKind, FailReason, TransferEvent};
 
-/// Batches taken before other work gets its turn.
+/// Batches taken from one socket before others get their turn.
 const BATCHES_A_TURN: usize = 8;
+/// Longest sleep.
+const IDLE: Duration = Duration::from_secs(3600);
+/// The request port's token; transfer sockets have their number in the thread.
+const PORT: u64 = u64::MAX - 1;
 
 /// A request that the request port accepted.
 pub(crate) struct Start {
@@ -32,9 +46,25 @@ pub(crate) struct Start {
     pub(crate) content: Bytes,
 }
 
+/// Where another thread leaves requests.
+#[derive(Clone)]
+pub(crate) struct Desk {
+    pub(crate) queue: SyncSender<(usize, Start)>,
+    pub(crate) waker: Waker,
+}
+
+/// A transfer socket (one server TID).
+struct Line {
+    socket: Udp,
+    stray_second: u64,
+    strays_answered: u32,
+}
+
 struct Active {
     transfer: Transfer,
     request: Request,
+    /// Number of the socket.
+    line: usize,
     local: Option<IpAddr>,
     started: Time,
     /// Segmentation offload still works for this peer.
@@ -44,49 +74,63 @@ struct Active {
 
 pub(crate) struct Worker {
     shared: Arc<Shared>,
-    socket: Udp,
+    poller: Poller,
+    linger: Linger,
+    starts: Receiver<(usize, Start)>,
+    /// On the first thread, with the desks of all.
+    port: Option<(RequestPort, Vec<Desk>)>,
+    lines: Vec<Line>,
     transfers: HashMap<SocketAddr, Active>,
     timers: BinaryHeap<Reverse<(Time, SocketAddr)>>,
     scratch: Vec<u8>,
-    stray_second: u64,
-    strays_answered: u32,
 }
 
 impl Worker {
-    pub(crate) fn new(shared: Arc<Shared>, socket: Udp) -> Self {
-        Self {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        poller: Poller,
+        starts: Receiver<(usize, Start)>,
+        sockets: Vec<Udp>,
+        port: Option<(RequestPort, Vec<Desk>)>,
+    ) -> io::Result<Self> {
+        for (token, socket) in (0..).zip(&sockets) {
+            poller.add(socket, token)?;
+        }
+        if let Some((port, _)) = &port {
+            poller.add(port.socket(), PORT)?;
+        }
+        let lines = sockets.into_iter().map(|socket| Line { socket, stray_second: 0, strays_answered: 0 });
+        Ok(Self {
+            linger: Linger::new(Duration::from_micros(shared.config.linger_us)),
             shared,
-            socket,
+            poller,
+            starts,
+            port,
+            lines: lines.collect(),
             transfers: HashMap::new(),
             timers: BinaryHeap::new(),
             scratch: Vec::new(),
-            stray_second: 0,
-            strays_answered: 0,
-        }
+        })
     }
 
-    pub(crate) async fn run(mut self, mut starts: mpsc::Receiver<Start>, mut stop: watch::Receiver<bool>) {
+    pub(crate) fn run(mut self) {
         let mut batch = Batch::new();
-        let idle = Duration::from_secs(3600);
-        let sleep = tokio::time::sleep(idle);
-        tokio::pin!(sleep);
-        loop {
-            let wake = self.timers.peek().map_or(self.shared.now() + idle, |Reverse((time, _))| *time);
-            let wake = self.shared.epoch + wake;
-            if sleep.deadline() != wake {
-                sleep.as_mut().reset(wake);
+        let mut ready = Vec::new();
+        while !self.shared.stopping() {
+            if let Err(error) = self.wait(&mut ready) {
+                tracing::error!(%error, "TFTP thread");
+                break;
             }
-            tokio::select! {
-                biased;
-                ready = self.socket.readable() => {
-                    if ready.is_ok() {
-                        self.receive(&mut batch).await;
-                    }
+            for token in &ready {
+                match *token {
+                    PORT => self.requests(&mut batch),
+                    line => self.receive(line as usize, &mut batch),
                 }
-                Some(start) = starts.recv() => self.start(start).await,
-                () = &mut sleep => self.expire().await,
-                _ = stop.changed() => break,
             }
+            while let Ok((line, start)) = self.starts.try_recv() {
+                self.start(line, start);
+            }
+            self.expire();
         }
         let peers: Vec<SocketAddr> = self.transfers.keys().copied().collect();
         for peer in peers {
@@ -94,30 +138,75 @@ impl Worker {
         }
     }
 
-    async fn receive(&mut self, batch: &mut Batch) {
+    /// Until a socket, a timer or another thread wants something.
+    fn wait(&mut self, ready: &mut Vec<u64>) -> io::Result<()> {
+        let began = self.shared.now();
+        let wake = self.timers.peek().map_or(began + IDLE, |Reverse((time, _))| *time);
+        let look_until = (began + self.linger.time()).min(wake);
+        let mut now = began;
+        ready.clear();
+        while now < look_until && ready.is_empty() && !self.shared.stopping() {
+            self.poller.wait(Duration::ZERO, ready)?;
+            now = self.shared.now();
+        }
+        if ready.is_empty() {
+            self.poller.wait(wake.saturating_sub(now), ready)?;
+            now = self.shared.now();
+        }
+        self.linger.waited(now.saturating_sub(began));
+        Ok(())
+    }
+
+    fn requests(&mut self, batch: &mut Batch) {
+        let Some((mut port, desks)) = self.port.take() else { return };
+        let each = self.lines.len();
+        port.receive(batch, |line, start| {
+            let (thread, line) = (line.checked_div(each).unwrap_or(0), line.checked_rem(each).unwrap_or(0));
+            if thread == 0 {
+                return self.start(line, start);
+            }
+            let (peer, name) = (start.peer, start.request.name.clone());
+            let sent = desks.get(thread).map(|desk| (desk, desk.queue.try_send((line, start))));
+            if let Some((desk, Ok(()))) = sent {
+                desk.waker.wake();
+            } else {
+                self.shared.release(peer.ip(), true);
+                self.shared.turned_away(peer, &name);
+            }
+        });
+        self.port = Some((port, desks));
+    }
+
+    fn receive(&mut self, number: usize, batch: &mut Batch) {
         for _ in 0..BATCHES_A_TURN {
-            match self.socket.try_recv(batch) {
+            let Some(line) = self.lines.get(number) else { return };
+            match line.socket.recv(batch) {
                 Ok(true) => {}
                 // An error here is an ICMP answer to something sent before; timers deal with silent peers.
                 Ok(false) | Err(_) => return,
             }
             for (from, datagram) in batch.datagrams() {
-                self.datagram(from.peer, from.local, datagram).await;
+                self.datagram(number, from, datagram);
+            }
+            if !batch.full() {
+                return;
             }
         }
-        // More may wait: timers and new requests get their turn first.
-        self.expire().await;
     }
 
-    async fn datagram(&mut self, peer: SocketAddr, local: Option<IpAddr>, datagram: &[u8]) {
+    fn datagram(&mut self, number: usize, from: From, datagram: &[u8]) {
         let reply = Reply::parse(datagram);
         let now = self.shared.now();
-        let Some(active) = self.transfers.get_mut(&peer) else {
+        let peer = from.peer;
+        let Some(active) = self.transfers.get_mut(&peer).filter(|active| active.line == number) else {
             bump(&self.shared.counters.strays);
             // RFC 1350 section 4: a wrong TID is told so and disturbs nobody. ERROR is never answered.
-            if matches!(reply, Reply::Ack(_) | Reply::Other) && self.may_answer_stray(now) {
+            if matches!(reply, Reply::Ack(_) | Reply::Other)
+                && let Some(line) = self.lines.get_mut(number)
+                && line.may_answer_stray(now, self.shared.config.max_stray_errors_per_s)
+            {
                 let text = codec::error(ErrorCode::UnknownId, "unknown transfer");
-                let _ = self.socket.send(peer, local, &text, None).await;
+                let _ = line.socket.send(peer, from.local, &text, None);
             }
             return;
         };
@@ -133,10 +222,10 @@ impl Worker {
             active.half_open = false;
             self.shared.sources.confirmed(peer.ip());
         }
-        self.act(peer, step).await;
+        self.act(peer, step);
     }
 
-    async fn start(&mut self, start: Start) {
+    fn start(&mut self, line: usize, start: Start) {
         let now = self.shared.now();
         let Start { peer, local, request, content } = start;
         if let Some(active) = self.transfers.get(&peer) {
@@ -158,12 +247,12 @@ impl Worker {
         self.shared.tell(peer, &request.name, kind);
         bump(&self.shared.counters.started);
         self.timers.push(Reverse((transfer.deadline(), peer)));
-        let active = Active { transfer, request, local, started: now, offload: true, half_open: true };
+        let active = Active { transfer, request, line, local, started: now, offload: true, half_open: true };
         self.transfers.insert(peer, active);
-        self.act(peer, step).await;
+        self.act(peer, step);
     }
 
-    async fn expire(&mut self) {
+    fn expire(&mut self) {
         let now = self.shared.now();
         // Each transfer has one entry at most, so this ends.
         while let Some(&Reverse((time, peer))) = self.timers.peek() {
@@ -174,7 +263,7 @@ impl Worker {
             let Some(active) = self.transfers.get_mut(&peer) else { continue };
             let step = active.transfer.on_time(now);
             let deadline = active.transfer.deadline();
-            self.act(peer, step).await;
+            self.act(peer, step);
             if self.transfers.contains_key(&peer) {
                 // Strictly later, so that a time that does not move cannot spin here.
                 self.timers.push(Reverse((deadline.max(now + Duration::from_millis(1)), peer)));
@@ -182,29 +271,31 @@ impl Worker {
         }
     }
 
-    async fn act(&mut self, peer: SocketAddr, step: Step) {
+    fn act(&mut self, peer: SocketAddr, step: Step) {
         match step {
             Step::Wait => {}
             Step::SendOack => {
                 let Some(active) = self.transfers.get(&peer) else { return };
+                let Some(line) = self.lines.get(active.line) else { return };
                 let bytes = codec::oack(active.transfer.oack());
-                if self.socket.send(peer, active.local, &bytes, None).await.is_err() {
+                if line.socket.send(peer, active.local, &bytes, None).is_err() {
                     bump(&self.shared.counters.send_errors);
                 }
             }
             Step::Send { blocks, repeated } => {
                 add(&self.shared.counters.blocks_resent, repeated);
-                self.send_blocks(peer, *blocks.start(), *blocks.end()).await;
+                self.send_blocks(peer, *blocks.start(), *blocks.end());
             }
             Step::Done => self.finish(peer, Ok(())),
             Step::Fail(reason) => self.finish(peer, Err(reason)),
         }
     }
 
-    async fn send_blocks(&mut self, peer: SocketAddr, mut first: u64, last: u64) {
+    fn send_blocks(&mut self, peer: SocketAddr, mut first: u64, last: u64) {
         let Some(active) = self.transfers.get_mut(&peer) else { return };
+        let Some(line) = self.lines.get(active.line) else { return };
         let segment = usize::from(active.transfer.blksize()).saturating_add(DATA_HEADER);
-        let most = self.socket.max_segments().min(MAX_SEND.checked_div(segment).unwrap_or(1)).max(1) as u64;
+        let most = line.socket.max_segments().min(MAX_SEND.checked_div(segment).unwrap_or(1)).max(1) as u64;
         while first <= last {
             let count = if active.offload { (last - first).saturating_add(1).min(most) } else { 1 };
             self.scratch.clear();
@@ -214,7 +305,7 @@ impl Worker {
                 self.scratch.extend_from_slice(active.transfer.block(block));
             }
             let cut = (count > 1).then_some(segment);
-            match self.socket.send(peer, active.local, &self.scratch, cut).await {
+            match line.socket.send(peer, active.local, &self.scratch, cut) {
                 Ok(()) => {}
                 Err(_) if count > 1 => {
                     // No offload on this way out, or a block larger than its MTU.
@@ -248,16 +339,15 @@ impl Worker {
         };
         self.shared.content.event(&TransferEvent { peer, name: active.request.name, kind });
     }
+}
 
-    fn may_answer_stray(&mut self, now: Time) -> bool {
+impl Line {
+    fn may_answer_stray(&mut self, now: Time, most: u32) -> bool {
         if now.as_secs() != self.stray_second {
             self.stray_second = now.as_secs();
             self.strays_answered = 0;
         }
         self.strays_answered = self.strays_answered.saturating_add(1);
-        self.strays_answered <= self.shared.config.max_stray_errors_per_s
+        self.strays_answered <= most
     }
 }
-
-/// The engine's epoch on tokio's clock.
-pub(crate) type Epoch = Instant;

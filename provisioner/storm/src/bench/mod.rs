@@ -12,6 +12,8 @@ mod tftp;
 
 use std::process::ExitCode;
 
+pub use peers::unpack;
+
 /// Which bench.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bench {
@@ -23,13 +25,15 @@ pub enum Bench {
     Dhcp,
 }
 
-/// Runs a bench, or the part of one that the arguments name. `--quick` for a look, `--runs=N` for other than three rounds.
+/// Runs a bench, or the part of one that the arguments name. `--quick` for a look, `--runs=N` for other than three rounds, or
+/// than one where it is quick.
 #[must_use]
 pub fn main(bench: Bench) -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let quick = words.contains(&"--quick");
-    let runs = words.iter().find_map(|word| word.strip_prefix("--runs=")?.parse().ok()).unwrap_or(3);
+    let runs = words.iter().find_map(|word| word.strip_prefix("--runs=")?.parse().ok());
+    let runs = runs.unwrap_or(if quick { 1 } else { 3 });
     let outcome = match crate::command::part(&words) {
         Ok(true) => return ExitCode::SUCCESS,
         Ok(false) => match bench {

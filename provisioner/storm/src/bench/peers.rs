@@ -27,6 +27,46 @@ const PACKAGES: &[&str] = &[
     "tftpd-hpa",
 ];
 
+/// Unpacks a few packages into a folder of their own below `target/peers`, unless that was done before, and returns it.
+///
+/// # Errors
+/// No network or package, or no `dpkg`.
+pub fn unpack(name: &str, packages: &[&str]) -> anyhow::Result<PathBuf> {
+    let all = target().join("peers");
+    std::fs::create_dir_all(&all)?;
+    let all = all.canonicalize()?;
+    let done = all.join(name);
+    if done.is_dir() {
+        return Ok(done);
+    }
+    // Moved at the end, so that an interrupted or a second run does no harm.
+    let new = tempfile::Builder::new().prefix(name).tempdir_in(&all)?;
+    let (debs, root) = (new.path().join("debs"), new.path().join("root"));
+    std::fs::create_dir_all(&debs)?;
+    fetch(&debs, &root, packages)?;
+    if let Err(error) = std::fs::rename(&root, &done)
+        && !done.is_dir()
+    {
+        return Err(error.into());
+    }
+    Ok(done)
+}
+
+fn fetch(debs: &Path, root: &Path, packages: &[&str]) -> anyhow::Result<()> {
+    let mut download = Command::new("apt-get");
+    download.arg("download").args(packages).current_dir(debs).stdout(Stdio::null());
+    if !download.status().context("apt-get")?.success() {
+        bail!("apt-get download failed; run apt-get update once");
+    }
+    for entry in std::fs::read_dir(debs)? {
+        let deb = entry?.path();
+        if !Command::new("dpkg").arg("-x").arg(&deb).arg(root).status().context("dpkg")?.success() {
+            bail!("cannot unpack {}", deb.display());
+        }
+    }
+    Ok(())
+}
+
 /// Where they are unpacked.
 pub(crate) struct Peers(PathBuf);
 
@@ -41,17 +81,7 @@ impl Peers {
         }
         let debs = folder.join("debs");
         std::fs::create_dir_all(&debs)?;
-        let mut download = Command::new("apt-get");
-        download.arg("download").args(PACKAGES).current_dir(&debs).stdout(Stdio::null());
-        if !download.status().context("apt-get")?.success() {
-            bail!("apt-get download failed; run apt-get update once");
-        }
-        for entry in std::fs::read_dir(&debs)? {
-            let deb = entry?.path();
-            if !Command::new("dpkg").arg("-x").arg(&deb).arg(&folder).status().context("dpkg")?.success() {
-                bail!("cannot unpack {}", deb.display());
-            }
-        }
+        fetch(&debs, &folder, PACKAGES)?;
         Ok(Self(folder.canonicalize()?))
     }
 

@@ -13,7 +13,7 @@ const SIZE: usize = 1 << 20;
 
 pub(crate) fn run(quick: bool, runs: u32) -> anyhow::Result<()> {
     let nodes = if quick { 200 } else { 2000 };
-    let count = if quick { 1 } else { u64::from(runs) };
+    let count = u64::from(runs);
     let lab = Lab::new()?;
     let peers = Peers::fetch()?;
     let root = lab.folder.path().join("content");

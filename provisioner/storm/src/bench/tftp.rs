@@ -12,7 +12,7 @@ const WINDOWS: [u16; 3] = [1, 8, 32];
 
 pub(crate) fn run(quick: bool, runs: u32) -> anyhow::Result<()> {
     let size = if quick { 4 << 20 } else { 32 << 20 };
-    let (rounds, count) = if quick { (1, 2) } else { (runs, 3) };
+    let (rounds, count) = (runs, if quick { 2 } else { 3 });
     let lab = Lab::new()?;
     let peers = Peers::fetch()?;
     let root = lab.folder.path().join("tftp");
