@@ -52,9 +52,10 @@ fn further_cells() -> Vec<(&'static str, bool, NodeSpec)> {
         uefi("secure-ipxe-virtio", true, NicModel::Virtio, Rom::Ipxe),
         uefi("secure-ipxe-e1000", true, NicModel::E1000, Rom::Ipxe),
         bios("bios-virtio", NicModel::Virtio),
+        bios("bios-e1000e", NicModel::E1000e),
     ];
     // One of them always, so that this test never passes by doing nothing.
-    let count = if std::env::var_os("WEFT_SOAK").is_some() { all.len() } else { 1 };
+    let count = if weft_hw_tests::is_soak() { all.len() } else { 1 };
     all.into_iter().take(count).collect()
 }
 

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+use weft_hw_tests::defect;
 use weft_hw_tests::stack::Stack;
 use weft_images::guest::USERLAND_UP;
 use weft_images::hostile::{Attack, kernel};
@@ -10,9 +12,9 @@ use weft_lab::{Firmware, NodeSpec};
 
 const BOOT_S: &str = "240";
 
-/// Rounds of the patient attackers: some seconds here, minutes in the soak.
+/// Rounds of the patient attackers: some seconds here, minutes in the soak. Each goes through all attacks once.
 fn rounds() -> u32 {
-    if std::env::var_os("WEFT_SOAK").is_some() { 500 } else { 10 }
+    if weft_hw_tests::is_soak() { 500 } else { 10 }
 }
 
 #[test]
@@ -37,14 +39,25 @@ fn attackers_end_alone_beside_a_guest_with_two_processors() {
 
     let folder = tempfile::tempdir().expect("a folder");
     // Attacks that a monitor survives by answering them, then some that it may only answer by stopping the guest.
-    for (seed, fatal) in [(1, false), (2, false), (3, true)] {
+    // The third has a second processor that does nothing but interrupt the first.
+    for (seed, fatal, processors) in [(1, false, 1), (2, false, 1), (3, false, 2), (4, true, 1)] {
         let name = format!("attacker-{seed}");
         let file = folder.path().join(&name);
-        std::fs::write(&file, kernel(Attack { seed, slots: 5000, rounds: rounds(), fatal }))
+        std::fs::write(&file, kernel(Attack { seed, slots: 5000, rounds: rounds(), fatal, processors }))
             .expect("written");
         let file = file.display().to_string();
-        weft(&["vs", "create", &name, "--memory", "64M", "--kernel", &file, "--start"]);
-        let ended = stack.await_state(&name, &["off", "failed"], Duration::from_secs(1200)).expect("an end");
+        let vcpus = processors.to_string();
+        let mut runs = 0;
+        let ended = defect::again(Value::to_string, || {
+            runs += 1;
+            if runs > 1 {
+                weft(&["vs", "delete", &name]);
+            }
+            weft(&[
+                "vs", "create", &name, "--memory", "64M", "--vcpus", &vcpus, "--kernel", &file, "--start",
+            ]);
+            stack.await_state(&name, &["off", "failed"], Duration::from_secs(1200)).expect("an end")
+        });
         let reason = ended["reason"].as_str().unwrap_or_default();
         if fatal {
             assert_eq!(ended["state"], "failed", "{ended}");

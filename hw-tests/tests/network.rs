@@ -22,7 +22,7 @@ fn own_pxe(index: u8) -> NodeSpec {
 
 /// Boots a node where dnsmasq gives addresses and knows nothing of Weft.
 fn becomes_ready_beside_dnsmasq(name: &str, spec: NodeSpec) {
-    let mut ground = Ground::open(name, &Options { dhcp: Dhcp::Beside(OTHER) })
+    let mut ground = Ground::open(name, &Options { dhcp: Dhcp::Beside(OTHER), ..Options::default() })
         .expect("an appliance that gives no addresses");
     let leases = ground.lab.folder().join("dnsmasq.leases");
     let mut host = ground.lab.host("dhcp", &format!("{OTHER}/24")).expect("a host");
@@ -48,7 +48,7 @@ fn becomes_ready_beside_dnsmasq(name: &str, spec: NodeSpec) {
 fn nodes_become_ready_beside_a_dhcp_server_that_gives_addresses_only() {
     let all = [("proxy-bios", bios(1)), ("proxy-uefi", own_pxe(1))];
     // BIOS always; firmware's own PXE in the soak.
-    let count = if std::env::var_os("WEFT_SOAK").is_some() { all.len() } else { 1 };
+    let count = if weft_hw_tests::is_soak() { all.len() } else { 1 };
     for (name, spec) in all.into_iter().take(count) {
         eprintln!("cell {name}");
         becomes_ready_beside_dnsmasq(name, spec);
@@ -64,7 +64,7 @@ fn a_second_dhcp_server_raises_an_alarm_and_takes_no_node_away() {
     let before = ground.listed(&node).expect("asked").expect("listed");
 
     let mut host = ground.lab.host("other", &format!("{OTHER}/24")).expect("a host");
-    let options = Options { dhcp: Dhcp::Range("10.77.0.10-10.77.0.40") };
+    let options = Options { dhcp: Dhcp::Range("10.77.0.10-10.77.0.40"), ..Options::default() };
     appliance::start_second(&ground.lab, &mut host, &ground.keys, &options).expect("a second appliance");
     // It probes each minute.
     let alarm = ground.await_event("dhcp.rogue", OTHER, PATIENCE).expect("an alarm");

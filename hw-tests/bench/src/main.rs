@@ -4,16 +4,21 @@
 //! - [`ours`]: a lab with our appliance and our node;
 //! - [`peer`]: the same wire and the same machine with the peer;
 //! - [`boot`], [`size`], [`exit`]: the benches;
+//! - [`span`], [`dsm`]: one guest over two nodes, beside the same guest on one, and beside bare messages;
+//! - [`pair`]: what those two share;
 //! - [`report`]: the table, and `target/bench/NAME.json`.
 //!
 //! Both sides run one after the other, never at once: two busy nodes are too many for two cores.
 
 mod boot;
+mod dsm;
 mod exit;
 mod ours;
+mod pair;
 mod peer;
 mod report;
 mod size;
+mod span;
 
 use std::process::ExitCode;
 
@@ -39,6 +44,10 @@ enum Bench {
     Size,
     /// Exits until the guest's userland, and what one costs
     Exit,
+    /// One guest over two nodes beside the same guest on one
+    Span,
+    /// Faults on pages of the other node: messages, bytes, times beside a bare round trip
+    Dsm,
 }
 
 /// The machine that both sides get: SeaBIOS, iPXE's ROM, virtio, two processors, 1 GiB.
@@ -54,6 +63,8 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Bench::Boot => boot::run(arguments.runs),
         Bench::Size => size::run(),
         Bench::Exit => exit::run(arguments.runs),
+        Bench::Span => span::run(arguments.runs),
+        Bench::Dsm => dsm::run(arguments.runs),
     }
 }
 

@@ -283,6 +283,15 @@ pub(crate) fn own_namespace() -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }
 
+/// Says what this machine lacks before anybody waits for a build.
+pub fn preflight() -> Result<(), Error> {
+    let tun = Path::new("/dev/net/tun");
+    std::fs::File::options().read(true).write(true).open(tun).map(drop).map_err(|error| Error::Missing {
+        what: format!("access to {} ({error})", tun.display()),
+        next: "stock Debian lets every user open it: chmod 0666 /dev/net/tun as root, or run this as root",
+    })
+}
+
 fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }

@@ -32,5 +32,5 @@ pub mod wire;
 pub use error::Error;
 pub use host::Host;
 pub use lab::{Lab, LabConfig, Lifetime};
-pub use node::{Firmware, NicModel, Node, NodeSpec, Rom};
+pub use node::{Firmware, NicModel, Node, NodeSpec, Rom, processors};
 pub use switch::Faults;

@@ -63,6 +63,7 @@ pub struct Stats {
     pub refused: u64,
 }
 
+#[derive(Debug)]
 struct Port {
     faults: Faults,
     /// Ports in different groups do not reach each other.
@@ -80,6 +81,7 @@ struct Queued {
 }
 
 /// The switch.
+#[derive(Debug)]
 pub struct Switch {
     seed: u64,
     ports: BTreeMap<PortId, Port>,
@@ -228,6 +230,7 @@ fn is_group(address: [u8; 6]) -> bool {
 }
 
 /// SplitMix64 (Steele, Lea, Flood 2014): small, and good enough to choose victims.
+#[derive(Debug)]
 struct SplitMix(u64);
 
 impl SplitMix {

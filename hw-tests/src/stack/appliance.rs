@@ -1,4 +1,4 @@
-//! The appliance inside the lab, driven only through its own program: start, first log-in, publication, approval.
+//! The appliance inside the lab, driven only through its own program: start, session, publication, approval.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use weft_lab::{Host, Lab, lab};
 use weft_signing::document;
 
 use super::image::{SignedImage, now_s};
-use super::keys::{LabKeys, random_words, write};
+use super::keys::{LabKeys, write};
 use crate::workspace::{output, program};
 
 /// Time for the appliance to answer after its start.
@@ -32,19 +32,28 @@ pub struct Access {
     pub url: String,
     certificate: PathBuf,
     token: PathBuf,
-    /// Password of the administrator, set at the first log-in.
+    /// File of the administrator's one-time password, which nobody has used.
     pub password: PathBuf,
 }
 
 impl Access {
     /// Where things are for a lab in `folder`.
     pub fn of(folder: &Path, api: SocketAddr) -> Self {
+        Self { token: folder.join("token"), ..Self::with_data(&data(folder), api) }
+    }
+
+    fn with_data(data: &Path, api: SocketAddr) -> Self {
         Self {
             url: format!("https://{api}"),
-            certificate: data(folder).join("tls/cert.pem"),
-            token: folder.join("token"),
-            password: folder.join("admin-password"),
+            certificate: data.join("tls/cert.pem"),
+            token: data.join("token"),
+            password: one_time_password(data),
         }
+    }
+
+    /// The appliance's data folder.
+    pub fn data(&self) -> &Path {
+        self.password.parent().unwrap_or(Path::new("/"))
     }
 
     /// The command line, pointed at the lab.
@@ -75,6 +84,8 @@ pub fn data(folder: &Path) -> PathBuf {
 pub struct Options {
     /// Who gives addresses.
     pub dhcp: Dhcp,
+    /// A disk of its own for the data folder, so many MiB large; it is gone when the appliance ends.
+    pub disk_mib: Option<u32>,
 }
 
 /// Who gives addresses.
@@ -111,13 +122,14 @@ pub fn start_with(lab: &mut Lab, keys: &LabKeys, guest: &Guest, options: &Option
     let api = lab.api().context("the lab has a way to the API")?;
     init(&folder, &data, keys)?;
     run(lab, guest, options)?;
-    let access = Access::of(&folder, api);
+    let data = if options.disk_mib.is_some() { seen_from_outside(lab, &data)? } else { data };
+    let access = Access { token: folder.join("token"), ..Access::with_data(&data, api) };
     await_answer(lab, || one_time_password(&data).exists())?;
-    log_in(&access, &data)?;
+    open_session(&access, &data)?;
     Ok(access)
 }
 
-/// Starts the appliance again that ended, on the same data, and waits until it answers. The log-in still holds.
+/// Starts the appliance again that ended, on the same data, and waits until it answers. The session still holds.
 pub fn start_again(lab: &mut Lab, guest: &Guest, options: &Options) -> anyhow::Result<()> {
     run(lab, guest, options)?;
     await_answer(lab, || true)
@@ -152,8 +164,27 @@ fn init(folder: &Path, data: &Path, keys: &LabKeys) -> anyhow::Result<()> {
     init(&[Path::new("--roots"), &keys.roots_file(), Path::new("--delegation"), &delegation]).map(drop)
 }
 
+/// Puts a disk of `$1` MiB over the data folder `$0`, seen by this process alone, and becomes what follows.
+const OWN_DISK: &str = "set -e; data=$0; size=$1; shift; mv \"$data\" \"$data.seed\"; mkdir \"$data\"; \
+    mount -t tmpfs -o size=\"$size\"m,mode=700 tmpfs \"$data\"; cp -a \"$data.seed/.\" \"$data\"; exec \"$@\"";
+
+/// The data folder on a disk that only the appliance has mounted.
+fn seen_from_outside(lab: &mut Lab, data: &Path) -> anyhow::Result<PathBuf> {
+    let pid = lab.program("appliance").context("the appliance")?.id().pid;
+    Ok(PathBuf::from(format!("/proc/{pid}/root{}", data.display())))
+}
+
 fn run(lab: &mut Lab, guest: &Guest, options: &Options) -> anyhow::Result<()> {
-    let mut command = lab.command_inside(&program("weft").to_string_lossy());
+    let weft = program("weft").to_string_lossy().into_owned();
+    let mut command = match options.disk_mib {
+        None => lab.command_inside(&weft),
+        Some(size) => {
+            let mut command = lab.command_inside("unshare");
+            command.args(["--mount", "--", "sh", "-c", OWN_DISK]).arg(data(lab.folder()));
+            command.arg(size.to_string()).arg(weft);
+            command
+        }
+    };
     command.args(["appliance", "run", "--lab", "--interface", lab::TAP]).args(options.arguments());
     command
         .arg("--data")
@@ -243,12 +274,11 @@ fn listens(lab: &Lab) -> bool {
     matches!(waited, Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut))
 }
 
-/// The first log-in: the one-time password dies, a password of this lab's own takes its place.
-fn log_in(access: &Access, data: &Path) -> anyhow::Result<()> {
-    write(&access.password, format!("{}\n", random_words()?).as_bytes())?;
-    let mut login = access.weft(&["login", "--user", "admin", "--password-file"]);
-    login.arg(one_time_password(data)).arg("--new-password-file").arg(&access.password);
-    output(&mut login).map(drop)
+/// A session for the command line, as the owner of the machine gets it; no password is spent.
+fn open_session(access: &Access, data: &Path) -> anyhow::Result<()> {
+    let mut token = Command::new(program("weft"));
+    token.args(["appliance", "token", "--data"]).arg(data).arg("--out").arg(&access.token);
+    output(&mut token).map(drop)
 }
 
 /// Hands the signed image over and lets nodes boot it.

@@ -36,8 +36,9 @@ const LAYERS: &[(&str, u8)] = &[
     ("weft-dvmm", 5),
 ];
 
-/// Bare-metal crates that host programs may use.
-const SHARED: &[&str] = &["weft-types", "weft-wire", "weft-abi", "weft-format", "weft-loader"];
+/// Bare-metal crates that host programs may use. The appliance is a voter of partitions.
+const SHARED: &[&str] =
+    &["weft-types", "weft-wire", "weft-abi", "weft-format", "weft-loader", "weft-membership"];
 
 /// Host crates that drive the node's own code: the simulator and the fuzz targets.
 const DRIVERS_OF_NODE: &[&str] = &["weft-sim", "weft-fuzz"];

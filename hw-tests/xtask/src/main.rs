@@ -53,6 +53,8 @@ enum Task {
     Lint,
     /// Build and sign the node image
     Image,
+    /// Build the Debian package of the appliance and the command line
+    Deb,
     /// Install missing host packages and nothing else (the wrapper `./just` has done so by now)
     Setup,
 }
@@ -71,6 +73,7 @@ fn main() -> ExitCode {
         Task::Fmt => tasks::fmt(),
         Task::Lint => tasks::lint(),
         Task::Image => tasks::image(),
+        Task::Deb => tasks::deb(),
         Task::Setup => tasks::setup(),
     };
     match result {

@@ -58,8 +58,18 @@ pub(crate) fn image() -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// `deb`: the Debian package, with an optimised program and the page in it.
+pub(crate) fn deb() -> anyhow::Result<ExitCode> {
+    weft_hw_tests::workspace::build_page()?;
+    run(&mut command(&["cargo", "build", "--quiet", "--release", "--locked", "--package", "weft"]))?;
+    let target = weft_hw_tests::workspace::target();
+    let file = weft_hw_tests::package::build(&target.join("release/weft"), &target.join("deb"), &[])?;
+    println!("{}", file.display());
+    Ok(ExitCode::SUCCESS)
+}
+
 /// Benches of whole nodes; what they measure is emulated, so that they need no optimised build.
-const NODE_BENCHES: [&str; 3] = ["boot", "exit", "size"];
+const NODE_BENCHES: [&str; 5] = ["boot", "dsm", "exit", "size", "span"];
 
 /// `bench NAME`: one of whole nodes, or an example of some crate that is called `bench-NAME`, built optimised.
 pub(crate) fn bench(named: &Named) -> anyhow::Result<ExitCode> {
