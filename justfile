@@ -55,6 +55,10 @@ lint *ARGS:
 image *ARGS:
     @{{xtask}} image "$@"
 
+# Build the Debian package of the appliance and the command line
+deb *ARGS:
+    @{{xtask}} deb "$@"
+
 # Install missing host packages and nothing else
 setup:
     @{{xtask}} setup
