@@ -15,6 +15,7 @@
 //! | `POST /api/v1/nodes/{name}/labels` [`LabelChange`] | |
 //! | `POST /api/v1/operators` [`OperatorCreate`] | [`Operator`]: a certificate, with which nodes let it in |
 //! | `GET /api/v1/vs`, `POST /api/v1/vs` [`VsCreate`], `GET|DELETE /api/v1/vs/{name}` | [`Vs`] |
+//! | `PATCH /api/v1/vs/{name}` [`VsEdit`] | |
 //! | `POST /api/v1/vs/{name}/start`, `…/stop`, `…/reset` | |
 //! | `POST /api/v1/vs/{name}/labels` [`LabelChange`] | |
 //! | `POST /api/v1/vs/{name}/copy` [`VsCopy`] | [`Vs`] |
@@ -61,10 +62,14 @@
 //! Changes of nodes, virtual servers, partitions and images take `?dry_run=true`: the answer is then 200 with the
 //! [`Plan`], and nothing is changed. Where a route has no dry run, it refuses one.
 //!
+//! `GET` of one object that has a history answers with an `ETag`: its generation and a digest of what is wanted of it. A
+//! change of that object takes it as `If-Match`, and answers 412 with what changed since where it is another by now.
+//!
 //! Errors are [`Problem`] (RFC 9457) with the HTTP status.
 
 mod auth;
 mod containers;
+mod editing;
 mod groups;
 mod jobs;
 mod load;
@@ -80,6 +85,7 @@ pub use auth::{
     Question, Questions, RoleChange, SessionInfo, Token, TokenCreate, TokenScope,
 };
 pub use containers::{Container, ContainerCreate, ContainerEdit, NodeMove, VsMove};
+pub use editing::VsEdit;
 pub use groups::{LabelChange, MAX_GROUP, NodeGroup, Selection, VsGroup};
 pub use jobs::{
     Job, JobCreate, JobDecision, JobPlan, JobStep, JobStepCreate, JobStepPlan, MAX_JOB_TEXT, MAX_STEP_NAMES,
@@ -250,6 +256,10 @@ pub struct Vs {
     /// Virtual processors may leave their node for the one whose pages they wait for.
     #[serde(default)]
     pub wander: bool,
+    /// What was changed since it was started and is not applied: `before` is what it runs with, `after` what its next
+    /// start takes.
+    #[serde(default)]
+    pub pending: Vec<FieldChange>,
 }
 
 /// What one node gives to a server that spans nodes.
@@ -531,6 +541,9 @@ pub struct Problem {
     pub title: String,
     /// What to do.
     pub next: String,
+    /// With status 412: what of the object changed since the version that was asked for, field by field.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changed: Vec<FieldChange>,
 }
 
 /// Log-in.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt, Empty, Full, Limited, combinators::UnsyncBoxBody};
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
+use hyper::http::response::Parts;
 use hyper::{Method, Request, Response, header};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
@@ -49,6 +50,30 @@ impl Client {
         self.answer(Method::GET, path, Payload::None).await
     }
 
+    /// `GET`, the answer as `T`, and the version of the object that it is.
+    pub(crate) async fn get_version<T: DeserializeOwned>(
+        &self,
+        path: &str,
+    ) -> Result<(T, Option<String>), CliError> {
+        let (head, bytes) = self.exchange(Method::GET, path, Payload::None, None).await?;
+        let version = head.headers.get(header::ETAG).and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let what = format!("GET {path}");
+        let parsed = serde_json::from_slice(&bytes);
+        let value = parsed.map_err(|error| CliError::Answer { what, why: error.to_string() })?;
+        Ok((value, version))
+    }
+
+    /// A change that is refused unless the object is this version; its answer is of no interest.
+    pub(crate) async fn change_version(
+        &self,
+        method: Method,
+        path: &str,
+        payload: Payload<'_>,
+        version: Option<&str>,
+    ) -> Result<(), CliError> {
+        self.exchange(method, path, payload, version).await.map(|_| ())
+    }
+
     /// `POST` or another change, and the answer as `T`.
     pub(crate) async fn answer<T: DeserializeOwned>(
         &self,
@@ -57,7 +82,7 @@ impl Client {
         payload: Payload<'_>,
     ) -> Result<T, CliError> {
         let what = format!("{method} {path}");
-        let bytes = self.exchange(method, path, payload).await?;
+        let (_, bytes) = self.exchange(method, path, payload, None).await?;
         serde_json::from_slice(&bytes).map_err(|error| CliError::Answer { what, why: error.to_string() })
     }
 
@@ -68,18 +93,25 @@ impl Client {
         path: &str,
         payload: Payload<'_>,
     ) -> Result<(), CliError> {
-        self.exchange(method, path, payload).await.map(|_| ())
+        self.exchange(method, path, payload, None).await.map(|_| ())
     }
 
-    async fn exchange(&self, method: Method, path: &str, payload: Payload<'_>) -> Result<Bytes, CliError> {
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        payload: Payload<'_>,
+        version: Option<&str>,
+    ) -> Result<(Parts, Bytes), CliError> {
         let limit = if matches!(payload, Payload::File(_)) { UPLOAD_TIMEOUT } else { REQUEST_TIMEOUT };
         let work = async {
-            let response = self.send(method.clone(), path, payload).await?;
-            let body = Limited::new(response.into_body(), ANSWER_MAX_BYTES).collect().await;
-            body.map(http_body_util::Collected::to_bytes).map_err(|error| CliError::Answer {
+            let (head, body) = self.request(method.clone(), path, payload, version).await?.into_parts();
+            let body = Limited::new(body, ANSWER_MAX_BYTES).collect().await;
+            let bytes = body.map(http_body_util::Collected::to_bytes).map_err(|error| CliError::Answer {
                 what: format!("{method} {path}"),
                 why: error.to_string(),
-            })
+            })?;
+            Ok((head, bytes))
         };
         match tokio::time::timeout(limit, work).await {
             Ok(result) => result,
@@ -96,6 +128,16 @@ impl Client {
         path: &str,
         payload: Payload<'_>,
     ) -> Result<Response<Incoming>, CliError> {
+        self.request(method, path, payload, None).await
+    }
+
+    async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        payload: Payload<'_>,
+        version: Option<&str>,
+    ) -> Result<Response<Incoming>, CliError> {
         let mut request = Request::builder()
             .method(method.clone())
             .uri(path)
@@ -104,6 +146,9 @@ impl Client {
             .header("x-weft-request", "1");
         if let Some(token) = &self.token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        if let Some(version) = version {
+            request = request.header(header::IF_MATCH, version);
         }
         let body = match payload {
             Payload::None => Empty::new().map_err(|never| match never {}).boxed_unsync(),
@@ -149,6 +194,7 @@ async fn problem(response: Response<Incoming>) -> CliError {
         status: status.as_u16(),
         title: format!("the appliance answered {status}"),
         next: String::new(),
+        ..Problem::default()
     }))
 }
 

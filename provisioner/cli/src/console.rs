@@ -73,6 +73,7 @@ async fn attach(client: &Client, server: &str) -> Result<Socket, CliError> {
                 status: status.as_u16(),
                 title: format!("the console of {server} is not open: {status}"),
                 next: format!("see weft vs show {server}"),
+                ..weft_api::Problem::default()
             })))
         }
         Err(error) => Err(client.endpoint.unreachable(error.to_string())),

@@ -151,6 +151,14 @@ impl CliError {
         if let Self::Refused(problem) = self {
             let _ = writeln!(err, "  code: {} ({})", crate::output::clean(&problem.code), problem.status);
         }
+        if let Self::Refused(Problem { changed, .. }) = self {
+            for field in changed {
+                let of =
+                    |text: &str| if text.is_empty() { "none".to_owned() } else { crate::output::clean(text) };
+                let (before, after) = (of(&field.before), of(&field.after));
+                let _ = writeln!(err, "  changed: {} {before} → {after}", crate::output::clean(&field.field));
+            }
+        }
         let next = self.next();
         if !next.is_empty() {
             let _ = writeln!(err, "  next: {}", crate::output::clean(&next));

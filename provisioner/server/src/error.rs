@@ -1,6 +1,6 @@
 //! What a request can be answered with when it is not done.
 
-use weft_api::Problem;
+use weft_api::{FieldChange, Problem};
 use weft_store::StoreError;
 
 use crate::keys::KeyError;
@@ -20,6 +20,16 @@ pub enum Error {
         title: String,
         /// What to do.
         next: String,
+    },
+    /// An object is no longer the version that a change was made of.
+    #[error("{title}")]
+    Changed {
+        /// What is wrong.
+        title: String,
+        /// What to do.
+        next: String,
+        /// What changed since.
+        changed: Vec<FieldChange>,
     },
     /// The store.
     #[error("store")]
@@ -60,6 +70,7 @@ impl Error {
             status,
             title: crate::chain(self),
             next: next.to_string(),
+            ..Problem::default()
         };
         match self {
             Self::Refused { code, status, title, next } => Problem {
@@ -67,12 +78,21 @@ impl Error {
                 status: *status,
                 title: title.clone(),
                 next: next.clone(),
+                ..Problem::default()
+            },
+            Self::Changed { title, next, changed } => Problem {
+                code: "changed-meanwhile".to_string(),
+                status: 412,
+                title: title.clone(),
+                next: next.clone(),
+                changed: changed.clone(),
             },
             Self::Store(StoreError::Taken(_)) => Problem {
                 code: "taken".to_string(),
                 status: 409,
                 title: "the name is taken".to_string(),
                 next: "choose another".to_string(),
+                ..Problem::default()
             },
             Self::Store(StoreError::Full) => {
                 internal("disk-full", 507, "make room on the appliance's disk; nothing was lost")

@@ -28,6 +28,7 @@ mod containers;
 pub mod core;
 mod creation;
 mod doctor;
+mod editing;
 mod error;
 mod groups;
 mod guest_settings;
@@ -58,6 +59,7 @@ mod topology;
 mod transactions;
 pub mod trust;
 mod util;
+mod versions;
 mod view;
 mod world;
 

@@ -128,6 +128,12 @@ pub(crate) fn check_leaves(world: &World, vs: &VsEntry) -> Result<(), Error> {
             format!("stop it first: weft vs stop {name}"),
         ));
     }
+    check_still(world, vs)
+}
+
+/// Whether a server that is not wanted running runs nowhere any more, as far as its node has said.
+pub(crate) fn check_still(world: &World, vs: &VsEntry) -> Result<(), Error> {
+    let name = &vs.row.name;
     // What its node last said of this start. One that never started runs nowhere; of one that its node, which is here and
     // has taken its configuration, says nothing of, there is nothing.
     let over = |state: VsState| matches!(state, VsState::Stopped | VsState::Off | VsState::Failed);

@@ -142,6 +142,9 @@ impl Core {
         let mut row = before.clone();
         row.generation = wanted.generation;
         row.running = wanted.running;
+        if !row.running {
+            row.started = None;
+        }
         if later > 0 {
             row.instance = wanted.instance;
             // The same key as the members have made.

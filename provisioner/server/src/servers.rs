@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::labels::check_labels;
 use crate::pools::identifiers;
 use crate::records::{fits, node_config};
-use crate::spanning::{nodes_of, places, rooms, show_places};
+use crate::spanning::{nodes_of, places, rooms, show_places, spec};
 use crate::transactions::{Change, Draft, Kind};
 use crate::util::{hex, random, unhex};
 use crate::world::{Ask, Lookup, NodeEntry, VsEntry, World};
@@ -125,11 +125,16 @@ pub(crate) fn check(wanted: &VsCreate) -> Result<(), Error> {
     check_labels(&wanted.labels)
 }
 
+/// MiB that its node holds for a server: for what runs, and for its next start.
+fn held_mib(row: &VsRow) -> u32 {
+    row.started.as_ref().map_or(row.memory_mib, |started| started.memory_mib.max(row.memory_mib))
+}
+
 /// MiB that a node gives to a server.
-fn given_mib(row: &VsRow, node: &str) -> u32 {
+pub(crate) fn given_mib(row: &VsRow, node: &str) -> u32 {
     match row.places.iter().find(|place| place.node == node) {
         Some(place) => place.memory_mib,
-        None if row.partition.is_empty() && row.node == node => row.memory_mib,
+        None if row.partition.is_empty() && row.node == node => held_mib(row),
         None => 0,
     }
 }
@@ -155,7 +160,7 @@ fn placed_mib(world: &World) -> BTreeMap<&str, u64> {
         }
         let listed = vs.row.places.iter().any(|place| place.node == vs.row.node);
         if vs.row.partition.is_empty() && !listed {
-            *placed.entry(vs.row.node.as_str()).or_default() += u64::from(vs.row.memory_mib);
+            *placed.entry(vs.row.node.as_str()).or_default() += u64::from(held_mib(&vs.row));
         }
     }
     placed
@@ -324,11 +329,17 @@ pub(crate) fn guest(world: &World, wanted: &VsCreate, row: &mut VsRow) -> Result
 
 /// Whether the node's configuration, with this row in it and those that come along, still fits into a record.
 pub(crate) fn check_size(world: &World, row: &VsRow, along: &[&VsRow]) -> Result<(), Error> {
+    // What is still to be started must fit as well as what runs.
+    let next = |row: &VsRow| VsRow { started: None, ..row.clone() };
     let mut config = node_config(world, &row.node, "");
+    let waiting = world.servers.values().map(|vs| &vs.row).filter(|vs| vs.started.is_some());
+    for spec in waiting.filter_map(|row| spec(&next(row))) {
+        config.servers.iter_mut().filter(|held| held.id == spec.id).for_each(|held| *held = spec.clone());
+    }
     config.name = world.nodes.get(&row.node).map(|node| node.row.name.clone()).unwrap_or_default();
     let mut alone = World::default();
     for row in along.iter().copied().chain([row]) {
-        alone.servers.insert(row.id.clone(), VsEntry::from_row(row.clone()));
+        alone.servers.insert(row.id.clone(), VsEntry::from_row(next(row)));
     }
     config.servers.retain(|spec| !alone.servers.contains_key(&spec.id.to_string()));
     config.servers.extend(node_config(&alone, &row.node, "").servers);
@@ -348,6 +359,7 @@ pub(crate) fn check_size(world: &World, row: &VsRow, along: &[&VsRow]) -> Result
 /// The next start of a server: nodes tell starts apart by their number, and each has a key of its own.
 pub(crate) fn start_afresh(row: &mut VsRow) {
     row.running = true;
+    row.started = None;
     row.instance = row.instance.saturating_add(1);
     if !row.partition.is_empty() {
         row.link_key = hex(&random::<32>());
@@ -410,7 +422,7 @@ impl Core {
                 ));
             }
             Verb::Start | Verb::Reset => start_afresh(&mut row),
-            Verb::Stop => row.running = false,
+            Verb::Stop => (row.running, row.started) = (false, None),
             // One that runs is stopped by its node.
             Verb::Delete => {
                 self.check_spanned(&before, false)?;
@@ -543,5 +555,6 @@ pub(crate) fn show(world: &World, vs: &VsEntry) -> Vs {
         address: row.address.clone(),
         gateway: row.gateway.clone(),
         wander: row.wander,
+        pending: crate::editing::pending(row),
     }
 }

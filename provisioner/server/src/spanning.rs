@@ -157,6 +157,7 @@ pub(crate) fn span_spec(world: &World, row: &VsRow) -> Option<VsSpec> {
 
 /// A server as its node is told.
 pub(crate) fn spec(row: &VsRow) -> Option<VsSpec> {
+    let row = &row.in_force();
     let blob = |digest: &str, size| Some(BlobRef { digest: BlobDigest(unhex(digest)?), size });
     Some(VsSpec {
         id: VsId(unhex(&row.id)?),

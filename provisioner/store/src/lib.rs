@@ -34,6 +34,6 @@ pub use jobs::{JobObject, JobRow, JobState, StepRow, StepState, THIS_TRANSACTION
 pub use open::Store;
 pub use rows::{
     AuthPolicyRow, BlobRow, ContainerRow, EventRow, ImageRow, ImageState, Level, LicenceRow, NewEvent,
-    NodeRow, PartitionRow, PlaceRow, PoolRow, ScopeRow, SessionRow, TemplateRow, TokenRow, TransactionRow,
-    UserRow, VsRow,
+    NodeRow, PartitionRow, PlaceRow, PoolRow, ScopeRow, SessionRow, StartedRow, TemplateRow, TokenRow,
+    TransactionRow, UserRow, VsRow,
 };

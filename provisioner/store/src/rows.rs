@@ -140,6 +140,75 @@ pub struct VsRow {
     /// Virtual processors may leave their node.
     #[serde(default)]
     pub wander: bool,
+    /// What the present start was made with, where the definition was changed since: the next start takes the new one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started: Option<StartedRow>,
+}
+
+impl VsRow {
+    /// As it is for its nodes now: one that was changed while it runs is as it was started.
+    #[must_use]
+    pub fn in_force(&self) -> Self {
+        let Some(started) = self.started.clone() else { return self.clone() };
+        Self {
+            vcpus: started.vcpus,
+            memory_mib: started.memory_mib,
+            kernel: started.kernel,
+            kernel_size: started.kernel_size,
+            initrd: started.initrd,
+            initrd_size: started.initrd_size,
+            append: started.append,
+            hostname: started.hostname,
+            address: started.address,
+            gateway: started.gateway,
+            started: None,
+            ..self.clone()
+        }
+    }
+}
+
+/// What a virtual server was started with: the part of its definition that only a start can take.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StartedRow {
+    /// Processors.
+    pub vcpus: u16,
+    /// MiB.
+    pub memory_mib: u32,
+    /// Kernel digest.
+    pub kernel: String,
+    /// Kernel bytes.
+    pub kernel_size: u64,
+    /// Initial ram disk digest, empty where none.
+    pub initrd: String,
+    /// Its bytes.
+    pub initrd_size: u64,
+    /// Added command line.
+    pub append: String,
+    /// Host name that the guest is given, else empty.
+    pub hostname: String,
+    /// IPv4 address with its prefix that the guest is given, else empty.
+    pub address: String,
+    /// Gateway to go with the address, else empty.
+    pub gateway: String,
+}
+
+impl StartedRow {
+    /// Of a server that is started as it is now.
+    #[must_use]
+    pub fn of(row: &VsRow) -> Self {
+        Self {
+            vcpus: row.vcpus,
+            memory_mib: row.memory_mib,
+            kernel: row.kernel.clone(),
+            kernel_size: row.kernel_size,
+            initrd: row.initrd.clone(),
+            initrd_size: row.initrd_size,
+            append: row.append.clone(),
+            hostname: row.hostname.clone(),
+            address: row.address.clone(),
+            gateway: row.gateway.clone(),
+        }
+    }
 }
 
 /// What a node gives to a server that spans nodes.

@@ -7,6 +7,7 @@ mod accounts;
 mod agents;
 mod common;
 mod containers;
+mod editing;
 mod groups;
 mod hands;
 mod image_undo;

@@ -74,6 +74,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("post",   "/api/v1/vs",                         "oa"),
     ("get",    "/api/v1/vs/{name}",                  "voua"),
     ("delete", "/api/v1/vs/{name}",                  "oa"),
+    ("patch",  "/api/v1/vs/{name}",                  "oa"),
     ("get",    "/api/v1/vs/{name}/span",             "voua"),
     ("get",    "/api/v1/vs/{name}/series",           "voua"),
     ("post",   "/api/v1/vs/{name}/copy",             "oa"),

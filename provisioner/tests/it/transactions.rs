@@ -54,15 +54,15 @@ impl Client {
 }
 
 /// An appliance with one approved node, and a server `web` on it that is not started.
-struct One {
-    folder: tempfile::TempDir,
-    appliance: Appliance,
-    client: Client,
-    node: weft_server::simnode::SimNode,
-    session: SimSession,
+pub(crate) struct One {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) appliance: Appliance,
+    pub(crate) client: Client,
+    pub(crate) node: weft_server::simnode::SimNode,
+    pub(crate) session: SimSession,
 }
 
-async fn one() -> One {
+pub(crate) async fn one() -> One {
     let (folder, appliance, client, file) = Appliance::with_image().await;
     let node = sim(1, &file);
     let mut session = appliance.connect(&node).await;
@@ -77,7 +77,7 @@ async fn one() -> One {
 }
 
 /// The one server of the node's next configuration.
-async fn server(session: &mut SimSession) -> VsSpec {
+pub(crate) async fn server(session: &mut SimSession) -> VsSpec {
     let mut config = session.next_config().await.expect("a configuration");
     assert_eq!(config.servers.len(), 1, "{config:?}");
     config.servers.remove(0)

@@ -345,6 +345,30 @@ if (made) {
     expect((await macsOf(vs)) !== (await macsOf(`${vs}-2`)), "both have one MAC");
   });
 
+  await check("a server is edited by keyboard, and what somebody else changed meanwhile is shown and asked about", async () => {
+    const twin = `${vs}-2`;
+    await open(`#/servers/${twin}`);
+    await page.getByRole("button", { name: `Edit ${twin}` }).focus();
+    await page.keyboard.press("Enter");
+    const dialog = page.getByRole("dialog", { name: `Edit ${twin}` });
+    await dialog.getByLabel("Memory, MiB").fill("63");
+    await dialog.getByText("At least 64 MiB.").waitFor();
+    await dialog.getByLabel("Memory, MiB").fill("128");
+    await dialog.getByText(`weft vs set ${twin} --memory 128M`).waitFor();
+    const other = await page.evaluate(async (name) => {
+      const headers = { "Content-Type": "application/json", "X-Weft-Request": "1" };
+      return (await fetch(`/api/v1/vs/${name}`, { method: "PATCH", headers, body: JSON.stringify({ append: "theirs" }) })).status;
+    }, twin);
+    expect(other === 204, `the other change is answered by ${other}`);
+    await dialog.getByRole("button", { name: "Save", exact: true }).click();
+    await dialog.getByText("added command line: none → theirs").waitFor();
+    await shot("edit-asks");
+    await dialog.getByRole("button", { name: "Save all the same" }).click();
+    await dialog.waitFor({ state: "detached" });
+    const now = await page.evaluate(async (name) => (await (await fetch(`/api/v1/vs/${name}`)).json()), twin);
+    expect(now.memory_mib === 128 && now.append === "theirs", `it has ${now.memory_mib} MiB and “${now.append}”`);
+  });
+
   await check("a template is made of a server, and three servers of it in one transaction", async () => {
     await open(`#/servers/${vs}`);
     await page.getByRole("button", { name: `Make a template of ${vs}` }).click();

@@ -31,7 +31,7 @@ pub(crate) use pool::{Held, Licence, Pool};
 pub(crate) use select::{Chosen, LabelArg, Nodes, Servers, Shown};
 pub(crate) use template::{Settings, Template, TemplateCreate, VsCopy};
 pub(crate) use tx::{DryRun, Tx};
-pub(crate) use vs::{Console, Vs, VsCreate};
+pub(crate) use vs::{Console, Vs, VsCreate, VsSet};
 
 const TOP_EXAMPLES: &str = "Examples:
   weft login --user admin

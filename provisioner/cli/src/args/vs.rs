@@ -128,6 +128,18 @@ address is given only where one is named.")]
         #[command(flatten)]
         dry_run: DryRun,
     },
+    /// Change a server; a running one takes its name at once, and the rest at its next start
+    #[command(after_help = "Examples:
+  weft vs set web --memory 2G --vcpus 4 --dry-run
+  weft vs set web --name shop
+  weft vs set web --append 'quiet panic=5'
+  weft vs set web --initrd '' --address ''
+  weft vs set web --memory 1G && weft vs reset web
+
+What is left out stays. What a running server does not have yet stands in `pending` of weft vs show. Refused is: a name
+that is taken; memory that its node does not have; another size of a running server that spans nodes; and any change of
+a server that somebody else changed in between, with what he changed.")]
+    Set(VsSet),
     /// Change its labels: KEY=VALUE to have it, KEY- to have it no more
     #[command(after_help = "Examples:
   weft vs label web env=prod tier=web
@@ -149,6 +161,42 @@ A key has 1 to 63 of a-z 0-9 . _ / -, a value at most 63 of a-z A-Z 0-9 . _ / -;
   echo 'uname -a' | weft vs console web --send-after '# $' --wait-for '(?m)^Linux'
   weft vs console web --wait-for 'login:' </dev/null")]
     Console(Console),
+}
+
+/// `vs set`.
+#[derive(Debug, Args)]
+pub(crate) struct VsSet {
+    #[command(flatten)]
+    pub(crate) of: VsName,
+    /// New name: letters, digits, `-`, 1 to 63
+    #[arg(long = "name", value_name = "NAME")]
+    pub(crate) renamed: Option<String>,
+    /// Processors
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=32))]
+    pub(crate) vcpus: Option<u16>,
+    /// Memory, at least 64M: 256M, 2G
+    #[arg(long, value_parser = memory_mib)]
+    pub(crate) memory: Option<u32>,
+    /// Kernel: a file, or the digest of an uploaded one
+    #[arg(long, value_name = "FILE|DIGEST")]
+    pub(crate) kernel: Option<String>,
+    /// Initial ram disk, likewise; empty: none
+    #[arg(long, value_name = "FILE|DIGEST")]
+    pub(crate) initrd: Option<String>,
+    /// Added to the kernel's command line; empty: nothing
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub(crate) append: Option<String>,
+    /// Host name of the guest; empty: none
+    #[arg(long, value_name = "NAME")]
+    pub(crate) hostname: Option<String>,
+    /// IPv4 address of the guest with its prefix; empty: none
+    #[arg(long, value_name = "A.B.C.D/N")]
+    pub(crate) address: Option<String>,
+    /// Gateway to go with the address; empty: none
+    #[arg(long, value_name = "A.B.C.D")]
+    pub(crate) gateway: Option<String>,
+    #[command(flatten)]
+    pub(crate) dry_run: DryRun,
 }
 
 /// `vs create`.

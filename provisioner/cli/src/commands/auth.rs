@@ -75,6 +75,7 @@ async fn can_i(
             [] => answer.reason,
             roles => format!("{}; it takes the role {}", answer.reason, roles.join(" or ")),
         },
+        ..Problem::default()
     }))
 }
 

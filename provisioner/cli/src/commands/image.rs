@@ -93,6 +93,7 @@ async fn resolve(context: &Context, text: &str) -> Result<String, CliError> {
             status: 404,
             title: format!("there is no image {text}"),
             next: "see weft image list".into(),
+            ..weft_api::Problem::default()
         })),
         several => Err(CliError::usage(
             format!("{text} stands for {} images", several.len()),

@@ -155,6 +155,7 @@ async fn preview(context: &Context, body: serde_json::Value) -> Result<(), CliEr
             next:
                 "see the steps in conflict; where there is none, another job holds an object: weft job list"
                     .into(),
+            ..Problem::default()
         }));
     }
     context.output.note("dry run: nothing was changed");
@@ -239,6 +240,7 @@ fn not_done(job: &Job) -> CliError {
         status: 409,
         title: format!("job {number} is {}: {}", job.state, job.reason),
         next,
+        ..Problem::default()
     })
 }
 

@@ -12,6 +12,7 @@ mod partition;
 mod plan;
 mod pool;
 mod session;
+mod set;
 mod span;
 mod template;
 mod token;

@@ -27,6 +27,7 @@ pub(super) async fn dry_run(
             status: 409,
             title: format!("it would be refused: {} in the way", plan.conflicts.len()),
             next: "choose without them, or clear what is in the way".into(),
+            ..Problem::default()
         }));
     }
     context.output.note("dry run: nothing was changed");

@@ -142,5 +142,5 @@ fn refusal(number: u64, plan: &Plan) -> Option<Problem> {
         ),
         _ => return None,
     };
-    Some(Problem { code: code.to_owned(), status: 409, title, next })
+    Some(Problem { code: code.to_owned(), status: 409, title, next, ..Problem::default() })
 }

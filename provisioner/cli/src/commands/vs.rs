@@ -1,4 +1,4 @@
-//! `vs`: list, show, span, start, stop, reset, delete, label, console.
+//! `vs`: list, show, span, start, stop, reset, delete, set, label, console.
 
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ pub(super) const STARTED: &[&str] = &["running", "failed"];
 /// Where a stop ends.
 const STOPPED: &[&str] = &["stopped", "off", "failed"];
 
-pub(super) fn columns() -> [Column<Vs>; 13] {
+pub(super) fn columns() -> [Column<Vs>; 14] {
     [
         Column { title: "NAME", wide: false, cell: |vs| vs.name.clone() },
         Column { title: "STATE", wide: false, cell: |vs| vs.state.clone() },
@@ -35,8 +35,14 @@ pub(super) fn columns() -> [Column<Vs>; 13] {
         Column { title: "KERNEL", wide: true, cell: |vs| vs.kernel.chars().take(12).collect() },
         Column { title: "EXITS", wide: true, cell: |vs| vs.exits.to_string() },
         Column { title: "LABELS", wide: true, cell: |vs| crate::output::labels(&vs.labels) },
+        Column { title: "PENDING", wide: true, cell: pending },
         Column { title: "REASON", wide: false, cell: |vs| vs.reason.clone() },
     ]
+}
+
+/// What its next start takes.
+fn pending(vs: &Vs) -> String {
+    vs.pending.iter().map(|field| format!("{}={}", field.field, field.after)).collect::<Vec<_>>().join(",")
 }
 
 /// The node, or what each node of a spanning server gives.
@@ -90,6 +96,7 @@ pub(super) async fn run(context: &Context, verb: &Verb) -> Result<(), CliError> 
         }
         Verb::Reset { servers, dry_run } => power(context, servers, "reset", *dry_run, None).await,
         Verb::Delete { servers, dry_run, yes } => delete(context, servers, *dry_run, *yes).await,
+        Verb::Set(args) => super::set::run(context, args).await,
         Verb::Label { name, labels, dry_run } => {
             if group::label(context, &path(&name.server), labels, *dry_run).await? {
                 let vs: Vs = client.get(&path(&name.server)).await?;
@@ -220,5 +227,6 @@ fn failure(name: &str, reason: &str) -> CliError {
         status: 500,
         title: format!("{name} failed: {}", if reason.is_empty() { "no reason is known" } else { reason }),
         next: format!("see weft vs console {name} and weft event list"),
+        ..weft_api::Problem::default()
     })
 }

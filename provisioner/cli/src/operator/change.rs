@@ -19,7 +19,7 @@ use crate::error::CliError;
 const POLL: Duration = Duration::from_millis(300);
 
 fn refused(status: u16, code: &str, title: String, next: &str) -> CliError {
-    CliError::Refused(Problem { code: code.into(), status, title, next: next.into() })
+    CliError::Refused(Problem { code: code.into(), status, title, next: next.into(), ..Problem::default() })
 }
 
 fn find<'a>(view: &'a NodeView, name: &str) -> Result<&'a ServerView, CliError> {

@@ -53,6 +53,7 @@ fn refused(node: &str, code: &str, status: u16, reason: &str, next: &str) -> Cli
         status,
         title: format!("{node}: {reason}"),
         next: next.into(),
+        ..Problem::default()
     })
 }
 

@@ -20,6 +20,9 @@ use weft_api::{
     Vs,
 };
 
+/// The version of each server.
+const VERSION: &str = "\"7-1f2e3d4c\"";
+
 /// What the double holds and what it has heard.
 #[derive(Default)]
 pub(crate) struct World {
@@ -36,6 +39,8 @@ pub(crate) struct World {
     /// `METHOD path body` of each change.
     pub(crate) heard: Vec<String>,
     pub(crate) must_change: bool,
+    /// Somebody else changes a server between a look and a change.
+    pub(crate) edited_meanwhile: bool,
     /// States that a started server passes, one for each look.
     pub(crate) states: VecDeque<&'static str>,
     /// Answer to anything but the session routes, where it is not the ordinary one.
@@ -96,7 +101,7 @@ pub(crate) fn router(world: Shared) -> Router {
         .route("/api/v1/vs/{name}/copy", post(create))
         .route("/api/v1/vs", get(servers).post(create))
         .route("/api/v1/vs/{name}/labels", post(done))
-        .route("/api/v1/vs/{name}", get(vs).delete(done))
+        .route("/api/v1/vs/{name}", get(vs).patch(edit).delete(done))
         .route("/api/v1/vs/{name}/span", get(span))
         .route("/api/v1/vs/{name}/start", post(done))
         .route("/api/v1/vs/{name}/stop", post(done))
@@ -126,7 +131,8 @@ fn lock(world: &Shared) -> MutexGuard<'_, World> {
 }
 
 fn problem(status: u16, code: &str, title: &str, next: &str) -> Response {
-    let body = Problem { code: code.into(), status, title: title.into(), next: next.into() };
+    let body =
+        Problem { code: code.into(), status, title: title.into(), next: next.into(), ..Problem::default() };
     (StatusCode::from_u16(status).expect("a status"), Json(body)).into_response()
 }
 
@@ -273,16 +279,39 @@ async fn licence() -> Json<weft_api::Licence> {
     Json(weft_api::Licence { id: "ab".repeat(16), pool: "lab".into(), size: 8, ..Default::default() })
 }
 
+/// A server is changed where its version is named as it is; what changed meanwhile is told.
+async fn edit(State(world): Held, headers: HeaderMap, Json(body): Json<Value>) -> Response {
+    let mut world = lock(&world);
+    let named = headers.get("if-match").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if named != VERSION || world.edited_meanwhile {
+        let field = |field: &str, before: &str, after: &str| weft_api::FieldChange {
+            field: field.into(),
+            before: before.into(),
+            after: after.into(),
+            changed: true,
+            derived: false,
+        };
+        let changed = vec![field("memory_mib", "256", "512"), field("append", "\u{1b}quiet", "")];
+        let (code, title) = ("changed-meanwhile".into(), "virtual server web was changed by bob".into());
+        let body = Problem { code, status: 412, title, next: "look at it again".into(), changed };
+        return (StatusCode::PRECONDITION_FAILED, Json(body)).into_response();
+    }
+    if let (Some(vs), Some(name)) = (world.vs.first_mut(), body["name"].as_str()) {
+        vs.name = name.to_owned();
+    }
+    StatusCode::NO_CONTENT.into_response()
+}
+
 async fn vs(State(world): Held, Path(name): Path<String>) -> Response {
     let mut world = lock(&world);
     let next = world.states.pop_front();
-    match world.vs.iter_mut().find(|vs| vs.name == name) {
+    match world.vs.iter_mut().find(|vs| vs.name == name || vs.id == name) {
         Some(vs) => {
             if let Some(state) = next {
                 vs.state = state.into();
                 vs.reason = if state == "failed" { "triple fault".into() } else { String::new() };
             }
-            Json(vs.clone()).into_response()
+            ([("etag", VERSION)], Json(vs.clone())).into_response()
         }
         None => problem(404, "vs-not-found", &format!("there is no server {name}"), ""),
     }
@@ -466,6 +495,7 @@ pub(crate) fn server(name: &str, state: &str) -> Vs {
     Vs {
         name: name.into(),
         state: state.into(),
+        id: format!("id-of-{name}"),
         desired: "stopped".into(),
         node: "node-1".into(),
         vcpus: 1,

@@ -12,6 +12,7 @@ mod output;
 mod refusals;
 mod run;
 mod session;
+mod set;
 mod terminal;
 mod tls;
 mod tx;

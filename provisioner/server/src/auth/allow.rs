@@ -24,7 +24,7 @@ const fn right_of(kind: Kind) -> Option<&'static str> {
         Kind::VsStop => Some("stop"),
         Kind::VsReset => Some("reset"),
         Kind::DatacenterCreate | Kind::MainframeCreate | Kind::FrameCreate => Some("create"),
-        Kind::DatacenterEdit | Kind::MainframeEdit | Kind::FrameEdit => Some("edit"),
+        Kind::VsSet | Kind::DatacenterEdit | Kind::MainframeEdit | Kind::FrameEdit => Some("edit"),
         Kind::DatacenterDelete | Kind::MainframeDelete | Kind::FrameDelete => Some("delete"),
         Kind::NodeMove | Kind::VsMove => Some("move"),
         Kind::VsDelete | Kind::PartitionDelete | Kind::TemplateDelete | Kind::PoolDelete => Some("delete"),

@@ -1,12 +1,14 @@
-//! The caller of a request, for the second look at what it changes.
+//! The caller of a request and the version that its change is made of, for the second look at what it changes.
 //!
 //! What the appliance does by itself (agents, events, the machine's owner at its own socket) has no caller, and is not
 //! asked for leave.
 
 use crate::accounts::Caller;
+use crate::versions::Expected;
 
 tokio::task_local! {
     static CALLER: Caller;
+    static EXPECTED: Expected;
 }
 
 /// Runs a request's work as its caller.
@@ -17,4 +19,14 @@ pub(crate) async fn scope<T>(caller: Caller, work: impl Future<Output = T>) -> T
 /// Who asks; `None`: nobody does.
 pub(crate) fn current() -> Option<Caller> {
     CALLER.try_with(Clone::clone).ok()
+}
+
+/// Runs a request's work as a change of this version of an object.
+pub(crate) async fn expecting<T>(expected: Expected, work: impl Future<Output = T>) -> T {
+    EXPECTED.scope(expected, work).await
+}
+
+/// Which version the change is made of; `None`: whichever there is.
+pub(crate) fn expected() -> Option<Expected> {
+    EXPECTED.try_with(Clone::clone).ok()
 }

@@ -71,7 +71,10 @@ impl ObjectKind {
                 "vs",
                 "Vs",
                 "virtual server",
-                &["view", "create", "copy", "start", "stop", "reset", "move", "delete", "label", "console"],
+                &[
+                    "view", "create", "copy", "edit", "start", "stop", "reset", "move", "delete", "label",
+                    "console",
+                ],
             ),
             Self::Node => {
                 ("node", "Node", "node", &["view", "approve", "forget", "move", "label", "push", "reboot"])

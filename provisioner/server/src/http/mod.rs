@@ -14,6 +14,7 @@ mod listen;
 mod page;
 mod rights;
 mod stream;
+mod versions;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,7 +70,9 @@ pub(crate) struct App {
         description = "Management interface of a Weft appliance. Errors are `Problem` objects (RFC 9457). \
                        Authenticate with the token of `POST /api/v1/login`, as bearer token or as cookie; with the \
                        cookie, changes also need the header `X-Weft-Request`. Where a change has a `dry_run`, \
-                       `?dry_run=true` answers with its `Plan` and changes nothing; other changes refuse it.",
+                       `?dry_run=true` answers with its `Plan` and changes nothing; other changes refuse it. `GET` of one \
+                       object of the hardware's configuration has an `ETag`; its changes take it as `If-Match`, and \
+                       answer 412 with what changed since where it is another by now; what has none refuses it.",
         license(name = "MIT OR Apache-2.0")
     ),
     modifiers(&Security),
@@ -123,7 +126,7 @@ fn of_objects() -> OpenApiRouter<App> {
         .routes(routes!(handlers::load::partition_series))
         .routes(routes!(handlers::operators::issue))
         .routes(routes!(handlers::vs::list, handlers::vs::create))
-        .routes(routes!(handlers::vs::get_one, handlers::vs::delete))
+        .routes(routes!(handlers::vs::get_one, handlers::vs::edit, handlers::vs::delete))
         .routes(routes!(handlers::vs::span))
         .routes(routes!(handlers::vs::start))
         .routes(routes!(handlers::vs::stop))
@@ -215,8 +218,9 @@ fn routes() -> OpenApiRouter<App> {
 pub fn openapi() -> utoipa::openapi::OpenApi {
     let mut document = routes().into_openapi();
     for item in document.paths.paths.values_mut() {
-        for operation in
-            [&mut item.get, &mut item.put, &mut item.post, &mut item.delete].into_iter().flatten()
+        for operation in [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete]
+            .into_iter()
+            .flatten()
         {
             // Unique in the document, as generators demand: the tag and the handler's name, `nodes_list`.
             let tag = operation.tags.iter().flatten().next().cloned().unwrap_or_default();

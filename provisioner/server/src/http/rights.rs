@@ -4,6 +4,7 @@ use axum::extract::{FromRequestParts, MatchedPath, RawPathParams, Request};
 use axum::http::Method;
 
 use super::App;
+use super::versions::Subject;
 use crate::accounts::Caller;
 use crate::auth::{Object, ObjectKind};
 use crate::error::Error;
@@ -92,6 +93,7 @@ pub(crate) const RIGHTS: &[(&str, &str, Right)] = {
         ("post",   "/api/v1/vs",                            Some("create", Vs)),
         ("get",    "/api/v1/vs/{name}",                     Named("view", Vs)),
         ("delete", "/api/v1/vs/{name}",                     Named("delete", Vs)),
+        ("patch",  "/api/v1/vs/{name}",                     Named("edit", Vs)),
         ("get",    "/api/v1/vs/{name}/span",                Named("view", Vs)),
         ("get",    "/api/v1/vs/{name}/series",              Named("view", Vs)),
         ("post",   "/api/v1/vs/{name}/copy",                Named("copy", Vs)),
@@ -172,6 +174,8 @@ pub(crate) async fn check(app: &App, caller: &Caller, request: Request) -> Resul
             let params = RawPathParams::from_request_parts(&mut parts, &()).await.map_err(|_| malformed())?;
             let name = params.iter().next().map(|(_, name)| name.to_string()).ok_or_else(malformed)?;
             app.core.allow_named(caller, verb, kind, &name)?;
+            let alone = path.as_str().ends_with('}');
+            parts.extensions.insert(Subject { kind, name, alone });
             Ok(Request::from_parts(parts, body))
         }
     }

@@ -8,6 +8,7 @@ use weft_wire::cluster::ClusterPayload;
 
 use super::draft::{Change, Draft};
 use super::kinds::Kind;
+use crate::auth::asking;
 use crate::core::Core;
 use crate::error::Error;
 use crate::moves::both_nodes;
@@ -29,6 +30,9 @@ struct Prepared {
 impl Core {
     /// Makes a change, or says only what it would do. A change that alters nothing is not written.
     pub(crate) async fn carry_out(&self, actor: &str, draft: Draft, dry: bool) -> Result<Plan, Error> {
+        if let Some(expected) = asking::expected() {
+            self.check_version(&expected).await?;
+        }
         let mut plan = draft.plan(&self.world());
         if draft.changes.len() > 1 {
             self.check_together(&draft)?;

@@ -4,7 +4,7 @@
 //! look like a change. Each label is a field of its own, `labels.KEY`, so that two changes of two labels are not in each
 //! other's way.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -28,7 +28,7 @@ pub(crate) type Document = Map<String, Value>;
 /// Whether a field follows from other things: no undo sets it back, and no conflict comes of it.
 fn derived(kind: &str, field: &str) -> bool {
     match kind {
-        "vs" => matches!(field, "generation" | "instance" | "link_key"),
+        "vs" => matches!(field, "generation" | "instance" | "link_key" | "started"),
         "node" => matches!(field, "boot_counter" | "mac" | "address" | "last_seen" | "report"),
         "partition" => matches!(field, "number" | "record" | "key" | "founder"),
         "pool" | "template" | "datacenter" | "mainframe" | "frame" => field == "generation",
@@ -126,6 +126,18 @@ pub(crate) fn fields(kind: &str, before: Option<&Document>, after: Option<&Docum
         FieldChange { field: field.clone(), before, after, changed, derived: derived(kind, field) }
     };
     names(before, after).into_iter().filter(|field| !hidden(kind, field)).map(change).collect()
+}
+
+/// The fields of a document that somebody wants so: no consequences, and no secrets.
+pub(crate) fn intent<'a>(kind: &str, document: &'a Document) -> BTreeMap<&'a String, &'a Value> {
+    document.iter().filter(|(field, _)| !derived(kind, field) && !hidden(kind, field)).collect()
+}
+
+/// Fields of two states of one thing that differ.
+pub(crate) fn compare<T: Serialize>(kind: &str, before: &T, after: &T) -> Vec<FieldChange> {
+    let mut fields = fields(kind, Some(&document_of(before)), Some(&document_of(after)));
+    fields.retain(|field| field.changed);
+    fields
 }
 
 /// Fields that differ and are no consequence of others.

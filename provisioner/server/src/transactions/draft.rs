@@ -245,6 +245,9 @@ fn vs_effects(world: &World, before: Option<&VsRow>, after: Option<&VsRow>) -> V
         (Some(old), Some(new)) if !old.running && new.running => format!("starts {}", row.name),
         (Some(old), Some(new)) if old.running && !new.running => format!("powers {} off", row.name),
         (Some(old), Some(new)) if old.instance != new.instance => format!("starts {} afresh", row.name),
+        (Some(_), Some(new)) if new.started.is_some() => {
+            format!("goes on with {} as it was started; its next start takes what changed", row.name)
+        }
         (Some(_), Some(_)) => format!("takes the new definition of {}", row.name),
         (None, None) => return Vec::new(),
     };

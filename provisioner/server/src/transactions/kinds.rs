@@ -13,6 +13,8 @@ pub(crate) enum Kind {
     VsReset,
     VsDelete,
     VsLabel,
+    /// Name, size, files, command line, settings.
+    VsSet,
     VsCopy,
     NodeApprove,
     /// An approval is withdrawn; the node stays known and waits.
@@ -109,6 +111,7 @@ impl Kind {
         Self::VsReset,
         Self::VsDelete,
         Self::VsLabel,
+        Self::VsSet,
         Self::VsCopy,
         Self::NodeApprove,
         Self::NodeHold,
@@ -187,6 +190,7 @@ impl Kind {
                 },
             ),
             Self::VsLabel => ("vs label", Reversible { by: Self::VsLabel }),
+            Self::VsSet => ("vs set", Reversible { by: Self::VsSet }),
             Self::VsCopy => ("vs copy", Reversible { by: Self::VsDelete }),
             Self::NodeApprove => ("node approve", Reversible { by: Self::NodeHold }),
             Self::NodeHold => ("node hold", Reversible { by: Self::NodeApprove }),

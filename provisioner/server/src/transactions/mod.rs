@@ -17,10 +17,12 @@ mod plain;
 mod show;
 mod undo;
 
-pub(crate) use diff::row_of_history;
+#[cfg(test)]
+pub(crate) use diff::document_of;
+pub(crate) use diff::{Document, compare, document, fields, intent, row_of_history};
 pub(crate) use draft::{Change, Draft};
 pub(crate) use kept::Kept;
 pub(crate) use kinds::{Kind, Undo};
 pub(crate) use plain::plan_of;
 pub(crate) use show::MAX_TRANSACTIONS;
-pub(crate) use undo::Undoing;
+pub(crate) use undo::{Undoing, document_now};

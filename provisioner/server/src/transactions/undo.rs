@@ -18,9 +18,11 @@ use super::kept;
 use super::kinds::{Kind, Undo, undo_of};
 use super::show::MAX_UNDOS;
 use crate::core::{Core, event};
+use crate::editing::check_edit;
 use crate::error::Error;
 use crate::pools::Sources;
 use crate::servers::start_afresh;
+use crate::world::World;
 
 /// Later changes of one object that are looked through.
 const MAX_LATER: u32 = 1_000;
@@ -162,7 +164,7 @@ impl Core {
         if !found.is_empty() {
             return Ok(found);
         }
-        let now = self.document_now(&part.kind, &part.id);
+        let now = document_now(&self.world(), &part.kind, &part.id);
         let value = |document: &Option<Document>, field: &String| {
             document.as_ref().and_then(|document| document.get(field)).cloned()
         };
@@ -170,19 +172,6 @@ impl Core {
             || part.fields.iter().any(|field| value(&now, field) != value(&part.left, field));
         let text = || format!("{} is no longer what transaction {} left", part.name, row.number);
         Ok(if moved { vec![part.conflict(text())] } else { Vec::new() })
-    }
-
-    /// An object as the store has it now.
-    fn document_now(&self, kind: &str, id: &str) -> Option<Document> {
-        let world = self.world();
-        match kind {
-            "vs" => world.servers.get(id).map(|entry| document_of(&entry.row)),
-            // One that is not approved is in memory only.
-            "node" => world.nodes.get(id).filter(|node| node.row.approved).map(|node| document_of(&node.row)),
-            "partition" => world.partitions.get(id).map(|entry| document_of(&entry.row)),
-            "image" => world.images.get(id).map(document_of),
-            kind => kept::document_now(&world, kind, id),
-        }
     }
 
     /// The change that sets one object back, along with those that are decided. Refused where the earlier state cannot
@@ -223,9 +212,13 @@ impl Core {
                     row.generation = row.generation.max(newest.generation);
                     row.instance = row.instance.max(newest.instance);
                 }
+                row.started = None;
                 row
             }
         };
+        if let Some(now) = &before {
+            check_edit(&self.world(), now, &mut row)?;
+        }
         if !part.fields.iter().all(|field| is_label(field)) {
             row.generation = row.generation.saturating_add(1);
         }
@@ -235,7 +228,7 @@ impl Core {
         if before.is_none() {
             self.check_return(&row, &returning(along))?;
         }
-        if let Some(now) = before.as_ref().filter(|now| now.node != row.node) {
+        if let Some(now) = before.as_ref().filter(|now| now.node != row.node && row.partition.is_empty()) {
             self.check_vs_move(now, &row)?;
         }
         self.check_spanned(&row, true)?;
@@ -330,6 +323,18 @@ impl Core {
             }
         }
         Ok(Change::Image { before, after })
+    }
+}
+
+/// An object as the store has it now.
+pub(crate) fn document_now(world: &World, kind: &str, id: &str) -> Option<Document> {
+    match kind {
+        "vs" => world.servers.get(id).map(|entry| document_of(&entry.row)),
+        // One that is not approved is in memory only.
+        "node" => world.nodes.get(id).filter(|node| node.row.approved).map(|node| document_of(&node.row)),
+        "partition" => world.partitions.get(id).map(|entry| document_of(&entry.row)),
+        "image" => world.images.get(id).map(document_of),
+        kind => kept::document_now(world, kind, id),
     }
 }
 

@@ -33,6 +33,7 @@ import type {
   Vs,
   VsCopy,
   VsCreate,
+  VsEdit,
   VsSeries,
   WeftEvent,
 } from "./types";
@@ -57,10 +58,11 @@ function isProblem(value: unknown): value is Problem {
   return typeof value === "object" && value !== null && "title" in value && "code" in value;
 }
 
-async function request(method: string, path: string, body?: BodyInit, type?: string): Promise<Response> {
+async function request(method: string, path: string, body?: BodyInit, type?: string, version?: string): Promise<Response> {
   const headers: Record<string, string> = {};
   if (method !== "GET") headers["X-Weft-Request"] = "1";
   if (type) headers["Content-Type"] = type;
+  if (version) headers["If-Match"] = version;
   let response: Response;
   try {
     response = await fetch(`/api/v1${path}`, {
@@ -87,8 +89,8 @@ async function get<T>(path: string): Promise<T> {
   return (await response.json()) as T;
 }
 
-async function change(method: string, path: string, json?: unknown): Promise<Response> {
-  return json === undefined ? request(method, path) : request(method, path, JSON.stringify(json), "application/json");
+async function change(method: string, path: string, json?: unknown, version?: string): Promise<Response> {
+  return json === undefined ? request(method, path, undefined, undefined, version) : request(method, path, JSON.stringify(json), "application/json", version);
 }
 
 async function upload<T>(method: string, path: string, file: Blob): Promise<T> {
@@ -126,6 +128,12 @@ export const api = {
   labelNode: (node: string, wanted: LabelChange) => change("POST", `/nodes/${at(node)}/labels`, wanted),
   labelServer: (vs: string, wanted: LabelChange) => change("POST", `/vs/${at(vs)}/labels`, wanted),
   servers: () => get<Vs[]>("/vs"),
+  /** With the version that a change of it is made of. */
+  server: async (vs: string) => {
+    const answer = await request("GET", `/vs/${at(vs)}`);
+    return { vs: (await answer.json()) as Vs, version: answer.headers.get("ETag") ?? "" };
+  },
+  edit: (vs: string, wanted: VsEdit, version: string) => change("PATCH", `/vs/${at(vs)}`, wanted, version),
   load: (kind: "nodes" | "vs" | "partitions", name: string, step: number, since?: number) => {
     const query = `step=${step}${since === undefined ? "" : `&since=${since}`}`;
     if (kind === "nodes") return nodeLoad(name, query);

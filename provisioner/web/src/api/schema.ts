@@ -1319,7 +1319,11 @@ export interface paths {
         delete: operations["vs_delete"];
         options?: never;
         head?: never;
-        patch?: never;
+        /**
+         * Change a virtual server; what is left out stays
+         * @description A running server takes its new name at once, and the rest at its next start: until then it stands in `pending`.
+         */
+        patch: operations["vs_edit"];
         trace?: never;
     };
     "/api/v1/vs/{name}/console": {
@@ -2421,6 +2425,8 @@ export interface components {
         };
         /** @description An error (RFC 9457). */
         Problem: {
+            /** @description With status 412: what of the object changed since the version that was asked for, field by field. */
+            changed?: components["schemas"]["FieldChange"][];
             /** @description Stable name, for example `node-not-found`. */
             code: string;
             /** @description What to do. */
@@ -3294,6 +3300,11 @@ export interface components {
             node: string;
             /** @description Partition of a server that spans nodes, else empty. */
             partition?: string;
+            /**
+             * @description What was changed since it was started and is not applied: `before` is what it runs with, `after` what its next
+             *     start takes.
+             */
+            pending?: components["schemas"]["FieldChange"][];
             /** @description What each node gives to a server that spans nodes, in the order of its NUMA nodes. */
             places?: components["schemas"]["VsPlace"][];
             /** @description Why it failed. */
@@ -3367,6 +3378,38 @@ export interface components {
             wander?: boolean;
             /** @description Pool that its WWNN is drawn from, by name or id; empty: `default-wwnn`. */
             wwnn_pool?: string;
+        };
+        /**
+         * @description A change of a virtual server; what is left out stays. A running server takes its new name at once, and the rest at its
+         *     next start.
+         */
+        VsEdit: {
+            /** @description IPv4 address with its prefix that its guest is given; empty: none. */
+            address?: string | null;
+            /** @description Added command line; empty: none. */
+            append?: string | null;
+            /** @description Gateway to go with the address; empty: none. */
+            gateway?: string | null;
+            /** @description Host name that its guest is given; empty: none. */
+            hostname?: string | null;
+            /** @description Digest of an uploaded initial ram disk; empty: none. */
+            initrd?: string | null;
+            /** @description Digest of an uploaded kernel. */
+            kernel?: string | null;
+            /** @description Labels to set and to remove. */
+            labels?: components["schemas"]["LabelChange"];
+            /**
+             * Format: int32
+             * @description MiB, at least 64.
+             */
+            memory_mib?: number | null;
+            /** @description New name: letters, digits, `-`, 1–63. */
+            name?: string | null;
+            /**
+             * Format: int32
+             * @description Processors, 1–32.
+             */
+            vcpus?: number | null;
         };
         /** @description A change of several virtual servers, in one transaction. */
         VsGroup: {
@@ -7308,6 +7351,74 @@ export interface operations {
                 content?: never;
             };
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    vs_edit: {
+        parameters: {
+            query?: {
+                dry_run?: boolean;
+            };
+            header?: {
+                /** @description The `ETag` of the answer that the change is made of */
+                "If-Match"?: string | null;
+            };
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["VsEdit"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -12,6 +12,7 @@ export type Node = Schemas["Node"];
 export type Vs = Schemas["Vs"];
 /** The page always says everything. */
 export type VsCreate = Required<Schemas["VsCreate"]>;
+export type VsEdit = Schemas["VsEdit"];
 export type VsCopy = Required<Schemas["VsCopy"]>;
 export type VsSeries = Required<Omit<Schemas["VsSeries"], "vs">> & { vs: VsCreate };
 export type Template = Schemas["Template"];

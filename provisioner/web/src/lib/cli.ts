@@ -1,5 +1,6 @@
 /** The command line that does what a dialog does. */
 import type { LabelChange, VsCopy, VsCreate, VsSeries } from "../api/types";
+import type { Edits } from "./edit";
 
 /** Quoted for a POSIX shell where that is needed. */
 export function quote(word: string): string {
@@ -39,6 +40,18 @@ export function copyCommand(of: string, copy: VsCopy): string {
 export function seriesCommand({ count, first, vs }: VsSeries): string {
   const from = first === 1 ? [] : ["--first", String(first)];
   return command("vs", "create", vs.name === "" ? "NAME" : vs.name, "--template", vs.template, "--count", String(count), ...from, ...settings(vs));
+}
+
+export function editCommand(of: string, edit: Edits): string {
+  const words: string[] = [];
+  if (edit.name != null) words.push("--name", edit.name);
+  if (edit.vcpus != null) words.push("--vcpus", String(edit.vcpus));
+  if (edit.memory_mib != null) words.push("--memory", `${edit.memory_mib}M`);
+  for (const field of ["append", "hostname", "address", "gateway"] as const) {
+    const value = edit[field];
+    if (value != null) words.push(`--${field}`, value);
+  }
+  return command("vs", "set", of, ...words);
 }
 
 export function labelCommand(noun: "vs" | "node", name: string, { set, remove }: LabelChange): string {

@@ -9,15 +9,17 @@ import { useWhyNot } from "../state/rights";
 import { useStore } from "../state/store";
 import { useToasts } from "../state/toasts";
 import { CopyDialog, MakeTemplateDialog } from "./server-copy";
+import { EditDialog } from "./server-edit";
 import { DeleteDialog, ResetDialog, StopDialog } from "./server-dialogs";
 
 export function ServerActions({ vs, withDelete }: { vs: Vs; withDelete: boolean }) {
   const { refresh } = useStore();
   const { attempt } = useToasts();
-  const [dialog, setDialog] = useState<"stop" | "reset" | "delete" | "copy" | "template" | null>(null);
+  const [dialog, setDialog] = useState<"stop" | "reset" | "delete" | "edit" | "copy" | "template" | null>(null);
   const alive = isAlive(vs);
   const noConsole = useWhyNot("console", "vs", vs.name);
   const noStart = useWhyNot("start", "vs", vs.name);
+  const noEdit = useWhyNot("edit", "vs", vs.name);
   const noStop = useWhyNot("stop", "vs", vs.name);
   const noReset = useWhyNot("reset", "vs", vs.name) || (vs.state === "running" ? "" : "Only a running server can be reset");
   const mayNotCopy = useWhyNot("copy", "vs", vs.name);
@@ -59,6 +61,9 @@ export function ServerActions({ vs, withDelete }: { vs: Vs; withDelete: boolean 
       </button>
       {withDelete && (
         <>
+          <button type="button" disabled={noEdit !== ""} title={noEdit} onClick={() => setDialog("edit")} aria-label={`Edit ${vs.name}`}>
+            Edit…
+          </button>
           <button type="button" disabled={noCopy !== ""} title={noCopy} onClick={() => setDialog("copy")} aria-label={`Copy ${vs.name}`}>
             <Icon name="copy" />
             Copy…
@@ -76,6 +81,7 @@ export function ServerActions({ vs, withDelete }: { vs: Vs; withDelete: boolean 
       )}
       {dialog === "stop" && <StopDialog vs={vs} onClose={close} />}
       {dialog === "reset" && <ResetDialog vs={vs} onClose={close} />}
+      {dialog === "edit" && <EditDialog vs={vs} onClose={close} />}
       {dialog === "copy" && <CopyDialog vs={vs} onClose={close} />}
       {dialog === "template" && <MakeTemplateDialog vs={vs} onClose={close} />}
       {dialog === "delete" && <DeleteDialog vs={vs} onClose={close} />}

@@ -6,6 +6,7 @@ import { Icon } from "../components/icons";
 import { LoadPanel, serverCharts } from "../components/load";
 import { CliHint, Empty, Fact, Loading, State } from "../components/parts";
 import { command } from "../lib/cli";
+import { changeWords } from "../lib/edit";
 import { count, shortDigest } from "../lib/format";
 import { href } from "../lib/route";
 import { useStore } from "../state/store";
@@ -40,6 +41,18 @@ export function ServerPage({ name }: { name: string }) {
         </div>
       </header>
       {vs.reason !== "" && <p className={vs.state === "failed" ? "note bad" : "note"}>{vs.reason}</p>}
+      {(vs.pending ?? []).length > 0 && (
+        <div className="note">
+          <p>Not applied: the next start takes</p>
+          <ul>
+            {(vs.pending ?? []).map((field) => (
+              <li key={field.field} className="break">
+                {changeWords(field)}
+              </li>
+            ))}
+          </ul>
+        </div>
+      )}
       <section className="panel">
         <h2>Definition</h2>
         <dl className="facts">

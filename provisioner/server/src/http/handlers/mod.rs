@@ -33,8 +33,14 @@ use crate::error::Error;
 pub(crate) async fn to_the_end<T: Send + 'static>(
     change: impl Future<Output = Result<T, Error>> + Send + 'static,
 ) -> Result<T, Error> {
-    // The task of its own has the same caller.
-    let caller = asking::current();
+    // The task of its own has the same caller, and is made of the same version.
+    let (caller, expected) = (asking::current(), asking::expected());
+    let change = async move {
+        match expected {
+            Some(expected) => asking::expecting(expected, change).await,
+            None => change.await,
+        }
+    };
     let work = async move {
         match caller {
             Some(caller) => asking::scope(caller, change).await,

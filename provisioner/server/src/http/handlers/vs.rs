@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use weft_api::{Plan, Problem, Span, Vs, VsCreate};
+use weft_api::{Plan, Problem, Span, Vs, VsCreate, VsEdit};
 
 use super::dry_run::DryRun;
 use super::groups::Shown;
@@ -66,6 +66,25 @@ pub(crate) async fn get_one(State(app): State<App>, Path(name): Path<String>) ->
     responses((status = 200, body = Span), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub(crate) async fn span(State(app): State<App>, Path(name): Path<String>) -> Result<Json<Span>, Error> {
     Ok(Json(app.core.show_span(&name)?))
+}
+
+/// Change a virtual server; what is left out stays
+///
+/// A running server takes its new name at once, and the rest at its next start: until then it stands in `pending`.
+#[utoipa::path(patch, path = "/api/v1/vs/{name}", tag = "vs", request_body = VsEdit,
+    params(("name" = String, Path), ("dry_run" = Option<bool>, Query),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` of the answer that the change is made of")),
+    responses((status = 200, body = Plan), (status = 204), (status = 404, body = Problem),
+        (status = 409, body = Problem), (status = 412, body = Problem), (status = 422, body = Problem)))]
+pub(crate) async fn edit(
+    State(app): State<App>,
+    caller: Caller,
+    dry: DryRun,
+    Path(name): Path<String>,
+    Body(wanted): Body<VsEdit>,
+) -> Result<Response, Error> {
+    let plan = to_the_end(async move { app.core.vs_edit(&caller.user, &name, &wanted, dry.0).await }).await?;
+    Ok(dry.answer(plan))
 }
 
 /// Delete a virtual server
