@@ -18,7 +18,7 @@ use crate::util::{hex, random};
 use crate::world::{Lookup, World};
 
 /// Most of one level.
-const MAX_OF_LEVEL: usize = 4096;
+pub(crate) const MAX_OF_LEVEL: usize = 4096;
 /// Names that a refusal tells.
 const MAX_TOLD: usize = 3;
 
@@ -171,7 +171,7 @@ pub(crate) fn show_container(
     }
 }
 
-fn told(actor: &str, level: Level, what: &str, text: String) -> NewEvent {
+pub(crate) fn container_event(actor: &str, level: Level, what: &str, text: String) -> NewEvent {
     NewEvent { actor: actor.to_string(), ..event(&format!("{}.{what}", level.word()), "info", text) }
 }
 
@@ -223,7 +223,7 @@ impl Core {
             generation: 1,
         };
         check_container(&self.world(), None, Some(&row))?;
-        let told = told(actor, level, "created", row.name.clone());
+        let told = container_event(actor, level, "created", row.name.clone());
         let id = row.id.clone();
         let [kind, _, _] = kinds(level);
         let change = Change::Kept(Kept::Container { before: None, after: Some(row) });
@@ -273,7 +273,7 @@ impl Core {
         let [_, kind, _] = kinds(level);
         let decided = (after != before).then(|| {
             after.generation = before.generation.saturating_add(1);
-            let told = told(actor, level, "changed", after.name.clone());
+            let told = container_event(actor, level, "changed", after.name.clone());
             (Change::Kept(Kept::Container { before: Some(before), after: Some(after) }), told)
         });
         self.carry_out(actor, Draft::of(kind, decided), dry).await
@@ -290,7 +290,7 @@ impl Core {
         let _change = self.change.lock().await;
         let row = self.find_container(level, name)?;
         check_empty(&self.world(), &row)?;
-        let told = told(actor, level, "deleted", row.name.clone());
+        let told = container_event(actor, level, "deleted", row.name.clone());
         let [_, _, kind] = kinds(level);
         let change = Change::Kept(Kept::Container { before: Some(row), after: None });
         self.carry_out(actor, Draft::new(kind, vec![change], told), dry).await

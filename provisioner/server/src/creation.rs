@@ -24,7 +24,7 @@ use crate::world::World;
 const NUMBER: &str = "{n}";
 
 /// The row of a new server, beside those that are made along with it.
-fn define(world: &World, wanted: &VsCreate, free: &Free, along: &[VsRow]) -> Result<VsRow, Error> {
+pub(crate) fn define(world: &World, wanted: &VsCreate, free: &Free, along: &[VsRow]) -> Result<VsRow, Error> {
     let wanted = of_template(world, wanted)?;
     check(&wanted)?;
     check_settings(&wanted.hostname, &wanted.address, &wanted.gateway)?;

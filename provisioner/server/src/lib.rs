@@ -19,6 +19,7 @@
 
 mod accounts;
 pub mod agent;
+mod apply;
 mod auth;
 mod blobs;
 mod boots;

@@ -247,35 +247,34 @@ impl Core {
                 generation: vs.row.generation.saturating_add(1),
                 ..vs.row.clone()
             };
-            self.check_vs_move(&vs.row, &after)?;
+            check_vs_move(&self.world(), &vs.row, &after)?;
             let told = self.vs_event(actor, &after, "vs.moved", &format!("moved to {}", target.row.name));
             Some((Change::Vs { before: Some(vs.row), after: Some(after) }, told))
         };
         self.carry_out(actor, Draft::of(Kind::VsMove, decided), dry).await
     }
+}
 
-    /// Whether a server may go from where it lies to where it would lie; also for undos.
-    pub(crate) fn check_vs_move(&self, before: &VsRow, after: &VsRow) -> Result<(), Error> {
-        let world = self.world();
-        let gone = || Error::refused(409, "node-gone", "that node is no longer known", "weft node list");
-        let vs = world.servers.get(&before.id).ok_or_else(gone)?;
-        check_leaves(&world, vs)?;
-        let node = world.nodes.get(&after.node).ok_or_else(gone)?;
-        check_arrives(&world, after, node, &Free::of(&world))
-    }
+/// Whether a server may go from where it lies to where it would lie; also for undos.
+pub(crate) fn check_vs_move(world: &World, before: &VsRow, after: &VsRow) -> Result<(), Error> {
+    let gone = || Error::refused(409, "node-gone", "that node is no longer known", "weft node list");
+    let vs = world.servers.get(&before.id).ok_or_else(gone)?;
+    check_leaves(world, vs)?;
+    let node = world.nodes.get(&after.node).ok_or_else(gone)?;
+    check_arrives(world, after, node, &Free::of(world))
+}
 
-    /// Whether an undo may leave nodes in the frames that they had.
-    pub(crate) fn check_moved_back(&self, changes: &[Change]) -> Result<(), Error> {
-        let mut moved = BTreeMap::new();
-        for change in changes {
-            if let Change::Node { before, after: Some(after), .. } = change
-                && before.as_ref().is_none_or(|before| before.frame != after.frame)
-            {
-                moved.insert(after.id.clone(), after.frame.clone());
-            }
+/// Whether an undo may leave nodes in the frames that they had.
+pub(crate) fn check_moved_back(world: &World, changes: &[Change]) -> Result<(), Error> {
+    let mut moved = BTreeMap::new();
+    for change in changes {
+        if let Change::Node { before, after: Some(after), .. } = change
+            && before.as_ref().is_none_or(|before| before.frame != after.frame)
+        {
+            moved.insert(after.id.clone(), after.frame.clone());
         }
-        check_frames(&self.world(), &moved)
     }
+    check_frames(world, &moved)
 }
 
 /// Nodes that change what they are told when servers move.

@@ -373,11 +373,6 @@ impl Core {
         Ok((Change::Node { held: row, before, after: None, forget: true }, told))
     }
 
-    /// Refuses where a server lies on the node, or a partition has it.
-    pub(crate) fn check_node_unused(&self, id: &str, name: &str) -> Result<(), Error> {
-        check_unused(&self.world(), id, name)
-    }
-
     /// Restarts a node.
     pub(crate) async fn reboot(&self, actor: &str, name: &str) -> Result<(), Error> {
         let node = self.find_node(name)?;
@@ -438,7 +433,8 @@ impl Core {
     }
 }
 
-fn check_unused(world: &World, id: &str, name: &str) -> Result<(), Error> {
+/// Refuses where a server lies on the node, or a partition has it.
+pub(crate) fn check_unused(world: &World, id: &str, name: &str) -> Result<(), Error> {
     let placed = world.servers.values().find(|vs| lies_on(&vs.row, id)).map(|vs| &vs.row.name);
     if let Some(vs) = placed {
         return Err(Error::refused(

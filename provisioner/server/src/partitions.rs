@@ -215,30 +215,37 @@ impl Core {
         dry: bool,
     ) -> Result<(Plan, Option<Partition>), Error> {
         let _change = self.change.lock().await;
-        let row = {
-            let world = self.world();
-            check(&world, &wanted)?;
-            let mut members = Vec::new();
-            for name in &wanted.nodes {
-                let id = free_node(&world, name)?;
-                if members.contains(&id) {
-                    return Err(Error::refused(
-                        422,
-                        "invalid",
-                        format!("{name} is named twice"),
-                        "name it once",
-                    ));
-                }
-                members.push(id);
+        let sketch = self.sketch();
+        let (change, told) = self.decide_partition(&sketch, actor, &wanted)?;
+        let plan = self.carry_out(actor, Draft::new(Kind::PartitionCreate, vec![change], told), dry).await?;
+        let world = self.world();
+        let made = world.partitions.values().find(|entry| entry.row.name == wanted.name && !dry);
+        Ok((plan, made.map(|entry| show(&world, entry))))
+    }
+
+    /// A new partition as it would be in this world.
+    pub(crate) fn decide_partition(
+        &self,
+        world: &World,
+        actor: &str,
+        wanted: &PartitionCreate,
+    ) -> Result<(Change, NewEvent), Error> {
+        check(world, wanted)?;
+        let mut members = Vec::new();
+        for name in &wanted.nodes {
+            let id = free_node(world, name)?;
+            if members.contains(&id) {
+                return Err(Error::refused(422, "invalid", format!("{name} is named twice"), "name it once"));
             }
-            check_together(&world, &members)?;
-            PartitionRow {
-                id: hex(&random::<16>()),
-                name: wanted.name.clone(),
-                members,
-                key: hex(&random::<32>()),
-                ..PartitionRow::default()
-            }
+            members.push(id);
+        }
+        check_together(world, &members)?;
+        let row = PartitionRow {
+            id: hex(&random::<16>()),
+            name: wanted.name.clone(),
+            members,
+            key: hex(&random::<32>()),
+            ..PartitionRow::default()
         };
         self.checked_config(&row, &[], &[])?;
         let nodes = self.names(&row.members);
@@ -246,11 +253,7 @@ impl Core {
             actor: actor.to_string(),
             ..partition_event("partition.created", "info", format!("{} of {}", row.name, nodes.join(", ")))
         };
-        let id = row.id.clone();
-        let change = Change::Partition { before: None, after: Some(row) };
-        let plan = self.carry_out(actor, Draft::new(Kind::PartitionCreate, vec![change], told), dry).await?;
-        let world = self.world();
-        Ok((plan, world.partitions.get(&id).map(|entry| show(&world, entry))))
+        Ok((Change::Partition { before: None, after: Some(row) }, told))
     }
 
     /// Deletes a partition that no server spans.
@@ -268,16 +271,7 @@ impl Core {
 
     /// Refuses where a server spans the partition.
     pub(crate) fn check_partition_unused(&self, row: &PartitionRow) -> Result<(), Error> {
-        let used = self.world().servers.values().find(|vs| vs.row.partition == row.id).cloned();
-        match used {
-            Some(vs) => Err(Error::refused(
-                409,
-                "partition-in-use",
-                format!("{} spans {}", vs.row.name, row.name),
-                format!("delete it first: weft vs delete {}", vs.row.name),
-            )),
-            None => Ok(()),
-        }
+        check_unspanned(&self.world(), row)
     }
 
     pub(crate) fn find_partition(&self, name: &str) -> Result<PartitionEntry, Error> {
@@ -311,6 +305,19 @@ impl Core {
     fn names(&self, ids: &[String]) -> Vec<String> {
         let world = self.world();
         ids.iter().map(|id| name_of(&world, id)).collect()
+    }
+}
+
+/// Refuses where a server of this world spans the partition.
+pub(crate) fn check_unspanned(world: &World, row: &PartitionRow) -> Result<(), Error> {
+    match world.servers.values().find(|vs| vs.row.partition == row.id) {
+        Some(vs) => Err(Error::refused(
+            409,
+            "partition-in-use",
+            format!("{} spans {}", vs.row.name, row.name),
+            format!("delete it first: weft vs delete {}", vs.row.name),
+        )),
+        None => Ok(()),
     }
 }
 

@@ -446,14 +446,13 @@ impl Core {
         self.checked_config(&partition, &changed, &deleted).map(drop)
     }
 
-    /// Whether a server that was deleted can be where it was, as it was, along with others that come back.
-    pub(crate) fn check_return(&self, row: &VsRow, along: &[&VsRow]) -> Result<(), Error> {
-        let world = self.world();
-        name_is_free(&world, &row.name)?;
-        check_pooled(&world, row)?;
-        blob(&world, &row.kernel, "kernel")?;
+    /// Whether a server that was deleted can be where it was, as it was, in a world that has what came back before it.
+    pub(crate) fn check_return(&self, world: &World, row: &VsRow) -> Result<(), Error> {
+        name_is_free(world, &row.name)?;
+        check_pooled(&self.world(), row)?;
+        blob(world, &row.kernel, "kernel")?;
         if !row.initrd.is_empty() {
-            blob(&world, &row.initrd, "initial ram disk")?;
+            blob(world, &row.initrd, "initial ram disk")?;
         }
         let nodes = row.places.iter().map(|place| &place.node).chain([&row.node]);
         for id in nodes {
@@ -465,13 +464,12 @@ impl Core {
                     "approve it, or undo that it was forgotten: weft tx list",
                 ));
             };
-            let taken: u64 = along.iter().map(|row| u64::from(given_mib(row, id))).sum();
-            let (need, room) = (u64::from(given_mib(row, id)), free_mib(&world, node).saturating_sub(taken));
+            let (need, room) = (u64::from(given_mib(row, id)), free_mib(world, node));
             if room < need {
                 return Err(no_room(&format!("{} has {room} MiB free, {need} are needed", node.row.name)));
             }
         }
-        if row.partition.is_empty() { check_size(&world, row, along) } else { Ok(()) }
+        if row.partition.is_empty() { check_size(world, row, &[]) } else { Ok(()) }
     }
 
     /// Keys typed at a console.

@@ -15,7 +15,7 @@ use crate::world::{Lookup, World};
 /// Most templates.
 const MAX_TEMPLATES: usize = 1024;
 
-fn template_event(actor: &str, name: &str, text: String) -> NewEvent {
+pub(crate) fn template_event(actor: &str, name: &str, text: String) -> NewEvent {
     NewEvent { actor: actor.to_string(), ..event(name, "info", text) }
 }
 
@@ -110,7 +110,7 @@ pub(crate) fn of_template(world: &World, wanted: &VsCreate) -> Result<VsCreate, 
 }
 
 /// The row of a new template.
-fn row_of(world: &World, wanted: &TemplateCreate) -> Result<TemplateRow, Error> {
+pub(crate) fn new_template(world: &World, wanted: &TemplateCreate) -> Result<TemplateRow, Error> {
     check_name(&wanted.name)?;
     if world.templates.len() >= MAX_TEMPLATES {
         let title = format!("there are {MAX_TEMPLATES} templates");
@@ -191,7 +191,7 @@ impl Core {
         self.allow_named_by("copy", ObjectKind::Vs, &wanted.from)?;
         let row = {
             let world = self.world();
-            let row = row_of(&world, &wanted)?;
+            let row = new_template(&world, &wanted)?;
             check_template(&world, &row)?;
             row
         };

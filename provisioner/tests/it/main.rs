@@ -5,6 +5,7 @@
 mod access;
 mod accounts;
 mod agents;
+mod apply;
 mod common;
 mod containers;
 mod editing;

@@ -65,6 +65,9 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("get",    "/api/v1/frames/{name}",              "voua"),
     ("delete", "/api/v1/frames/{name}",              "oa"),
     ("post",   "/api/v1/frames/{name}/edit",         "oa"),
+    // What is done with each object is looked at object by object.
+    ("get",    "/api/v1/manifest",                   "voua"),
+    ("post",   "/api/v1/manifest",                   "voua"),
     ("get",    "/api/v1/topology",                   "voua"),
     ("get",    "/api/v1/topology/targets",           "voua"),
     ("post",   "/api/v1/groups/nodes/move",          "oa"),

@@ -9,6 +9,7 @@ use weft_signing::cli::{DelegationCommand, ImageCommand, KeyCommand, RevocationC
 
 use crate::complete;
 
+mod apply;
 mod auth;
 mod container;
 mod job;
@@ -21,6 +22,7 @@ mod vs;
 
 use select::SELECTORS;
 
+pub(crate) use apply::{Apply, Diff, Document, Get};
 pub(crate) use auth::{Account, Auth, AuthPolicy, Session, Token};
 pub(crate) use container::{
     Container, ContainerCreate, ContainerEdit, Datacenter, Frame, Mainframe, NodeMove, Topology,
@@ -44,6 +46,7 @@ const TOP_EXAMPLES: &str = "Examples:
   weft vs console web
   weft vs list -o json | jq -r '.[].name'
   weft tx list
+  weft apply -f rack.yaml --dry-run
 
 Exit codes: 0 done, 1 failed, 2 wrong use, 3 not found, 4 refused, 5 not allowed,
 6 not reachable, 7 waited too long, 8 doctor found a failure.";
@@ -119,6 +122,12 @@ pub(crate) enum Command {
     /// Change one's own password
     #[command(visible_alias = "password")]
     Passwd(Passwd),
+    /// Print what is wanted as a document that can be applied
+    Get(Get),
+    /// Show what applying a document would change, field by field
+    Diff(Diff),
+    /// Make a document so, in one transaction
+    Apply(Apply),
     /// Machines that run the monitor
     #[command(subcommand, visible_alias = "nodes")]
     Node(Node),

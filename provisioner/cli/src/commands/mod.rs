@@ -1,6 +1,7 @@
 //! The verbs.
 
 mod account;
+mod apply;
 mod auth;
 mod container;
 mod create;
@@ -61,6 +62,9 @@ pub(crate) async fn run(cli: Cli) -> Result<(), CliError> {
         Command::Login(verb) => session::login(&settings()?, output, &verb).await,
         Command::Logout => session::logout(&settings()?, output).await,
         Command::Passwd(verb) => session::passwd(&settings()?, &context()?, &verb).await,
+        Command::Get(args) => apply::get(&context()?, &args).await,
+        Command::Diff(args) => apply::diff(&context()?, &args).await,
+        Command::Apply(args) => apply::apply(&context()?, &args).await,
         Command::Node(verb) => node::run(&context()?, &verb).await,
         Command::Datacenter(verb) => container::datacenter(&context()?, &verb).await,
         Command::Mainframe(verb) => container::mainframe(&context()?, &verb).await,

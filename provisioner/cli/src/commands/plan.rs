@@ -70,6 +70,11 @@ impl Row {
         objects.iter().flat_map(rows).collect()
     }
 
+    /// Whether it follows from other things.
+    pub(super) const fn derived(&self) -> bool {
+        self.derived
+    }
+
     /// Columns of a table of fields.
     pub(super) fn columns() -> [Column<Self>; 5] {
         [

@@ -92,6 +92,7 @@ pub(crate) fn router(world: Shared) -> Router {
         .route("/api/v1/nodes/{name}/reboot", post(done))
         .route("/api/v1/nodes/{name}/push", post(done))
         .route("/api/v1/nodes/{name}/log", get(log))
+        .route("/api/v1/manifest", get(manifest).post(group))
         .route("/api/v1/operators", post(crate::operator_node::issue))
         .route("/api/v1/groups/vs/create", post(group))
         .route("/api/v1/templates", post(template))
@@ -201,6 +202,13 @@ async fn nodes(State(world): Held, Query(query): Query<HashMap<String, String>>)
 async fn servers(State(world): Held, Query(query): Query<HashMap<String, String>>) -> Json<Vec<Vs>> {
     let world = lock(&world);
     Json(world.vs.iter().filter(|vs| fits(&query, &vs.labels)).cloned().collect())
+}
+
+async fn manifest(Query(query): Query<HashMap<String, String>>) -> Json<Value> {
+    let name = query.get("name").cloned().unwrap_or_default();
+    Json(
+        json!({ "vs": [{ "name": if name.is_empty() { "all" } else { &name }, "running": false, "labels": { "num": "007" } }] }),
+    )
 }
 
 /// A group is changed as the plan says.

@@ -1,5 +1,6 @@
 //! The command line as a process, against a test double of the appliance's interface.
 
+mod apply;
 mod completion;
 mod console;
 mod double;

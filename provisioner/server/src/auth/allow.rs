@@ -12,6 +12,7 @@ use crate::containers::object_kind;
 use crate::core::Core;
 use crate::error::Error;
 use crate::transactions::{Change, Draft, Kept, Kind};
+use weft_store::{ContainerRow, NodeRow, StartedRow, TemplateRow, VsRow};
 
 /// What a kind of transaction asks for; `None`: it does not come as a draft.
 const fn right_of(kind: Kind) -> Option<&'static str> {
@@ -37,7 +38,9 @@ const fn right_of(kind: Kind) -> Option<&'static str> {
         Kind::ImagePublish | Kind::ImageBios => Some("publish"),
         Kind::ImageActivate => Some("activate"),
         Kind::ImageRevoke => Some("revoke"),
-        Kind::NodeConflict
+        // Each of its changes asks for its own right.
+        Kind::Apply
+        | Kind::NodeConflict
         | Kind::NodeSuccession
         | Kind::BlobUpload
         | Kind::AccountReset
@@ -52,6 +55,73 @@ const fn right_of(kind: Kind) -> Option<&'static str> {
         | Kind::TokenRevoke
         | Kind::AuthPolicyAdd
         | Kind::AuthPolicyDelete => None,
+    }
+}
+
+/// What one change of several kinds at once asks for; none: it is not made in this way.
+fn verbs_of(change: &Change) -> Vec<&'static str> {
+    fn of<T>(
+        before: Option<&T>,
+        after: Option<&T>,
+        differ: &[(&'static str, fn(&T, &T) -> bool)],
+    ) -> Vec<&'static str> {
+        match (before, after) {
+            (None, Some(_)) => vec!["create"],
+            (Some(_), None) => vec!["delete"],
+            (Some(before), Some(after)) => {
+                differ.iter().filter(|(_, differs)| differs(before, after)).map(|(verb, _)| *verb).collect()
+            }
+            (None, None) => Vec::new(),
+        }
+    }
+    match change {
+        Change::Vs { before, after } => {
+            let mut verbs = of(
+                before.as_ref(),
+                after.as_ref(),
+                &[
+                    ("label", |a: &VsRow, b: &VsRow| a.labels != b.labels),
+                    ("move", |a, b| a.node != b.node && a.partition.is_empty()),
+                    ("start", |a, b| !a.running && b.running),
+                    ("stop", |a, b| a.running && !b.running),
+                    ("edit", |a, b| {
+                        a.name != b.name || StartedRow::of(a) != StartedRow::of(b) || a.places != b.places
+                    }),
+                ],
+            );
+            if before.is_none() && after.as_ref().is_some_and(|row| row.running) {
+                verbs.push("start");
+            }
+            verbs
+        }
+        Change::Node { before, after, .. } => match (before, after) {
+            (Some(before), Some(after)) => of(
+                Some(before),
+                Some(after),
+                &[
+                    ("label", |a: &NodeRow, b: &NodeRow| a.labels != b.labels),
+                    ("move", |a, b| a.frame != b.frame),
+                ],
+            ),
+            _ => Vec::new(),
+        },
+        Change::Partition { before, after } => of(before.as_ref(), after.as_ref(), &[]),
+        Change::Kept(Kept::Template { before, after }) => of(
+            before.as_ref(),
+            after.as_ref(),
+            &[
+                ("label", |a: &TemplateRow, b: &TemplateRow| a.labels != b.labels),
+                ("edit", |a, b| {
+                    let same =
+                        TemplateRow { labels: a.labels.clone(), generation: a.generation, ..b.clone() };
+                    same != *a
+                }),
+            ],
+        ),
+        Change::Kept(Kept::Container { before, after }) => {
+            of(before.as_ref(), after.as_ref(), &[("edit", |_: &ContainerRow, _: &ContainerRow| true)])
+        }
+        Change::Image { .. } | Change::Kept(Kept::Pool { .. } | Kept::Licence { .. }) => Vec::new(),
     }
 }
 
@@ -235,13 +305,25 @@ impl Core {
     /// Whether who asks may make this change, of each of its objects.
     pub(crate) fn allow_draft(&self, draft: &Draft) -> Result<(), Error> {
         let Some(caller) = asking::current() else { return Ok(()) };
-        let mut gates: HashMap<ObjectKind, Gate> = HashMap::new();
-        for object in draft.changes.iter().flat_map(objects) {
-            let Some(verb) = right_of(draft.kind) else {
-                return Err(self.refusal(&caller, "change", object.kind, Some(&object), &Verdict::default()));
+        let mut gates: HashMap<(ObjectKind, &'static str), Gate> = HashMap::new();
+        for change in &draft.changes {
+            let verbs = match right_of(draft.kind) {
+                Some(verb) => vec![verb],
+                None if draft.kind == Kind::Apply => verbs_of(change),
+                None => Vec::new(),
             };
-            let gate = gates.entry(object.kind).or_insert_with(|| self.gate(&caller, verb, object.kind));
-            gate.pass(self, &object)?;
+            for object in objects(change) {
+                if verbs.is_empty() {
+                    let none = Verdict::default();
+                    return Err(self.refusal(&caller, "change", object.kind, Some(&object), &none));
+                }
+                for verb in &verbs {
+                    let gate = gates
+                        .entry((object.kind, *verb))
+                        .or_insert_with(|| self.gate(&caller, verb, object.kind));
+                    gate.pass(self, &object)?;
+                }
+            }
         }
         Ok(())
     }

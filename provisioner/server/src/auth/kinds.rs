@@ -84,7 +84,9 @@ impl ObjectKind {
             Self::Mainframe => ("mainframe", "Mainframe", "virtual mainframe", CONTAINER),
             Self::Frame => ("frame", "Frame", "frame", CONTAINER),
             Self::Image => ("image", "Image", "image", &["view", "publish", "activate", "revoke"]),
-            Self::Template => ("template", "Template", "template", &["view", "create", "delete", "label"]),
+            Self::Template => {
+                ("template", "Template", "template", &["view", "create", "edit", "delete", "label"])
+            }
             Self::Pool => ("pool", "Pool", "pool", &["view", "create", "extend", "delete"]),
             Self::Licence => ("licence", "Licence", "licence", &["view", "add", "remove"]),
             Self::Blob => ("blob", "Blob", "file", &["upload"]),

@@ -178,6 +178,9 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(handlers::templates::series))
         .routes(routes!(handlers::jobs::list, handlers::jobs::create))
         .layer(DefaultBodyLimit::max(MAX_GROUP_JSON));
+    let manifest = OpenApiRouter::new()
+        .routes(routes!(handlers::manifest::export, handlers::manifest::apply))
+        .layer(DefaultBodyLimit::max(weft_api::MAX_MANIFEST_BYTES));
     let without_dry_run = OpenApiRouter::new()
         .routes(routes!(handlers::session::login))
         .routes(routes!(handlers::session::logout))
@@ -195,6 +198,7 @@ fn routes() -> OpenApiRouter<App> {
     let plain = of_objects()
         .merge(of_appliance())
         .merge(groups)
+        .merge(manifest)
         .merge(without_dry_run)
         .layer(from_fn(time_limit))
         .layer(DefaultBodyLimit::max(MAX_JSON));

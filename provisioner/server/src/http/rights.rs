@@ -84,6 +84,8 @@ pub(crate) const RIGHTS: &[(&str, &str, Right)] = {
         ("get",    "/api/v1/frames/{name}",                 Named("view", Frame)),
         ("delete", "/api/v1/frames/{name}",                 Named("delete", Frame)),
         ("post",   "/api/v1/frames/{name}/edit",            Named("edit", Frame)),
+        ("get",    "/api/v1/manifest",                      Some("view", Vs)),
+        ("post",   "/api/v1/manifest",                      Some("view", Vs)),
         ("get",    "/api/v1/topology",                      Some("view", Node)),
         ("get",    "/api/v1/topology/targets",              Some("view", Node)),
         ("post",   "/api/v1/groups/nodes/move",             Some("move", Node)),

@@ -130,25 +130,3 @@ impl Core {
         self.allow_kind(kind, &object)
     }
 }
-
-/// Brings a copy of the world to what a change would leave.
-pub(super) fn apply(world: &mut World, change: &Change) {
-    match change {
-        Change::Vs { after: Some(row), .. } => {
-            let entry = world.servers.entry(row.id.clone()).or_insert_with(|| VsEntry::from_row(row.clone()));
-            entry.row = row.clone();
-        }
-        Change::Vs { before: Some(row), after: None } => _ = world.servers.remove(&row.id),
-        Change::Node { held, after: None, .. } => _ = world.nodes.remove(&held.id),
-        Change::Node { after: Some(row), .. } => {
-            if let Some(node) = world.nodes.get_mut(&row.id) {
-                node.row = row.clone();
-            }
-        }
-        // No step makes these.
-        Change::Vs { before: None, after: None }
-        | Change::Partition { .. }
-        | Change::Image { .. }
-        | Change::Kept(_) => {}
-    }
-}

@@ -3,7 +3,7 @@
 use weft_api::{Conflict, JobPlan, JobStepPlan, Plan};
 use weft_store::StepRow;
 
-use super::decide::{Decided, apply};
+use super::decide::Decided;
 use super::waits::words;
 use crate::core::Core;
 use crate::error::Error;
@@ -38,7 +38,7 @@ impl Core {
                     let draft = decided.draft();
                     self.allow_draft(&draft)?;
                     let plan = draft.plan(&world);
-                    draft.changes.iter().for_each(|change| apply(&mut world, change));
+                    draft.changes.iter().for_each(|change| change.leave(&mut world));
                     (plan, waits)
                 }
                 Ok(Decided { group, .. }) => (group.conflict(), Vec::new()),

@@ -1,6 +1,6 @@
 //! Makes a decided change: store, then memory, then nodes. The caller holds `change` since it decided.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use weft_api::Plan;
 use weft_store::{Batch, ImageState, NodeRow, PartitionRow, VsRow};
@@ -34,7 +34,7 @@ impl Core {
             self.check_version(&expected).await?;
         }
         let mut plan = draft.plan(&self.world());
-        if draft.changes.len() > 1 {
+        if draft.changes.len() > 1 || draft.kind == Kind::Apply {
             self.check_together(&draft)?;
         }
         self.allow_draft(&draft)?;
@@ -61,6 +61,9 @@ impl Core {
         for id in draft.spanned() {
             let (changed, deleted) = draft.servers_of(&id);
             self.checked_config(&self.find_partition(&id)?.row, &changed, &deleted)?;
+        }
+        for row in draft.founded() {
+            self.checked_config(row, &draft.servers_of(&row.id).0, &[])?;
         }
         Ok(())
     }
@@ -91,11 +94,20 @@ impl Core {
         let draws = draft.draws();
         let sources = draft.sources.clone();
         for change in &mut draft.changes {
+            if let Change::Vs { before: None, after: Some(row) } = change
+                && draws
+            {
+                prepared.drawn.extend(self.world().identifiers.draw(&sources, row)?);
+            }
+        }
+        let servers: BTreeMap<String, Vec<VsRow>> =
+            draft.founded().map(|row| (row.id.clone(), draft.servers_of(&row.id).0)).collect();
+        for change in &mut draft.changes {
             match change {
-                Change::Vs { after: Some(row), .. } if draws => {
-                    prepared.drawn.extend(self.world().identifiers.draw(&sources, row)?);
+                Change::Partition { after: Some(row), .. } => {
+                    let servers = servers.get(&row.id).map(Vec::as_slice).unwrap_or_default();
+                    *row = self.next_config(row, servers, &[]).await?;
                 }
-                Change::Partition { after: Some(row), .. } => *row = self.next_config(row, &[], &[]).await?,
                 Change::Partition { before: Some(row), after: None } => {
                     let (_, record) = self.sign_cluster(&row.id, &ClusterPayload::Dissolved).await?;
                     prepared.farewells.push((row.clone(), record));
@@ -196,7 +208,7 @@ impl Core {
             row.members.iter().for_each(|id| self.send_cluster(id, record.clone()));
         }
         let mut nodes = BTreeSet::new();
-        for change in &draft.changes {
+        for change in draft.changes.iter().filter(|change| draft.tells(change)) {
             match change {
                 Change::Vs { before, after } => {
                     nodes.extend(both_nodes(before.as_ref(), after.as_ref()));
@@ -263,12 +275,35 @@ impl Draft {
         if !self.kind.told_to_nodes() {
             return Vec::new();
         }
-        let rows = self.servers().filter_map(|(before, after)| after.or(before));
-        let mut ids: Vec<String> =
-            rows.map(|row| row.partition.clone()).filter(|partition| !partition.is_empty()).collect();
+        let told = self.changes.iter().filter(|change| self.tells(change));
+        let rows = told.filter_map(|change| match change {
+            Change::Vs { before, after } => after.as_ref().or(before.as_ref()),
+            Change::Node { .. } | Change::Partition { .. } | Change::Image { .. } | Change::Kept(_) => None,
+        });
+        // One that is made or dissolved along with them is told of them by that.
+        let own = |id: &String| {
+            self.changes.iter().any(|change| match change {
+                Change::Partition { before, after } => {
+                    before.iter().chain(after).any(|partition| partition.id == *id)
+                }
+                Change::Vs { .. } | Change::Node { .. } | Change::Image { .. } | Change::Kept(_) => false,
+            })
+        };
+        let mut ids: Vec<String> = rows
+            .map(|row| row.partition.clone())
+            .filter(|partition| !partition.is_empty() && !own(partition))
+            .collect();
         ids.sort();
         ids.dedup();
         ids
+    }
+
+    /// Partitions that are there afterwards and change themselves.
+    fn founded(&self) -> impl Iterator<Item = &PartitionRow> {
+        self.changes.iter().filter_map(|change| match change {
+            Change::Partition { after, .. } => after.as_ref(),
+            Change::Vs { .. } | Change::Node { .. } | Change::Image { .. } | Change::Kept(_) => None,
+        })
     }
 
     /// Servers of a partition that change, and the ids of those that are deleted.

@@ -76,7 +76,21 @@ impl Draft {
                     | Kind::DatacenterCreate
                     | Kind::MainframeCreate
                     | Kind::FrameCreate
+                    | Kind::Apply
             )
+    }
+
+    /// Whether nodes hear of one of its changes: of several kinds at once, those that its own kind would tell.
+    pub(super) fn tells(&self, change: &Change) -> bool {
+        let quiet = || match change {
+            Change::Vs { before: Some(before), after: Some(after) } => {
+                VsRow { labels: before.labels.clone(), ..after.clone() } == *before
+            }
+            Change::Node { before, after, .. } => before.is_some() && after.is_some(),
+            Change::Vs { .. } | Change::Partition { .. } | Change::Image { .. } => false,
+            Change::Kept(_) => true,
+        };
+        self.kind.told_to_nodes() && !(self.kind == Kind::Apply && quiet())
     }
 
     /// Servers that are given identifiers when it is made.
@@ -89,10 +103,10 @@ impl Draft {
     pub(crate) fn plan(&self, world: &World) -> Plan {
         let undo = self.kind.undo();
         let effects = |change: &Change| match change {
-            Change::Node { before, after, .. } if self.kind == Kind::NodeMove => {
+            Change::Node { before, after, .. } if matches!(self.kind, Kind::NodeMove | Kind::Apply) => {
                 crate::moves::effects(world, before.as_ref(), after.as_ref()).into_iter().collect()
             }
-            change if self.kind.told_to_nodes() => change.effects(world),
+            change if self.tells(change) => change.effects(world),
             _ => Vec::new(),
         };
         Plan {
@@ -132,15 +146,16 @@ impl Draft {
         if before.is_none() && after.is_none() {
             return None;
         }
+        let drawn = self.draws() && before.is_none();
         let mut fields = fields(kind, before.as_ref(), after.as_ref());
         fields.retain(|field| {
-            field.changed && !(self.draws() && matches!(field.field.as_str(), "id" | "macs" | "wwnn"))
+            field.changed && !(drawn && matches!(field.field.as_str(), "id" | "macs" | "wwnn"))
         });
         Some(ObjectChange {
             name: name(before.as_ref(), after.as_ref(), id),
             state: action(before.is_some(), after.is_some()).to_string(),
             kind: kind.to_string(),
-            id: if self.draws() { String::new() } else { id.clone() },
+            id: if drawn { String::new() } else { id.clone() },
             fields,
         })
     }

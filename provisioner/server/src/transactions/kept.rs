@@ -171,42 +171,38 @@ impl Core {
         check_licence(&world, before.as_ref(), after.as_ref())?;
         Ok(Kept::Licence { before, after })
     }
-
-    pub(super) fn set_back_template(&self, part: &Part) -> Result<Kept, Error> {
-        let world = self.world();
-        let before = world.templates.get(&part.id).cloned();
-        let after = part.target.as_ref().map(|target| match &before {
-            Some(row) => with_fields(row, target, &part.fields),
-            None => row_of::<TemplateRow>(target.clone()),
-        });
-        let least = newest::<TemplateRow>(part)?.map_or(0, |row| row.generation);
-        let after = after.transpose()?.map(|row: TemplateRow| TemplateRow {
-            generation: row.generation.max(least).saturating_add(1),
-            ..row
-        });
-        if let Some(row) = &after {
-            check_template(&world, row)?;
-        }
-        Ok(Kept::Template { before, after })
-    }
 }
 
-impl Core {
-    pub(super) fn set_back_container(&self, part: &Part) -> Result<Kept, Error> {
-        let world = self.world();
-        let before = world.containers.get(&part.id).cloned();
-        let after = part.target.as_ref().map(|target| match &before {
-            Some(row) => with_fields(row, target, &part.fields),
-            None => row_of::<ContainerRow>(target.clone()),
-        });
-        let least = newest::<ContainerRow>(part)?.map_or(0, |row| row.generation);
-        let after = after.transpose()?.map(|row: ContainerRow| ContainerRow {
-            generation: row.generation.max(least).saturating_add(1),
-            ..row
-        });
-        check_container(&world, before.as_ref(), after.as_ref())?;
-        Ok(Kept::Container { before, after })
+pub(super) fn set_back_template(world: &World, part: &Part) -> Result<Kept, Error> {
+    let before = world.templates.get(&part.id).cloned();
+    let after = part.target.as_ref().map(|target| match &before {
+        Some(row) => with_fields(row, target, &part.fields),
+        None => row_of::<TemplateRow>(target.clone()),
+    });
+    let least = newest::<TemplateRow>(part)?.map_or(0, |row| row.generation);
+    let after = after.transpose()?.map(|row: TemplateRow| TemplateRow {
+        generation: row.generation.max(least).saturating_add(1),
+        ..row
+    });
+    if let Some(row) = &after {
+        check_template(world, row)?;
     }
+    Ok(Kept::Template { before, after })
+}
+
+pub(super) fn set_back_container(world: &World, part: &Part) -> Result<Kept, Error> {
+    let before = world.containers.get(&part.id).cloned();
+    let after = part.target.as_ref().map(|target| match &before {
+        Some(row) => with_fields(row, target, &part.fields),
+        None => row_of::<ContainerRow>(target.clone()),
+    });
+    let least = newest::<ContainerRow>(part)?.map_or(0, |row| row.generation);
+    let after = after.transpose()?.map(|row: ContainerRow| ContainerRow {
+        generation: row.generation.max(least).saturating_add(1),
+        ..row
+    });
+    check_container(world, before.as_ref(), after.as_ref())?;
+    Ok(Kept::Container { before, after })
 }
 
 /// The newest that history has of an object: its generation goes on from there.

@@ -46,6 +46,8 @@ pub(crate) enum Kind {
     NodeMove,
     /// A stopped server goes to another node.
     VsMove,
+    /// A document is made so: objects of several kinds.
+    Apply,
     ImagePublish,
     ImageBios,
     ImageActivate,
@@ -140,6 +142,7 @@ impl Kind {
         Self::FrameDelete,
         Self::NodeMove,
         Self::VsMove,
+        Self::Apply,
         Self::ImagePublish,
         Self::ImageBios,
         Self::ImageActivate,
@@ -236,6 +239,13 @@ impl Kind {
             Self::FrameDelete => ("frame delete", Reversible { by: Self::FrameCreate }),
             Self::NodeMove => ("node move", Reversible { by: Self::NodeMove }),
             Self::VsMove => ("vs move", Reversible { by: Self::VsMove }),
+            Self::Apply => (
+                "apply",
+                Compensable {
+                    by: Self::Apply,
+                    lost: "what guests held in memory that it started, stopped or deleted, and consoles of deleted ones",
+                },
+            ),
             Self::ImagePublish => (
                 "image publish",
                 Irreversible {

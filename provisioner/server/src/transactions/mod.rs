@@ -13,6 +13,7 @@ mod diff;
 mod draft;
 mod kept;
 mod kinds;
+mod leave;
 mod plain;
 mod show;
 mod undo;

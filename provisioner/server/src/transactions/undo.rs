@@ -20,6 +20,9 @@ use super::show::MAX_UNDOS;
 use crate::core::{Core, event};
 use crate::editing::check_edit;
 use crate::error::Error;
+use crate::moves::{check_moved_back, check_vs_move};
+use crate::nodes::check_unused;
+use crate::partitions::check_unspanned;
 use crate::pools::Sources;
 use crate::servers::start_afresh;
 use crate::world::World;
@@ -103,16 +106,25 @@ impl Core {
             }
         };
         let mut found = Vec::new();
-        let mut changes = Vec::new();
-        for row in &rows {
+        let mut changes: Vec<Change> = Vec::new();
+        // Each is set back on what those before it leave; of several kinds, what stands on others first.
+        let mut world = self.sketch();
+        let mut ordered: Vec<&TransactionRow> = rows.iter().collect();
+        if by == Kind::Apply {
+            ordered.reverse();
+        }
+        for row in ordered {
             let mut part = Part::of(row)?;
             if part.fields.is_empty() {
                 continue;
             }
             found.extend(self.later_conflicts(row, &mut part).await?);
             if found.is_empty() {
-                match self.set_back(&part, &rows, &changes) {
-                    Ok(change) => changes.push(change),
+                match self.set_back(&world, &part, &rows) {
+                    Ok(change) => {
+                        change.leave(&mut world);
+                        changes.push(change);
+                    }
                     Err(Error::Refused { title, next, .. }) => {
                         found.push(part.conflict(format!("{title}; {next}")))
                     }
@@ -121,7 +133,7 @@ impl Core {
             }
         }
         if found.is_empty() {
-            match self.check_moved_back(&changes) {
+            match check_moved_back(&world, &changes) {
                 Ok(()) => {}
                 Err(Error::Refused { title, next, .. }) => {
                     found.push(Conflict { text: format!("{title}; {next}"), ..Conflict::default() });
@@ -174,18 +186,18 @@ impl Core {
         Ok(if moved { vec![part.conflict(text())] } else { Vec::new() })
     }
 
-    /// The change that sets one object back, along with those that are decided. Refused where the earlier state cannot
+    /// The change that sets one object back, in a world that those before it leave. Refused where the earlier state cannot
     /// be had now.
-    fn set_back(&self, part: &Part, rows: &[TransactionRow], along: &[Change]) -> Result<Change, Error> {
+    fn set_back(&self, world: &World, part: &Part, rows: &[TransactionRow]) -> Result<Change, Error> {
         match part.kind.as_str() {
-            "vs" => self.set_back_vs(part, along),
-            "node" => self.set_back_node(part),
-            "partition" => self.set_back_partition(part),
+            "vs" => self.set_back_vs(world, part),
+            "node" => set_back_node(world, part),
+            "partition" => set_back_partition(world, part),
             "image" => self.set_back_image(part, rows),
             "pool" => self.set_back_pool(part).map(Change::Kept),
             "licence" => self.set_back_licence(part).map(Change::Kept),
-            "template" => self.set_back_template(part).map(Change::Kept),
-            "datacenter" | "mainframe" | "frame" => self.set_back_container(part).map(Change::Kept),
+            "template" => kept::set_back_template(world, part).map(Change::Kept),
+            "datacenter" | "mainframe" | "frame" => kept::set_back_container(world, part).map(Change::Kept),
             kind => Err(Error::refused(
                 409,
                 "irreversible",
@@ -195,8 +207,8 @@ impl Core {
         }
     }
 
-    fn set_back_vs(&self, part: &Part, along: &[Change]) -> Result<Change, Error> {
-        let before = self.world().servers.get(&part.id).map(|entry| entry.row.clone());
+    fn set_back_vs(&self, world: &World, part: &Part) -> Result<Change, Error> {
+        let before = world.servers.get(&part.id).map(|entry| entry.row.clone());
         let Some(target) = &part.target else {
             if let Some(row) = &before {
                 self.check_spanned(row, false)?;
@@ -217,7 +229,7 @@ impl Core {
             }
         };
         if let Some(now) = &before {
-            check_edit(&self.world(), now, &mut row)?;
+            check_edit(world, now, &mut row)?;
         }
         if !part.fields.iter().all(|field| is_label(field)) {
             row.generation = row.generation.saturating_add(1);
@@ -226,80 +238,13 @@ impl Core {
             start_afresh(&mut row);
         }
         if before.is_none() {
-            self.check_return(&row, &returning(along))?;
+            self.check_return(world, &row)?;
         }
         if let Some(now) = before.as_ref().filter(|now| now.node != row.node && row.partition.is_empty()) {
-            self.check_vs_move(now, &row)?;
+            check_vs_move(world, now, &row)?;
         }
         self.check_spanned(&row, true)?;
         Ok(Change::Vs { before, after: Some(row) })
-    }
-
-    fn set_back_node(&self, part: &Part) -> Result<Change, Error> {
-        let held = self.world().nodes.get(&part.id).map(|node| node.row.clone());
-        let before = held.clone().filter(|row| row.approved);
-        let Some(target) = &part.target else {
-            self.check_node_unused(&part.id, &part.name)?;
-            let held = held.unwrap_or_default();
-            return Ok(Change::Node { held, before, after: None, forget: false });
-        };
-        let row: NodeRow = match &held {
-            Some(row) => with_fields(row, target, &part.fields)?,
-            None => {
-                let mut row: NodeRow = row_of(target.clone())?;
-                if let Some(newest) = part.newest.clone() {
-                    // An older copy of the node would pass as the node itself.
-                    row.boot_counter = row.boot_counter.max(row_of::<NodeRow>(newest)?.boot_counter);
-                }
-                row
-            }
-        };
-        // A conflict that came while the node was not approved is in memory only.
-        if row.approved && held.as_ref().is_some_and(|held| !held.approved && !held.conflict.is_empty()) {
-            return Err(Error::refused(
-                409,
-                "node-conflict",
-                format!("two machines showed the identity of {}", part.name),
-                format!(
-                    "compare fingerprints, then: weft node approve {} --fingerprint FINGERPRINT",
-                    held.map(|held| held.name).unwrap_or_default()
-                ),
-            ));
-        }
-        let taken =
-            self.world().nodes.values().any(|node| node.row.name == row.name && node.row.id != row.id);
-        if taken {
-            return Err(Error::refused(
-                409,
-                "taken",
-                format!("another node is called {}", row.name),
-                "forget that one first, or approve this one anew: weft node list",
-            ));
-        }
-        Ok(Change::Node {
-            held: held.unwrap_or_else(|| row.clone()),
-            before,
-            after: Some(row),
-            forget: false,
-        })
-    }
-
-    fn set_back_partition(&self, part: &Part) -> Result<Change, Error> {
-        let before = self.world().partitions.get(&part.id).map(|entry| entry.row.clone());
-        match (&before, &part.target) {
-            (Some(row), None) => {
-                self.check_partition_unused(row)?;
-                Ok(Change::Partition { before, after: None })
-            }
-            (Some(row), Some(target)) => {
-                let after: PartitionRow = with_fields(row, target, &part.fields)?;
-                Ok(Change::Partition { before, after: Some(after) })
-            }
-            (None, _) => {
-                let title = format!("{} is dissolved", part.name);
-                Err(Error::refused(409, "irreversible", title, "make another: weft partition create"))
-            }
-        }
     }
 
     fn set_back_image(&self, part: &Part, rows: &[TransactionRow]) -> Result<Change, Error> {
@@ -338,17 +283,65 @@ pub(crate) fn document_now(world: &World, kind: &str, id: &str) -> Option<Docume
     }
 }
 
-/// Servers that come back.
-fn returning(changes: &[Change]) -> Vec<&VsRow> {
-    let rows = changes.iter().map(|change| match change {
-        Change::Vs { before: None, after } => after.as_ref(),
-        Change::Vs { .. }
-        | Change::Node { .. }
-        | Change::Partition { .. }
-        | Change::Image { .. }
-        | Change::Kept(_) => None,
-    });
-    rows.flatten().collect()
+fn set_back_node(world: &World, part: &Part) -> Result<Change, Error> {
+    let held = world.nodes.get(&part.id).map(|node| node.row.clone());
+    let before = held.clone().filter(|row| row.approved);
+    let Some(target) = &part.target else {
+        check_unused(world, &part.id, &part.name)?;
+        let held = held.unwrap_or_default();
+        return Ok(Change::Node { held, before, after: None, forget: false });
+    };
+    let row: NodeRow = match &held {
+        Some(row) => with_fields(row, target, &part.fields)?,
+        None => {
+            let mut row: NodeRow = row_of(target.clone())?;
+            if let Some(newest) = part.newest.clone() {
+                // An older copy of the node would pass as the node itself.
+                row.boot_counter = row.boot_counter.max(row_of::<NodeRow>(newest)?.boot_counter);
+            }
+            row
+        }
+    };
+    // A conflict that came while the node was not approved is in memory only.
+    if row.approved && held.as_ref().is_some_and(|held| !held.approved && !held.conflict.is_empty()) {
+        return Err(Error::refused(
+            409,
+            "node-conflict",
+            format!("two machines showed the identity of {}", part.name),
+            format!(
+                "compare fingerprints, then: weft node approve {} --fingerprint FINGERPRINT",
+                held.map(|held| held.name).unwrap_or_default()
+            ),
+        ));
+    }
+    let taken = world.nodes.values().any(|node| node.row.name == row.name && node.row.id != row.id);
+    if taken {
+        return Err(Error::refused(
+            409,
+            "taken",
+            format!("another node is called {}", row.name),
+            "forget that one first, or approve this one anew: weft node list",
+        ));
+    }
+    Ok(Change::Node { held: held.unwrap_or_else(|| row.clone()), before, after: Some(row), forget: false })
+}
+
+fn set_back_partition(world: &World, part: &Part) -> Result<Change, Error> {
+    let before = world.partitions.get(&part.id).map(|entry| entry.row.clone());
+    match (&before, &part.target) {
+        (Some(row), None) => {
+            check_unspanned(world, row)?;
+            Ok(Change::Partition { before, after: None })
+        }
+        (Some(row), Some(target)) => {
+            let after: PartitionRow = with_fields(row, target, &part.fields)?;
+            Ok(Change::Partition { before, after: Some(after) })
+        }
+        (None, _) => {
+            let title = format!("{} is dissolved", part.name);
+            Err(Error::refused(409, "irreversible", title, "make another: weft partition create"))
+        }
+    }
 }
 
 fn irreversible(number: u64, verb: &str) -> Plan {

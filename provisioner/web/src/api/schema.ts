@@ -773,6 +773,32 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/manifest": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show what is wanted, as a document that can be applied
+         * @description Without a kind all that the caller may see. It applies to the same appliance without a change.
+         */
+        get: operations["manifest_export"];
+        put?: never;
+        /**
+         * Make a document so
+         * @description All of it in one transaction, or none: where an object refuses, the answer names each that does and nothing is changed.
+         *     A dry run answers with the plan in either case; its `state` says which it is. What the document leaves out stays. At most
+         *     1 MiB and 2000 objects.
+         */
+        post: operations["manifest_apply"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/nodes": {
         parameters: {
             query?: never;
@@ -1605,6 +1631,16 @@ export interface components {
             /** @description Interface served. */
             interface: string;
         };
+        /** @description A document that is to be made so, in one transaction. */
+        Apply: {
+            /** @description The document. */
+            manifest: components["schemas"]["Manifest"];
+            /**
+             * @description Selector: what has these labels, is of a kind that the document has a list of, and is not in it, is deleted. Empty:
+             *     nothing is. Nodes and partitions never are.
+             */
+            prune?: string;
+        };
         /** @description Approval of a node. */
         Approve: {
             /** @description As on the node's own console. */
@@ -1732,6 +1768,12 @@ export interface components {
             /** @description What it is to stand in, by name or id; empty: where it stands. */
             parent?: string;
         };
+        /** @description A data center. */
+        DatacenterSpec: {
+            labels?: components["schemas"]["BTreeMap"] | null;
+            /** @description Name. */
+            name: string;
+        };
         /** @description An event. */
         Event: {
             /** @description Who caused it: user, node, appliance. */
@@ -1777,6 +1819,14 @@ export interface components {
             state: string;
             /** @description What was seen. */
             text: string;
+        };
+        /** @description A frame. */
+        FrameSpec: {
+            labels?: components["schemas"]["BTreeMap"] | null;
+            /** @description Virtual mainframe that it stands in, by name; a new one must say it. */
+            mainframe?: string | null;
+            /** @description Name. */
+            name: string;
         };
         /** @description A published image. */
         Image: {
@@ -2016,6 +2066,31 @@ export interface components {
             /** @description Account. */
             user: string;
         };
+        /** @description A virtual mainframe. */
+        MainframeSpec: {
+            /** @description Data center that it stands in, by name; a new one must say it. */
+            datacenter?: string | null;
+            labels?: components["schemas"]["BTreeMap"] | null;
+            /** @description Name. */
+            name: string;
+        };
+        /** @description A document: a list for each kind. */
+        Manifest: {
+            /** @description Data centers. */
+            datacenters?: components["schemas"]["DatacenterSpec"][] | null;
+            /** @description Frames. */
+            frames?: components["schemas"]["FrameSpec"][] | null;
+            /** @description Virtual mainframes. */
+            mainframes?: components["schemas"]["MainframeSpec"][] | null;
+            /** @description Approved nodes: where they stand, and their labels. */
+            nodes?: components["schemas"]["NodeSpec"][] | null;
+            /** @description Partitions. */
+            partitions?: components["schemas"]["PartitionSpec"][] | null;
+            /** @description Templates. */
+            templates?: components["schemas"]["TemplateSpec"][] | null;
+            /** @description Virtual servers. */
+            vs?: components["schemas"]["VsManifest"][] | null;
+        };
         /** @description One metric of a [`Series`]. */
         Metric: {
             /** @description `processor`, `memory`, …: docs/load.md has them all. */
@@ -2190,6 +2265,14 @@ export interface components {
             /** @description Which. */
             select: components["schemas"]["Selection"];
         };
+        /** @description An approved node. None is made and none is forgotten in this way. */
+        NodeSpec: {
+            /** @description Frame that it stands in, by name; empty: the free pool. */
+            frame?: string | null;
+            labels?: components["schemas"]["BTreeMap"] | null;
+            /** @description Name. */
+            name: string;
+        };
         /** @description An object before and after. */
         ObjectChange: {
             /** @description Its fields. */
@@ -2306,6 +2389,13 @@ export interface components {
              *     miss it), `unknown` (the appliance does not hear it).
              */
             state: string;
+        };
+        /** @description A partition. One that is there keeps its members. */
+        PartitionSpec: {
+            /** @description Name. */
+            name: string;
+            /** @description Nodes by name, in the order in which they are to coordinate. */
+            nodes?: string[] | null;
         };
         /** @description A change of the caller's own password. All other sessions of the account end. */
         PasswordChange: {
@@ -3024,6 +3114,30 @@ export interface components {
              */
             vcpus?: number;
         };
+        /** @description A template. */
+        TemplateSpec: {
+            /** @description Added command line. */
+            append?: string | null;
+            /** @description Digest of an uploaded initial ram disk; empty: none. */
+            initrd?: string | null;
+            /** @description Digest of an uploaded kernel; of a new one the appliance's default guest where it is left out. */
+            kernel?: string | null;
+            labels?: components["schemas"]["BTreeMap"] | null;
+            /**
+             * Format: int32
+             * @description MiB, at least 64; of a new one 256 where it is left out.
+             */
+            memory_mib?: number | null;
+            /** @description Name. */
+            name: string;
+            /** @description Partition whose nodes servers are to span, by name; empty: none. */
+            partition?: string | null;
+            /**
+             * Format: int32
+             * @description Processors, 1–32; of a new one 1 where it is left out.
+             */
+            vcpus?: number | null;
+        };
         /** @description A token of the interface. */
         Token: {
             /** @description Account that it acts for. */
@@ -3474,6 +3588,42 @@ export interface components {
              * @description Virtual processors.
              */
             vcpus: number;
+        };
+        /** @description A virtual server. */
+        VsManifest: {
+            /** @description IPv4 address with its prefix that its guest is given; empty: none. */
+            address?: string | null;
+            /** @description Added command line. */
+            append?: string | null;
+            /** @description Gateway to go with the address; empty: none. */
+            gateway?: string | null;
+            /** @description Host name that its guest is given; empty: none. */
+            hostname?: string | null;
+            /** @description Digest of an uploaded initial ram disk; empty: none. */
+            initrd?: string | null;
+            /** @description Digest of an uploaded kernel; of a new one the appliance's default guest where it is left out. */
+            kernel?: string | null;
+            labels?: components["schemas"]["BTreeMap"] | null;
+            /**
+             * Format: int32
+             * @description MiB, at least 64; of a new one 256 where it is left out.
+             */
+            memory_mib?: number | null;
+            /** @description Name. */
+            name: string;
+            /** @description Node that it lies on, by name; one that is there moves while it is stopped. */
+            node?: string | null;
+            /** @description Partition whose nodes it spans, by name. One that is there keeps it. */
+            partition?: string | null;
+            /** @description It is to run. Of a new one `false` where it is left out. */
+            running?: boolean | null;
+            /**
+             * Format: int32
+             * @description Processors, 1–32; of a new one 1 where it is left out.
+             */
+            vcpus?: number | null;
+            /** @description Virtual processors may leave their node. One that is there keeps it. */
+            wander?: boolean | null;
         };
         /** @description A move of a stopped virtual server to another node. */
         VsMove: {
@@ -5773,6 +5923,88 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    manifest_export: {
+        parameters: {
+            query?: {
+                /** @description `datacenters`, `mainframes`, `frames`, `nodes`, `partitions`, `templates`, `vs` */
+                kind?: string;
+                /** @description One object of the kind */
+                name?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Manifest"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    manifest_apply: {
+        parameters: {
+            query?: {
+                /** @description Only plan it */
+                dry_run?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Apply"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
                 };
             };
             409: {
