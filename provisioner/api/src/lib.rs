@@ -67,6 +67,9 @@
 //! `GET` of one object that has a history answers with an `ETag`: its generation and a digest of what is wanted of it. A
 //! change of that object takes it as `If-Match`, and answers 412 with what changed since where it is another by now.
 //!
+//! A change takes an `Idempotency-Key` ([`takes_key`]): asked for again with it within a day, it is not done again and is answered
+//! as the first time, with `Idempotency-Replayed: true`.
+//!
 //! Errors are [`Problem`] (RFC 9457) with the HTTP status.
 
 mod auth;
@@ -74,6 +77,7 @@ mod containers;
 mod editing;
 mod groups;
 mod jobs;
+mod keys;
 mod load;
 mod manifest;
 mod pools;
@@ -95,6 +99,7 @@ pub use jobs::{
     Job, JobCreate, JobDecision, JobPlan, JobStep, JobStepCreate, JobStepPlan, MAX_JOB_TEXT, MAX_STEP_NAMES,
     MAX_STEP_TIMEOUT_S, MAX_STEPS, STEP_TIMEOUT_S,
 };
+pub use keys::{MAX_KEY, is_key, takes_key};
 pub use load::{Metric, NodeLoad, Series, VsLoad};
 pub use manifest::{
     Apply, DatacenterSpec, FrameSpec, MAX_MANIFEST_BYTES, MAX_MANIFEST_OBJECTS, MainframeSpec, Manifest,

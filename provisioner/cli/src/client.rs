@@ -32,11 +32,27 @@ pub(crate) struct Client {
     pub(crate) token: Option<String>,
 }
 
+/// Pauses before a change is asked for again whose connection was lost.
+const PAUSES: [Duration; 4] =
+    [Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
+
 /// What a request carries.
+#[derive(Clone)]
 pub(crate) enum Payload<'a> {
     None,
     Json(serde_json::Value),
     File(&'a Path),
+}
+
+/// Method, path, body, version of the object, key of the change.
+type Asked<'a> = (Method, &'a str, Payload<'a>, Option<&'a str>, Option<&'a str>);
+
+/// A key that nobody has used.
+fn new_key() -> Result<String, CliError> {
+    let mut bytes = [0; 16];
+    ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes)
+        .map_err(|_| CliError::usage("there is no randomness for a key", "look at the machine"))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 impl Client {
@@ -104,14 +120,20 @@ impl Client {
         version: Option<&str>,
     ) -> Result<(Parts, Bytes), CliError> {
         let limit = if matches!(payload, Payload::File(_)) { UPLOAD_TIMEOUT } else { REQUEST_TIMEOUT };
+        // One key for all attempts: whatever became of the first, the change is done once.
+        let key = if weft_api::takes_key(method.as_str(), path) { Some(new_key()?) } else { None };
         let work = async {
-            let (head, body) = self.request(method.clone(), path, payload, version).await?.into_parts();
-            let body = Limited::new(body, ANSWER_MAX_BYTES).collect().await;
-            let bytes = body.map(http_body_util::Collected::to_bytes).map_err(|error| CliError::Answer {
-                what: format!("{method} {path}"),
-                why: error.to_string(),
-            })?;
-            Ok((head, bytes))
+            let mut pauses = PAUSES.iter().filter(|_| key.is_some());
+            let mut reached = false;
+            loop {
+                let request = (method.clone(), path, payload.clone(), version, key.as_deref());
+                let lost = match self.attempt(request, &mut reached).await {
+                    Err(lost @ (CliError::Unreachable { .. } | CliError::Answer { .. })) if reached => lost,
+                    done => return done,
+                };
+                let Some(pause) = pauses.next() else { return Err(lost) };
+                tokio::time::sleep(*pause).await;
+            }
         };
         match tokio::time::timeout(limit, work).await {
             Ok(result) => result,
@@ -121,6 +143,22 @@ impl Client {
         }
     }
 
+    /// One attempt, with its answer; `reached` is set once there was a connection.
+    async fn attempt(
+        &self,
+        (method, path, payload, version, key): Asked<'_>,
+        reached: &mut bool,
+    ) -> Result<(Parts, Bytes), CliError> {
+        let response = self.request((method.clone(), path, payload, version, key), reached).await?;
+        let (head, body) = response.into_parts();
+        let body = Limited::new(body, ANSWER_MAX_BYTES).collect().await;
+        let why = |error: Box<dyn std::error::Error + Send + Sync>| CliError::Answer {
+            what: format!("{method} {path}"),
+            why: error.to_string(),
+        };
+        Ok((head, body.map(http_body_util::Collected::to_bytes).map_err(why)?))
+    }
+
     /// Sends a request; an answer that is no success is an error.
     pub(crate) async fn send(
         &self,
@@ -128,15 +166,13 @@ impl Client {
         path: &str,
         payload: Payload<'_>,
     ) -> Result<Response<Incoming>, CliError> {
-        self.request(method, path, payload, None).await
+        self.request((method, path, payload, None, None), &mut false).await
     }
 
     async fn request(
         &self,
-        method: Method,
-        path: &str,
-        payload: Payload<'_>,
-        version: Option<&str>,
+        (method, path, payload, version, key): Asked<'_>,
+        reached: &mut bool,
     ) -> Result<Response<Incoming>, CliError> {
         let mut request = Request::builder()
             .method(method.clone())
@@ -149,6 +185,9 @@ impl Client {
         }
         if let Some(version) = version {
             request = request.header(header::IF_MATCH, version);
+        }
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
         }
         let body = match payload {
             Payload::None => Empty::new().map_err(|never| match never {}).boxed_unsync(),
@@ -164,15 +203,17 @@ impl Client {
         let request = request.body(body).map_err(|error| {
             CliError::usage(format!("the request cannot be made: {error}"), "check the token file")
         })?;
-        let response = self.handshake(request).await?;
+        let response = self.handshake(request, reached).await?;
         if response.status().is_success() { Ok(response) } else { Err(problem(response).await) }
     }
 
     async fn handshake(
         &self,
         request: Request<UnsyncBoxBody<Bytes, io::Error>>,
+        reached: &mut bool,
     ) -> Result<Response<Incoming>, CliError> {
         let stream = TokioIo::new(self.endpoint.connect().await?);
+        *reached = true;
         let broken = |error: hyper::Error| {
             let cause =
                 std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();

@@ -16,6 +16,7 @@ use weft_api::Event;
 use weft_store::{Batch, EventRow, NewEvent, Store, StoreError};
 use weft_types::ClusterId;
 
+use crate::auth::asking;
 use crate::boots::Boots;
 use crate::console::Consoles;
 use crate::error::Error;
@@ -92,6 +93,7 @@ pub struct Core {
     pub(crate) accounts: crate::accounts::Accounts,
     pub(crate) jobs: Jobs,
     pub(crate) loads: Loads,
+    pub(crate) turns: crate::http::Turns,
 }
 
 impl Core {
@@ -146,6 +148,7 @@ impl Core {
             accounts,
             jobs,
             loads: Loads::default(),
+            turns: crate::http::Turns::default(),
         });
         core.tidy_blobs()?;
         core.load_boot_files()?;
@@ -190,6 +193,10 @@ impl Core {
 
     /// Writes a batch and tells its events to those who listen. Gives back the transaction's number, if it has one.
     pub(crate) async fn commit(&self, batch: Batch) -> Result<Option<u64>, StoreError> {
+        let batch = match asking::key().filter(|_| batch.is_change()) {
+            Some(key) => batch.keyed(key),
+            None => batch,
+        };
         let done = self.store.commit(batch).await?;
         for row in done.events {
             // Nobody listening is no error.

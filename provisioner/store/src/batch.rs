@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use hiqlite::{Param, Params};
 use serde::Serialize;
 
+use crate::answers::AnswerRow;
 use crate::error::StoreError;
 use crate::jobs::JobRow;
 use crate::open::Store;
@@ -24,6 +25,7 @@ pub struct Batch {
     cause: String,
     undoes: u64,
     job: Option<JobRow>,
+    pub(crate) key: Option<AnswerRow>,
     statements: Vec<(Cow<'static, str>, Params)>,
     history: Vec<Part>,
     events: Vec<NewEvent>,
@@ -79,6 +81,11 @@ impl Batch {
     /// Whether nothing is in it.
     pub fn is_empty(&self) -> bool {
         self.statements.is_empty() && self.events.is_empty() && self.job.is_none()
+    }
+
+    /// Whether it changes something that somebody asked for, and not only tells of something.
+    pub fn is_change(&self) -> bool {
+        !self.history.is_empty() || self.job.is_some()
     }
 
     pub(crate) fn push(&mut self, sql: &'static str, params: Params) {
@@ -315,7 +322,7 @@ impl Store {
     /// Writes a batch. When this returns, it is on disk.
     pub async fn commit(&self, batch: Batch) -> Result<Committed, StoreError> {
         let mut last = self.last.lock().await;
-        let Batch { at, actor, verb, cause, undoes, job, mut statements, history, events } = batch;
+        let Batch { at, actor, verb, cause, undoes, job, key, mut statements, history, events } = batch;
         let mut after = *last;
         if !history.is_empty() {
             after.transaction =
@@ -364,6 +371,10 @@ impl Store {
                 ),
                 vec![Param::from(by_job), Param::from(i64::from(row.state.ended())), Param::from(json(&row))],
             ));
+        }
+        if let Some(key) = key {
+            let claim = key.claim(transaction.unwrap_or(0));
+            statements.extend(claim.map(|(sql, params)| (Cow::Borrowed(sql), params)));
         }
         if !statements.is_empty() {
             // Taken before they are written: whoever waits here may go away while the batch is applied all the same, and

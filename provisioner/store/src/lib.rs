@@ -14,6 +14,7 @@
 //!
 //! One process per data folder: [`Store::open`] holds a lock.
 
+mod answers;
 mod batch;
 mod batch_auth;
 mod batch_containers;
@@ -26,6 +27,7 @@ mod read;
 mod rows;
 mod schema;
 
+pub use answers::{ANSWER_KEPT_S, AnswerRow, MAX_ANSWERS};
 pub use batch::{Batch, Committed};
 pub use counters::RecordNumber;
 pub use error::StoreError;

@@ -182,6 +182,7 @@ pub(crate) async fn number(db: &Client, sql: &'static str) -> Result<u64, StoreE
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{ANSWER_KEPT_S, AnswerRow};
     use crate::{Batch, ContainerRow, JobRow, JobState, Level, StepRow, THIS_TRANSACTION, VsRow};
 
     /// A store as the second schema left it, with these history rows: time, cause, object.
@@ -399,6 +400,57 @@ mod tests {
         assert_eq!(store.containers().await.expect("containers"), [datacenter, frame.clone()]);
         store.commit(Batch::new("t", "admin", "x").delete_container(&frame)).await.expect("deleted");
         assert_eq!(store.containers().await.expect("containers").len(), 1);
+        store.close().await.expect("closed");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn keys_of_changes_come_with_the_eighth_schema_and_stand_with_their_change() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let db = start(folder.path()).await.expect("a database");
+        migrate(&db, MIGRATIONS.split_at(7).0).await.expect("the seventh schema");
+        db.shutdown().await.expect("closed");
+        let store = Store::open(folder.path()).await.expect("it migrates");
+        assert_eq!(store.answer("ann", "k").await.expect("read"), None);
+        let row = |at: u64| AnswerRow {
+            actor: "ann".into(),
+            key: "k".into(),
+            print: "p".into(),
+            at,
+            ..AnswerRow::default()
+        };
+        let vs = |id: &str, name: &str| VsRow { id: id.into(), name: name.into(), ..VsRow::default() };
+        let change = || Batch::new("t", "ann", "vs create");
+        let done =
+            store.commit(change().put_vs(None, &vs("v", "web")).keyed(row(100))).await.expect("a change");
+        let claimed = AnswerRow { transaction: done.transaction.expect("a number"), ..row(100) };
+        assert_eq!(store.answer("ann", "k").await.expect("read"), Some(claimed.clone()));
+        assert_eq!(store.answer("bob", "k").await.expect("read"), None);
+        // The answer comes behind, and a further batch of the same request changes nothing of it.
+        let answered = AnswerRow { status: 201, form: "f".into(), body: "b".into(), ..claimed };
+        store.keep_answer(&AnswerRow { transaction: 0, ..answered.clone() }).await.expect("kept");
+        store.commit(change().put_vs(None, &vs("w", "db")).keyed(row(101))).await.expect("a change");
+        assert_eq!(store.answer("ann", "k").await.expect("read"), Some(answered.clone()));
+        // A change that is refused leaves no key.
+        let other = AnswerRow { key: "other".into(), ..row(102) };
+        let taken = store.commit(change().put_vs(None, &vs("x", "db")).keyed(other)).await;
+        assert!(matches!(taken, Err(StoreError::Taken(_))), "{taken:?}");
+        assert_eq!(store.answer("ann", "other").await.expect("read"), None);
+        store.close().await.expect("closed");
+        drop(store);
+        let store = Store::open(folder.path()).await.expect("a later start");
+        assert_eq!(store.answer("ann", "k").await.expect("read"), Some(answered));
+        // After a day it is nobody's key.
+        let late = AnswerRow { status: 204, ..row(100 + ANSWER_KEPT_S) };
+        store.commit(change().put_vs(None, &vs("y", "late")).keyed(late.clone())).await.expect("a change");
+        let found = store.answer("ann", "k").await.expect("read").expect("a new one");
+        assert_eq!((found.at, found.status), (late.at, 0));
+        for n in 0..20u64 {
+            let row = AnswerRow { key: format!("k{n}"), status: 204, ..row(late.at + n) };
+            store.keep_within(&row, 5).await.expect("kept");
+        }
+        for (key, kept) in [("k14", false), ("k15", true), ("k19", true)] {
+            assert_eq!(store.answer("ann", key).await.expect("read").is_some(), kept, "{key}");
+        }
         store.close().await.expect("closed");
     }
 }

@@ -82,4 +82,10 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         "CREATE TABLE containers (id TEXT PRIMARY KEY, level TEXT NOT NULL, name TEXT NOT NULL, doc TEXT NOT NULL, \
      UNIQUE (level, name)) STRICT",
     ],
+    // Keys of changes, and what was answered. Nothing that was asked before had one.
+    &[
+        "CREATE TABLE answers (actor TEXT NOT NULL, key TEXT NOT NULL, print TEXT NOT NULL, at INTEGER NOT NULL, \
+     tx INTEGER NOT NULL, status INTEGER NOT NULL, form TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (actor, key)) STRICT",
+        "CREATE INDEX answers_at ON answers (at)",
+    ],
 ];

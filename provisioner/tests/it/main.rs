@@ -21,6 +21,7 @@ mod page_map;
 mod partitions;
 mod pools;
 mod publish;
+mod repeats;
 mod rights;
 mod span;
 mod streams;

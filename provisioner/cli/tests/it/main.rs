@@ -11,6 +11,7 @@ mod operator;
 mod operator_node;
 mod output;
 mod refusals;
+mod retry;
 mod run;
 mod session;
 mod set;

@@ -1,7 +1,9 @@
-//! The caller of a request and the version that its change is made of, for the second look at what it changes.
+//! The caller of a request, its key, and the version that its change is made of, for the second look at what it changes.
 //!
 //! What the appliance does by itself (agents, events, the machine's owner at its own socket) has no caller, and is not
 //! asked for leave.
+
+use weft_store::AnswerRow;
 
 use crate::accounts::Caller;
 use crate::versions::Expected;
@@ -9,6 +11,7 @@ use crate::versions::Expected;
 tokio::task_local! {
     static CALLER: Caller;
     static EXPECTED: Expected;
+    static KEYED: AnswerRow;
 }
 
 /// Runs a request's work as its caller.
@@ -29,4 +32,14 @@ pub(crate) async fn expecting<T>(expected: Expected, work: impl Future<Output = 
 /// Which version the change is made of; `None`: whichever there is.
 pub(crate) fn expected() -> Option<Expected> {
     EXPECTED.try_with(Clone::clone).ok()
+}
+
+/// Runs a request's work under the key that it named.
+pub(crate) async fn keyed<T>(row: AnswerRow, work: impl Future<Output = T>) -> T {
+    KEYED.scope(row, work).await
+}
+
+/// The key that the request named; `None`: none.
+pub(crate) fn key() -> Option<AnswerRow> {
+    KEYED.try_with(Clone::clone).ok()
 }

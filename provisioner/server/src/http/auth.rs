@@ -6,9 +6,8 @@ use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::{App, rights, versions};
+use super::{App, repeats, rights};
 use crate::accounts::Caller;
-use crate::auth::asking;
 use crate::error::Error;
 
 /// Name of the session cookie.
@@ -57,7 +56,7 @@ pub(crate) async fn require(State(app): State<App>, request: Request, next: Next
         Ok(caller) => match rights::check(&app, &caller, request).await {
             Ok(mut request) => {
                 request.extensions_mut().insert(caller.clone());
-                asking::scope(caller, versions::run(&app, request, next)).await
+                repeats::run(&app, caller, request, next).await
             }
             Err(error) => error.into_response(),
         },

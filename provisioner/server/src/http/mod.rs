@@ -12,6 +12,7 @@ mod cert;
 mod handlers;
 mod listen;
 mod page;
+mod repeats;
 mod rights;
 mod stream;
 mod versions;
@@ -36,6 +37,7 @@ use handlers::containers;
 
 pub use cert::{Certificate, CertificateError};
 pub use listen::{serve_local, serve_tls};
+pub(crate) use repeats::Turns;
 
 /// What anybody may ask.
 pub const PUBLIC: &[(&str, &str)] =
@@ -72,7 +74,9 @@ pub(crate) struct App {
                        cookie, changes also need the header `X-Weft-Request`. Where a change has a `dry_run`, \
                        `?dry_run=true` answers with its `Plan` and changes nothing; other changes refuse it. `GET` of one \
                        object of the hardware's configuration has an `ETag`; its changes take it as `If-Match`, and \
-                       answer 412 with what changed since where it is another by now; what has none refuses it.",
+                       answer 412 with what changed since where it is another by now; what has none refuses it. A change takes an \
+                       `Idempotency-Key`: with the same one and the same request it is done once within a day, and answered \
+                       as the first time; what carries secrets or files refuses it.",
         license(name = "MIT OR Apache-2.0")
     ),
     modifiers(&Security),

@@ -16,7 +16,7 @@ pub(crate) struct DryRun(pub(crate) bool);
 
 impl DryRun {
     /// Refuses what is neither `true` nor `false`: who asks for a dry run must not get a change for a slip.
-    fn of(uri: &Uri) -> Result<Self, Error> {
+    pub(crate) fn of(uri: &Uri) -> Result<Self, Error> {
         let unclear = || {
             Error::refused(
                 422,

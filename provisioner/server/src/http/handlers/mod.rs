@@ -34,8 +34,14 @@ use crate::error::Error;
 pub(crate) async fn to_the_end<T: Send + 'static>(
     change: impl Future<Output = Result<T, Error>> + Send + 'static,
 ) -> Result<T, Error> {
-    // The task of its own has the same caller, and is made of the same version.
-    let (caller, expected) = (asking::current(), asking::expected());
+    // The task of its own has the same caller and key, and is made of the same version.
+    let (caller, expected, key) = (asking::current(), asking::expected(), asking::key());
+    let change = async move {
+        match key {
+            Some(key) => asking::keyed(key, change).await,
+            None => change.await,
+        }
+    };
     let change = async move {
         match expected {
             Some(expected) => asking::expecting(expected, change).await,
