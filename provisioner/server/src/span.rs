@@ -96,11 +96,12 @@ impl Core {
 
 /// Where the guest's kernel is: known where it does not choose a place by chance.
 fn kernel_of(entry: &VsEntry, blobs: &Path) -> Option<Range<u64>> {
-    if !entry.row.append.split_ascii_whitespace().any(|word| word == "nokaslr") {
+    let row = entry.row.in_force();
+    if !row.append.split_ascii_whitespace().any(|word| word == "nokaslr") {
         return None;
     }
     let mut head = Vec::new();
-    let file = std::fs::File::open(blobs.join(&entry.row.kernel)).ok()?;
+    let file = std::fs::File::open(blobs.join(&row.kernel)).ok()?;
     file.take(KERNEL_HEAD).read_to_end(&mut head).ok()?;
     kernel_range(&head)
 }

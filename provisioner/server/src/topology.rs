@@ -24,7 +24,8 @@ use crate::world::{NodeEntry, VsEntry, World};
 /// What each node gives to a server.
 fn shares(row: &VsRow) -> Vec<PlaceRow> {
     if row.partition.is_empty() {
-        vec![PlaceRow { node: row.node.clone(), vcpus: row.vcpus, memory_mib: row.memory_mib }]
+        let row = row.in_force();
+        vec![PlaceRow { node: row.node, vcpus: row.vcpus, memory_mib: row.memory_mib }]
     } else {
         row.places.clone()
     }
@@ -77,12 +78,14 @@ fn show_node(node: &NodeEntry, partition: Option<&String>, free: &Free) -> Topol
 }
 
 fn show_server(world: &World, vs: &VsEntry) -> TopologyServer {
+    // As it lies on its nodes now.
+    let in_force = vs.row.in_force();
     TopologyServer {
         name: vs.row.name.clone(),
         state: state(world, vs).to_string(),
         id: vs.row.id.clone(),
-        vcpus: vs.row.vcpus,
-        memory_mib: vs.row.memory_mib,
+        vcpus: in_force.vcpus,
+        memory_mib: in_force.memory_mib,
         partition: vs.row.partition.clone(),
         places: places(&vs.row),
         labels: vs.row.labels.clone(),

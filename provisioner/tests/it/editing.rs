@@ -79,6 +79,10 @@ async fn a_running_server_takes_a_change_at_its_next_start() {
         [["append", "", "quiet"], ["hostname", "", "w1"], ["memory_mib", "256", "512"], ["vcpus", "1", "2"]]
     );
 
+    // Where it lies and what it uses is told of what runs.
+    let lies = client.get("/api/v1/topology").await["servers"][0].clone();
+    assert_eq!((&lies["memory_mib"], &lies["places"][0]["vcpus"]), (&json!(256), &json!(1)), "{lies}");
+
     // What waits for a start survives the appliance, and so does what runs.
     let last = session.numbers.last().copied().unwrap_or_default();
     drop(session);

@@ -72,14 +72,16 @@ impl Core {
         let mut shown: Vec<VsLoad> = seen
             .map(|entry| {
                 let row = loads.vs_row(entry);
+                // What runs is measured by what it was started with.
+                let in_force = entry.row.in_force();
                 let of_span = row.as_ref().filter(|_| spans(entry));
                 VsLoad {
                     name: entry.row.name.clone(),
                     state: state(&world, entry).to_string(),
                     nodes: nodes_of(entry).filter_map(node).collect(),
-                    vcpus: entry.row.vcpus,
+                    vcpus: in_force.vcpus,
                     processor: of_vs(row.as_ref(), "processor"),
-                    memory_limit: u64::from(entry.row.memory_mib).saturating_mul(MIB),
+                    memory_limit: u64::from(in_force.memory_mib).saturating_mul(MIB),
                     memory: of_vs(row.as_ref(), "memory"),
                     network_in: of_vs(row.as_ref(), "network-in"),
                     network_out: of_vs(row.as_ref(), "network-out"),
