@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use weft_store::{ContainerRow, NodeRow, StartedRow, TemplateRow, VsRow};
+
 use super::asking;
 use super::found::not_found;
 use super::judge::{Anyhow, Asker, Judge, Object, Verdict};
@@ -12,7 +14,6 @@ use crate::containers::object_kind;
 use crate::core::Core;
 use crate::error::Error;
 use crate::transactions::{Change, Draft, Kept, Kind};
-use weft_store::{ContainerRow, NodeRow, StartedRow, TemplateRow, VsRow};
 
 /// What a kind of transaction asks for; `None`: it does not come as a draft.
 const fn right_of(kind: Kind) -> Option<&'static str> {
@@ -58,13 +59,12 @@ const fn right_of(kind: Kind) -> Option<&'static str> {
     }
 }
 
+/// A verb, and whether two states of an object differ in what it is about.
+type Differs<T> = (&'static str, fn(&T, &T) -> bool);
+
 /// What one change of several kinds at once asks for; none: it is not made in this way.
 fn verbs_of(change: &Change) -> Vec<&'static str> {
-    fn of<T>(
-        before: Option<&T>,
-        after: Option<&T>,
-        differ: &[(&'static str, fn(&T, &T) -> bool)],
-    ) -> Vec<&'static str> {
+    fn of<T>(before: Option<&T>, after: Option<&T>, differ: &[Differs<T>]) -> Vec<&'static str> {
         match (before, after) {
             (None, Some(_)) => vec!["create"],
             (Some(_), None) => vec!["delete"],

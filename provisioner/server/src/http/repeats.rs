@@ -39,9 +39,12 @@ const MAX_KEPT: usize = 16 * 1024;
 /// Longest answer at all.
 const MAX_ANSWER: usize = 64 * 1024 * 1024;
 
+/// Held by whoever works on a key.
+type Turn = Arc<tokio::sync::Mutex<()>>;
+
 /// Whose turn it is, by account and key.
 #[derive(Debug, Default)]
-pub(crate) struct Turns(Mutex<BTreeMap<(String, String), Arc<tokio::sync::Mutex<()>>>>);
+pub(crate) struct Turns(Mutex<BTreeMap<(String, String), Turn>>);
 
 impl Turns {
     /// Waits until nobody else works on this key. There are as many entries as requests at work.
