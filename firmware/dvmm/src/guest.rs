@@ -34,6 +34,7 @@ use weft_vmm::machine::Machine;
 use weft_wire::load::{EXIT_REASONS, ServerLoad, Traffic};
 use weft_x86defs::vmcb::Vmcb;
 
+mod affinity;
 mod delay;
 mod filler;
 mod join;
@@ -227,6 +228,7 @@ impl Guest {
             exits: self.exits(),
             memory_kib: self.memory.taken() / 1024,
             network: Traffic::default(),
+            processors: self.homes().map(|(vcpu, home)| (vcpu as u16, home as u16)).collect(),
         }
     }
 
@@ -306,7 +308,7 @@ impl Guest {
             if self.is_stopping() {
                 return self.park(&mut vcpu);
             }
-            if self.processors.home(index) != Some(cpu::index()) {
+            if self.processors.home(index) != Some(cpu::index()) || self.is_pinned_elsewhere(index, &mut vcpu) {
                 return Slot::Gone;
             }
             let now = self.now();

@@ -172,6 +172,7 @@ fn run(mut order: Order) {
         initrd: (!order.initrd.is_empty()).then_some(order.initrd.as_slice()),
         append: &order.append,
         unix_ns: 0,
+        affinity: &[],
         paging: if share.is_some() { Paging::Shadow } else { shadow::default_paging() },
         share,
     };

@@ -118,6 +118,11 @@ pub(crate) fn poll() -> u64 {
     MANAGER.lock().as_mut().map_or(u64::MAX, |manager| manager.poll(now))
 }
 
+/// The processor of each vCPU, where it is to have one.
+fn affinity(spec: &VsSpec) -> Vec<Option<usize>> {
+    (0..spec.vcpus).map(|vcpu| spec.processor_of(vcpu).map(usize::from)).collect()
+}
+
 impl Manager {
     fn poll(&mut self, now: u64) -> u64 {
         if OUTPUT.swap(false, Ordering::AcqRel) {
@@ -161,6 +166,13 @@ impl Manager {
                     }
                 }
             }
+            Command::PinVs(spec) => {
+                let pinned = self.find(spec.id).map(|running| running.guest.pin(&affinity(&spec)));
+                if let Some(Err(reason)) = pinned {
+                    let text = format!("its processors stay where they are: {reason}");
+                    self.runtime.report(now, Level::Warn, "vs.affinity", Some(spec.id), &text);
+                }
+            }
             Command::ConsoleInput { vs, bytes } => {
                 if let Some(running) = self.find(vs) {
                     let room = MAX_INPUT.saturating_sub(running.input.len());
@@ -180,6 +192,7 @@ impl Manager {
             return Err("this node's processor cannot run guests: see the node's log".into());
         }
         let own = self.runtime.id();
+        let affinity = affinity(spec);
         let share = match &spec.span {
             None => None,
             Some(span) => {
@@ -197,6 +210,7 @@ impl Manager {
             initrd,
             append: &spec.append,
             unix_ns: self.runtime.unix_ns().unwrap_or(0),
+            affinity: &affinity,
             paging: if share.is_some() { Paging::Shadow } else { shadow::default_paging() },
             share,
         };

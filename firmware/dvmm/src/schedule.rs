@@ -48,21 +48,24 @@ pub(crate) fn wake_ups() -> u64 {
     WAKE_UPS.load(Ordering::Relaxed)
 }
 
-/// Processors for `vcpus` vCPUs: the least loaded, the first one last, since it has other duties.
-pub(crate) fn place(vcpus: usize) -> Vec<usize> {
+/// Processors for vCPUs: those that they are to have, and for the others the least loaded, the first one last, since it has
+/// other duties.
+pub(crate) fn place(pins: &[Option<usize>]) -> Vec<usize> {
     let mut load = alloc::vec![0usize; cpu_count()];
     for guest in GUESTS.lock().iter() {
         for (_, home) in guest.homes() {
             load[home] += 1;
         }
     }
-    (0..vcpus)
-        .map(|_| {
-            let best = (0..load.len()).rev().min_by_key(|i| load[*i]).unwrap_or(0);
-            load[best] += 1;
-            best
-        })
-        .collect()
+    for pin in pins.iter().flatten() {
+        load[*pin] += 1;
+    }
+    let mut choose = || {
+        let best = (0..load.len()).rev().min_by_key(|i| load[*i]).unwrap_or(0);
+        load[best] += 1;
+        best
+    };
+    pins.iter().map(|pin| pin.unwrap_or_else(&mut choose)).collect()
 }
 
 /// Puts a loaded guest on its processors.

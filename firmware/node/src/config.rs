@@ -33,9 +33,11 @@ pub enum ConfigError {
     Interfaces(VsId, usize),
     /// A MAC that is no unicast address, or used twice.
     Mac(VsId, [u8; 6]),
-    /// A name or command line that is too long.
+    /// It says for more or fewer processors than it has where they run.
+    Affinity(VsId, usize),
     /// Its places do not make it up.
     Span(VsId, SpanError),
+    /// A name or command line that is too long.
     Text(VsId),
 }
 
@@ -66,6 +68,9 @@ impl fmt::Display for ConfigError {
             }
             Self::Mac(vs, mac) => {
                 write!(f, "virtual server {vs} has the MAC {mac:02x?}, which is taken or no unicast address")
+            }
+            Self::Affinity(vs, count) => {
+                write!(f, "virtual server {vs} has an affinity for {count} processors, which is not their number")
             }
             Self::Span(vs, error) => write!(f, "virtual server {vs} does not lie over its nodes: {error}"),
             Self::Text(vs) => write!(f, "name or command line of virtual server {vs} is too long"),
@@ -102,6 +107,9 @@ pub fn check_config(config: &NodeConfig) -> Result<(), ConfigError> {
         }
         if spec.macs.len() > MAX_MACS {
             return Err(ConfigError::Interfaces(spec.id, spec.macs.len()));
+        }
+        if !spec.affinity.is_empty() && spec.affinity.len() != usize::from(spec.vcpus) {
+            return Err(ConfigError::Affinity(spec.id, spec.affinity.len()));
         }
         if let Some(span) = &spec.span {
             span.check(spec.vcpus, spec.memory_mib).map_err(|error| ConfigError::Span(spec.id, error))?;

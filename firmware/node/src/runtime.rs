@@ -75,6 +75,8 @@ pub enum Command {
         /// Instance that is to stop.
         instance: u64,
     },
+    /// Give a running server's processors the affinity of this specification.
+    PinVs(Box<VsSpec>),
     /// Feed a guest's console.
     ConsoleInput {
         /// Which.
@@ -318,6 +320,7 @@ impl Runtime {
                 Effect::CancelBlob(digest) => self.agent.cancel_fetch(digest),
                 Effect::StartVs { spec, kernel, initrd } => self.start(now_ns, spec, kernel, initrd),
                 Effect::StopVs { vs, instance } => self.commands.push(Command::StopVs { vs, instance }),
+                Effect::PinVs(spec) => self.commands.push(Command::PinVs(spec)),
                 Effect::ConsoleInput { vs, bytes } => self.commands.push(Command::ConsoleInput { vs, bytes }),
                 Effect::Send(message) => self.tell(message),
                 Effect::Log(level, text) => self.log(now_ns, level, &text),

@@ -11,6 +11,7 @@
 //! `Off` and `Failed` stay until the operator asks for a newer instance. A guest that resets itself goes through `Stopped`,
 //! where one that does so in a loop waits ([`Restarts`]).
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -116,6 +117,13 @@ impl Server {
             Phase::Starting | Phase::Running => unwanted,
             Phase::Stopped | Phase::Fetching | Phase::Stopping | Phase::Off | Phase::Failed => false,
         }
+    }
+
+    /// What the monitor is told where a newer specification gives what runs another affinity.
+    pub(crate) fn pins(&self, newer: &VsSpec) -> Option<Box<VsSpec>> {
+        let live = matches!(self.phase, Phase::Starting | Phase::Running);
+        let same = newer.instance == self.instance && newer.vcpus == self.spec.vcpus;
+        (live && same && newer.affinity != self.spec.affinity).then(|| Box::new(newer.clone()))
     }
 
     /// Until when it is held back after its guest's own resets, if it is. A newer instance is not.

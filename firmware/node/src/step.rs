@@ -139,6 +139,8 @@ pub enum Effect {
         /// Instance that is to stop.
         instance: u64,
     },
+    /// Give a running server's processors the affinity of this specification.
+    PinVs(Box<VsSpec>),
     /// Feed a guest's console.
     ConsoleInput {
         /// Which.
@@ -322,6 +324,7 @@ impl Node {
                     server.leaving = false;
                     server.agreed = agreed;
                     if spec.generation >= server.spec.generation {
+                        effects.extend(server.pins(&spec).map(Effect::PinVs));
                         server.spec = spec;
                         server.wanted_by = None;
                     }

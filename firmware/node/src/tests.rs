@@ -34,6 +34,7 @@ fn spec(number: u8) -> VsSpec {
         initrd: None,
         append: String::new(),
         macs: vec![[2, 0, 0, 0, 0, number]],
+        affinity: Vec::new(),
         span: None,
     }
 }
@@ -184,6 +185,39 @@ fn stop_and_start_use_a_new_instance() {
     let mut on = spec(1);
     (on.generation, on.instance) = (3, 2);
     assert_eq!(starts(&bench.configure(&[on])), [(VsId([1; 16]), 2)]);
+}
+
+#[test]
+fn another_affinity_moves_what_runs_and_nothing_else() {
+    let mut bench = Bench::running(1);
+    let with = |generation, instance, affinity: &[u16]| VsSpec {
+        generation,
+        instance,
+        vcpus: affinity.len() as u16,
+        affinity: affinity.to_vec(),
+        ..spec(1)
+    };
+    let pinned = with(2, 1, &[1]);
+    assert_eq!(bench.configure(&[pinned.clone()]), [Effect::PinVs(Box::new(pinned.clone()))]);
+    assert_eq!(bench.configure(&[pinned]), [], "once");
+    // With other things that wait for the next start, it waits as well.
+    assert_eq!(bench.configure(&[with(3, 1, &[0, 1])]), []);
+    let effects = bench.configure(&[with(4, 2, &[1, 1])]);
+    assert_eq!((effects.len(), stops(&effects)), (1, vec![(VsId([1; 16]), 1)]));
+    let effects = bench.stopped(1, 1, StopCause::Stopped);
+    let started = effects.iter().find_map(|effect| match effect {
+        Effect::StartVs { spec, .. } => Some(spec.affinity.clone()),
+        _ => None,
+    });
+    assert_eq!(started, Some(vec![1, 1]));
+}
+
+#[test]
+fn an_affinity_for_another_number_of_processors_is_refused() {
+    let mut wanted = spec(1);
+    wanted.affinity = vec![0; usize::from(wanted.vcpus) + 1];
+    let error = check_config(&NodeConfig { name: String::new(), servers: vec![wanted.clone()] });
+    assert_eq!(error, Err(ConfigError::Affinity(wanted.id, wanted.affinity.len())));
 }
 
 #[test]

@@ -204,6 +204,7 @@ impl Bench {
                     Effect::Send(_)
                     | Effect::Log(..)
                     | Effect::CancelBlob(_)
+                    | Effect::PinVs(_)
                     | Effect::ConsoleInput { .. } => {}
                 }
             }
@@ -304,6 +305,7 @@ impl Bench {
             generation: instance,
             vcpus: count,
             memory_mib: u32::from(count) * 64,
+            affinity: Vec::new(),
             span: Some(SpanSpec { partition: PARTITION, epoch: instance, key: KEY, pinned: false, places }),
             name: "big".into(),
             desired: Desired::Running,

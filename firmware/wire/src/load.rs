@@ -15,6 +15,8 @@ use weft_types::VsId;
 pub const MAX_SERVERS: usize = 16;
 /// Most causes of exits in a report; later versions may know more than [`EXIT_REASONS`].
 pub const MAX_EXIT_REASONS: usize = 16;
+/// Most virtual processors of a server.
+pub const MAX_VCPUS: usize = 32;
 
 /// Why guests were left, in the order of [`ServerLoad::exits`].
 pub const EXIT_REASONS: [&str; 11] = [
@@ -107,6 +109,8 @@ pub struct ServerLoad {
     pub memory_kib: u64,
     /// What passed its network interfaces, as the guest sees it.
     pub network: Traffic,
+    /// Virtual processors that are here, and the processor of each; at most [`MAX_VCPUS`].
+    pub processors: Vec<(u16, u16)>,
 }
 
 impl NodeLoad {
@@ -116,7 +120,11 @@ impl NodeLoad {
             return Some("load.servers");
         }
         let longer = self.servers.iter().any(|server| server.exits.len() > MAX_EXIT_REASONS);
-        longer.then_some("load.servers.exits")
+        if longer {
+            return Some("load.servers.exits");
+        }
+        let longer = self.servers.iter().any(|server| server.processors.len() > MAX_VCPUS);
+        longer.then_some("load.servers.processors")
     }
 }
 
@@ -139,6 +147,7 @@ mod tests {
             exits: vec![u64::MAX; MAX_EXIT_REASONS],
             memory_kib: u64::MAX,
             network: MOST,
+            processors: vec![(u16::MAX, u16::MAX); MAX_VCPUS],
         };
         NodeLoad {
             uptime_ms: u64::MAX,
@@ -158,10 +167,10 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_report_takes_a_quarter_of_a_message_at_most_and_comes_back() {
+    fn the_largest_report_takes_half_of_a_message_at_most_and_comes_back() {
         let message = ToServer::Load(Box::new(largest()));
         let bytes = encode_to_server(&message).expect("it fits a message");
-        assert!(bytes.len() <= MAX_MESSAGE / 4, "{} bytes", bytes.len());
+        assert!(bytes.len() <= MAX_MESSAGE / 2, "{} bytes", bytes.len());
         assert_eq!(decode_to_server(&bytes), Ok(message));
     }
 
@@ -173,6 +182,9 @@ mod tests {
         let mut load = largest();
         load.servers[3].exits.push(1);
         assert_eq!(decoded(load), Err(DecodeError::FieldTooLong("load.servers.exits")));
+        let mut load = largest();
+        load.servers[0].processors.push((0, 0));
+        assert_eq!(decoded(load), Err(DecodeError::FieldTooLong("load.servers.processors")));
     }
 
     #[test]

@@ -17,8 +17,11 @@ use crate::cluster::SpanSpec;
 /// Domain tag of record signatures.
 pub const RECORD_DOMAIN: &[u8; 16] = b"weft record v1\0\0";
 /// Layout of envelope and payload, the one that is spoken. 2: a server says how it spans nodes
-/// ([`VsSpec::span`]). 3: whether its processors stay ([`SpanSpec::pinned`]).
+/// ([`VsSpec::span`]). 3: whether its processors stay ([`SpanSpec::pinned`]) and which
+/// ones they are ([`VsSpec::affinity`]).
 pub const RECORD_VERSION: u16 = 3;
+/// No processor in particular ([`VsSpec::affinity`]).
+pub const ANY_PROCESSOR: u16 = u16::MAX;
 /// Largest record, bytes, envelope included.
 pub const MAX_RECORD: usize = 16 * 1024;
 
@@ -120,8 +123,18 @@ pub struct VsSpec {
     pub append: String,
     /// Network interfaces by MAC, at most 4.
     pub macs: Vec<[u8; 6]>,
+    /// Processor that each virtual processor has, by number, on the node where it starts; [`ANY_PROCESSOR`] where the node
+    /// chooses. Empty: the node chooses for all. A change alone moves what runs.
+    pub affinity: Vec<u16>,
     /// Where its parts are, for a server that spans nodes; `None`: all of it is on the node that has this.
     pub span: Option<SpanSpec>,
+}
+
+impl VsSpec {
+    /// The processor that a virtual processor is to have where it starts.
+    pub fn processor_of(&self, vcpu: u16) -> Option<u16> {
+        self.affinity.get(usize::from(vcpu)).copied().filter(|processor| *processor != ANY_PROCESSOR)
+    }
 }
 
 /// Intended run state.

@@ -171,6 +171,7 @@ pub(crate) fn spec(row: &VsRow) -> Option<VsSpec> {
         initrd: if row.initrd.is_empty() { None } else { blob(&row.initrd, row.initrd_size) },
         append: command_line(row),
         macs: row.macs.iter().filter_map(|mac| mac_bytes(mac)).collect(),
+        affinity: Vec::new(),
         span: None,
     })
 }

@@ -186,6 +186,7 @@ fn server(number: u8, initrd: Option<BlobRef>) -> VsSpec {
         initrd,
         append: "quiet".into(),
         macs: vec![[2, 0, 0, 0, 0, number]],
+        affinity: Vec::new(),
         span: None,
     }
 }

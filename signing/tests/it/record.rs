@@ -260,6 +260,7 @@ fn any_payload() -> impl Strategy<Value = Payload> {
             kernel: BlobRef { digest: BlobDigest([1; 32]), size: generation },
             initrd: on.then_some(BlobRef { digest: BlobDigest([2; 32]), size: 5 }),
             macs: vec![[2, 0, 0, 0, 0, 1]],
+            affinity: Vec::new(),
             span: None,
         });
     let config = ("[ -~]{0,40}", proptest::collection::vec(server, 0..4))

@@ -1,5 +1,6 @@
 //! How a guest comes into being: its memory filled, its machine built, its vCPUs set to their first instruction.
 
+use super::affinity;
 use super::delay::Delay;
 use super::join::{Firmware, Join};
 use super::member::Member;
@@ -67,6 +68,8 @@ pub(crate) struct GuestConfig<'a> {
     pub(crate) initrd: Option<&'a [u8]>,
     pub(crate) append: &'a str,
     pub(crate) unix_ns: u64,
+    /// Processor of each vCPU on the node where it starts; empty where the node chooses for all.
+    pub(crate) affinity: &'a [Option<usize>],
     pub(crate) paging: Paging,
     /// This node's share of a server that spans nodes.
     pub(crate) share: Option<Share<'a>>,
@@ -140,10 +143,8 @@ impl Guest {
             Some(share) => share.place(),
         };
         let vcpus = place.members().iter().map(|count| usize::from(*count)).sum();
-        let here = (0..vcpus).filter(|vcpu| place.is_local(*vcpu)).count();
-        let mut free = schedule::place(here).into_iter();
-        let homes = (0..vcpus).map(|vcpu| if place.is_local(vcpu) { free.next() } else { None });
-        let processors = Arc::new(Processors::new(homes.collect()));
+        let (pins, homes) = affinity::homes(config.affinity, vcpus, &|vcpu| place.is_local(vcpu))?;
+        let processors = Arc::new(Processors::new(homes, &pins));
         let mut nested = NestedTables::new(&mut TableFrames).ok_or("no memory for page tables")?;
         let root = nested.root();
         let shadow = match config.paging {

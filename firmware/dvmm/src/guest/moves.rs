@@ -136,7 +136,7 @@ impl Guest {
         if let Some(shadow) = &self.shadow {
             shadow.make_room(index, &self.tables)?;
         }
-        let home = schedule::place(1).first().copied().unwrap_or(0);
+        let home = schedule::place(&[self.processors.pin(index)]).first().copied().unwrap_or(0);
         let mut machine = self.machine.lock();
         let (vmcb, gprs, debug) = vcpu.hardware.registers();
         if !machine.arrive(index, &state, Registers { vmcb, gprs, debug }, self.now()) {

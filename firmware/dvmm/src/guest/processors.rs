@@ -18,6 +18,8 @@ const ELSEWHERE: usize = usize::MAX;
 pub(crate) struct Processors {
     /// The processor that runs each vCPU; [`ELSEWHERE`] for those on other nodes.
     homes: Vec<AtomicUsize>,
+    /// The processor that each is to have here, [`ELSEWHERE`] where any does.
+    pins: Vec<AtomicUsize>,
     entries: Vec<AtomicU64>,
     /// Generation of the nested tables at the last entry.
     generations: Vec<AtomicU64>,
@@ -32,9 +34,12 @@ pub(crate) struct Processors {
 }
 
 impl Processors {
-    /// vCPUs with these homes; guest time starts now.
-    pub(crate) fn new(homes: Vec<Option<usize>>) -> Self {
+    /// vCPUs with these homes and pins; guest time starts now.
+    pub(crate) fn new(homes: Vec<Option<usize>>, pins: &[Option<usize>]) -> Self {
         let counters = || homes.iter().map(|_| AtomicU64::new(0)).collect();
+        let places = |places: &[Option<usize>]| {
+            places.iter().map(|place| AtomicUsize::new(place.unwrap_or(ELSEWHERE))).collect()
+        };
         Self {
             entries: counters(),
             generations: counters(),
@@ -43,7 +48,8 @@ impl Processors {
             tsc_offset: AtomicU64::new(0),
             tsc_ratio: AtomicU64::new(counter::EQUAL),
             time_steps: AtomicU64::new(0),
-            homes: homes.into_iter().map(|home| AtomicUsize::new(home.unwrap_or(ELSEWHERE))).collect(),
+            pins: places(pins),
+            homes: places(&homes),
         }
     }
 
@@ -56,6 +62,19 @@ impl Processors {
     pub(crate) fn set_home(&self, vcpu: usize, home: Option<usize>) {
         if let Some(place) = self.homes.get(vcpu) {
             place.store(home.unwrap_or(ELSEWHERE), Ordering::Release);
+        }
+    }
+
+    /// The processor that a vCPU is to have here.
+    pub(crate) fn pin(&self, vcpu: usize) -> Option<usize> {
+        self.pins.get(vcpu).map(|pin| pin.load(Ordering::Acquire)).filter(|pin| *pin != ELSEWHERE)
+    }
+
+    /// Says which processor a vCPU is to have here. The one that has it gives it up when it comes to it, and is woken.
+    pub(crate) fn set_pin(&self, vcpu: usize, pin: Option<usize>) {
+        if let Some(place) = self.pins.get(vcpu) {
+            place.store(pin.unwrap_or(ELSEWHERE), Ordering::Release);
+            self.wake(vcpu);
         }
     }
 

@@ -84,6 +84,7 @@ pub(crate) fn spec(kernel: &[u8], initrd: &[u8]) -> VsSpec {
         initrd: Some(blob(initrd)),
         append: "quiet".into(),
         macs: vec![GUEST_MAC],
+        affinity: Vec::new(),
         span: None,
     }
 }
