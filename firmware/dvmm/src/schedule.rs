@@ -12,8 +12,6 @@ use spin::Mutex;
 use weft_hal::{apic, cpu, smp, time};
 use weft_node::turns::Turns;
 
-/// Longest stretch of a vCPU on the first processor, which also serves the network.
-const FIRST_SLOT_NS: u64 = 1_000_000;
 /// Shortest slot on the first processor, whatever else it has to do.
 const LEAST_SLOT_NS: u64 = 100_000;
 /// Looks at the NIC before guests run, at most.
@@ -231,8 +229,8 @@ impl Processor {
         let wanted = self.duties.as_mut().map_or(u64::MAX, Duties::serve);
         *due = wanted.min(*due);
         let start = time::now_ns();
-        let longest = if self.duties.is_some() { start + FIRST_SLOT_NS } else { u64::MAX };
-        let slot_end = wanted.min(end_ns).min(longest).max(start + LEAST_SLOT_NS);
+        // On the first processor the NIC's interrupt ends a slot too, and where there is none `wanted` is its next look.
+        let slot_end = wanted.min(end_ns).max(start + LEAST_SLOT_NS);
         let is_other =
             |(held, held_vcpu): &mut (Arc<Guest>, usize)| !Arc::ptr_eq(held, guest) || *held_vcpu != vcpu;
         if let Some((held, held_vcpu)) = self.loaded.take_if(is_other) {
