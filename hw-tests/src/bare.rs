@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use weft_lab::Lifetime;
-use weft_lab::process::{self, Process};
+use weft_lab::emulator;
+use weft_lab::process::Process;
 
 use crate::stack::image;
 
@@ -39,7 +40,7 @@ impl Bare<'_> {
         let console = folder.join("console");
         // Of a run before.
         let _ = std::fs::remove_file(&console);
-        let mut qemu = process::command(Lifetime::Test, &[], "qemu-system-x86_64");
+        let mut qemu = emulator::command(Lifetime::Test);
         qemu.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-nic", "none"]);
         qemu.args(["-accel", "tcg,thread=multi", "-cpu", "max,+svm", "-smp", "2"]);
         qemu.arg("-m").arg((self.memory_mib * 2 + 1024).to_string());

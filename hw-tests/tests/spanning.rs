@@ -11,6 +11,10 @@ use weft_lab::switch::Faults;
 
 const PATIENCE: Duration = Duration::from_secs(900);
 const BOTH: [Member; 2] = [Member { vcpus: 1, memory_mib: 320 }; 2];
+/// Bytes of a frame of the interconnect that has a page and all else of its message, and of one that any Ethernet carries
+/// (docs/interconnect.md).
+const WITH_PAGE: u64 = 4204;
+const ANYWHERE: u64 = 1472;
 /// One processor, and half of the memory elsewhere: what a guest can be that has little time.
 const FIRST: [Member; 2] = [Member { vcpus: 1, memory_mib: 128 }, Member { vcpus: 0, memory_mib: 128 }];
 
@@ -73,11 +77,13 @@ fn a_guest_with_memory_of_two_nodes_reaches_its_userland_and_ends_on_both() {
     let _permit = permit::nodes().expect("a permit");
     let guest = guest();
     let folder = tempfile::tempdir().expect("a folder");
-    let pair = Pair { members: FIRST, ..pair(&guest, &["quiet", "weft.poweroff"]) };
+    let machines = [Machine { mtu: 9000, ..Machine::SMALL }; 2];
+    let pair = Pair { members: FIRST, machines, ..pair(&guest, &["quiet", "weft.poweroff"]) };
     let said = pair.run(folder.path(), PATIENCE, |_| false).expect("it ends");
     assert!(said.first.contains(USERLAND_UP), "{}", said.evidence());
     for node in [&said.first, &said.second] {
         assert!(node.contains("weft guest: PowerOff"), "{}", said.evidence());
+        assert_eq!(number(node, " frame: "), WITH_PAGE, "jumbo frames: {}", said.evidence());
     }
     // The first node does not locate half of the pages: it has asked for them, most of them before anybody waited.
     assert!(count(&said.first, "coherence", "sent") > 1000, "{}", said.evidence());
@@ -156,8 +162,8 @@ fn nodes_that_differ_are_one_machine_of_what_both_have() {
     let _permit = permit::nodes().expect("a permit");
     let guest = guest();
     let folder = tempfile::tempdir().expect("a folder");
-    let small = Machine { processors: 1, mib: 1024, lacks: "-avx2,-adx" };
-    let large = Machine { processors: 2, mib: 2048, lacks: "-bmi2" };
+    let small = Machine { processors: 1, mib: 1024, lacks: "-avx2,-adx", mtu: 1500 };
+    let large = Machine { processors: 2, mib: 2048, lacks: "-bmi2", mtu: 9000 };
     // All three processors in the soak: three emulated ones on two are slow.
     let (vcpus, line) = if weft_hw_tests::is_soak() { (2, "3 CPUs") } else { (0, "1 CPU") };
     let members = [Member { vcpus: 1, memory_mib: 256 }, Member { vcpus, memory_mib: 512 }];
@@ -172,6 +178,8 @@ fn nodes_that_differ_are_one_machine_of_what_both_have() {
     for lacking in ["avx2", "adx", "bmi2"] {
         assert!(!has(lacking), "{lacking}: {kinds:?}");
     }
+    // The long frames of one do not arrive at the other, and it finds that out.
+    assert_eq!([&said.first, &said.second].map(|said| number(said, " frame: ")), [1500, ANYWHERE]);
     // Both have these, and neither lost them for the other's sake.
     assert!(has("bmi1") && has("sse4_2"), "{kinds:?}");
 }

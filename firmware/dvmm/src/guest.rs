@@ -308,7 +308,8 @@ impl Guest {
             if self.is_stopping() {
                 return self.park(&mut vcpu);
             }
-            if self.processors.home(index) != Some(cpu::index()) || self.is_pinned_elsewhere(index, &mut vcpu) {
+            if self.processors.home(index) != Some(cpu::index()) || self.is_pinned_elsewhere(index, &mut vcpu)
+            {
                 return Slot::Gone;
             }
             let now = self.now();

@@ -70,7 +70,10 @@ impl fmt::Display for ConfigError {
                 write!(f, "virtual server {vs} has the MAC {mac:02x?}, which is taken or no unicast address")
             }
             Self::Affinity(vs, count) => {
-                write!(f, "virtual server {vs} has an affinity for {count} processors, which is not their number")
+                write!(
+                    f,
+                    "virtual server {vs} has an affinity for {count} processors, which is not their number"
+                )
             }
             Self::Span(vs, error) => write!(f, "virtual server {vs} does not lie over its nodes: {error}"),
             Self::Text(vs) => write!(f, "name or command line of virtual server {vs} is too long"),

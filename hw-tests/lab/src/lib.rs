@@ -17,6 +17,7 @@
 //! Nothing needs root where unprivileged user namespaces and /dev/net/tun are open, as on stock Debian. Every
 //! name, socket and port is unique per lab. Only processes that a lab started are ever signalled.
 
+pub mod emulator;
 pub mod error;
 pub mod host;
 pub mod lab;

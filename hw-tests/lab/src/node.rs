@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::process::{Process, command};
+use crate::emulator;
+use crate::process::Process;
 use crate::qmp::Qmp;
 use crate::serial::Serial;
 use crate::state::NodeState;
@@ -185,7 +186,7 @@ impl Node {
             return Ok(());
         }
         self.serial.skip();
-        let mut qemu = command(self.lifetime, &[], "qemu-system-x86_64");
+        let mut qemu = emulator::command(self.lifetime);
         qemu.args(self.arguments());
         let log = self.folder.join(format!("{}.qemu.log", self.spec.name));
         self.emulator = Some(Process::start(qemu, Stdio::null(), &log, self.lifetime)?);

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use weft_lab::Lifetime;
-use weft_lab::process::{self, Process};
+use weft_lab::emulator;
+use weft_lab::process::Process;
 use weft_lab::switch::Faults;
 
 use crate::bare::{INITRD_AT, KERNEL_AT, place};
@@ -40,6 +41,8 @@ pub struct Machine {
     pub mib: u32,
     /// Features that its processors lack, as QEMU's `-cpu` takes them: empty, or for example `-avx2`.
     pub lacks: &'static str,
+    /// Bytes that a frame of its NIC carries.
+    pub mtu: u16,
 }
 
 /// Two nodes with one guest.
@@ -91,7 +94,7 @@ pub fn link_bench(folder: &Path, number: usize) -> anyhow::Result<Command> {
 /// An emulator with its end of the wire and its console.
 fn emulator(folder: &Path, number: usize, harmed: bool, machine: Machine) -> anyhow::Result<Command> {
     let image = image::build()?;
-    let mut qemu = process::command(Lifetime::Test, &[], "qemu-system-x86_64");
+    let mut qemu = emulator::command(Lifetime::Test);
     qemu.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
     qemu.args(["-accel", "tcg,thread=multi", "-cpu"]).arg(machine.cpu());
     qemu.arg("-smp").arg(weft_lab::processors(machine.processors));
@@ -100,14 +103,18 @@ fn emulator(folder: &Path, number: usize, harmed: bool, machine: Machine) -> any
     let (here, there) = wire::ends(folder, number, harmed);
     qemu.arg("-netdev")
         .arg(format!("dgram,id=wire,local.type=unix,local.path={here},remote.type=unix,remote.path={there}"));
-    qemu.arg("-device").arg(format!("virtio-net-pci,netdev=wire,mac={}", mac(number)));
+    qemu.arg("-device").arg(format!(
+        "virtio-net-pci,netdev=wire,mac={},host_mtu={}",
+        mac(number),
+        machine.mtu
+    ));
     qemu.arg("-serial").arg(format!("file:{}", console(folder, number).display()));
     Ok(qemu)
 }
 
 impl Machine {
     /// One processor, and memory for half of most guests.
-    pub const SMALL: Self = Self { processors: 1, mib: 1280, lacks: "" };
+    pub const SMALL: Self = Self { processors: 1, mib: 1280, lacks: "", mtu: 1500 };
 
     fn cpu(self) -> String {
         let lacks = self.lacks.split(',').filter(|feature| !feature.is_empty());

@@ -144,7 +144,10 @@ fn written() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     let unnumbered = record(&Envelope { version: 1, ..envelope(3, 3) }, &crate::common::two_servers());
     let cluster = cluster_record(&cluster_envelope(1), &cluster_payload());
     let (certificate, amendment) = (crate::operator::certificate(), crate::operator::amendment());
-    let later = cluster_record(&ClusterEnvelope { version: CLUSTER_VERSION + 1, ..cluster_envelope(1) }, &cluster_payload());
+    let later = cluster_record(
+        &ClusterEnvelope { version: CLUSTER_VERSION + 1, ..cluster_envelope(1) },
+        &cluster_payload(),
+    );
     let cut = |bytes: &[u8]| bytes[..bytes.len() - 1].to_vec();
     let mut long_number = good_record.clone();
     long_number.splice(18..19, [long_number[18] | 0x80, 0x00]);

@@ -10,7 +10,11 @@ use weft_hal::cpu;
 type Homes = (Vec<Option<usize>>, Vec<Option<usize>>);
 
 /// Gives the vCPUs that are here their processors.
-pub(super) fn homes(affinity: &[Option<usize>], vcpus: usize, is_local: &dyn Fn(usize) -> bool) -> Result<Homes, String> {
+pub(super) fn homes(
+    affinity: &[Option<usize>],
+    vcpus: usize,
+    is_local: &dyn Fn(usize) -> bool,
+) -> Result<Homes, String> {
     let pin = |vcpu: usize| affinity.get(vcpu).copied().flatten().filter(|_| is_local(vcpu));
     let pins: Vec<_> = (0..vcpus).map(pin).collect();
     check(&pins)?;
@@ -26,7 +30,11 @@ pub(super) fn homes(affinity: &[Option<usize>], vcpus: usize, is_local: &dyn Fn(
 /// Whether this node has the processors that vCPUs are to have.
 fn check(pins: &[Option<usize>]) -> Result<(), String> {
     let count = schedule::cpu_count();
-    match pins.iter().enumerate().find_map(|(vcpu, pin)| pin.filter(|pin| *pin >= count).map(|pin| (vcpu, pin))) {
+    match pins
+        .iter()
+        .enumerate()
+        .find_map(|(vcpu, pin)| pin.filter(|pin| *pin >= count).map(|pin| (vcpu, pin)))
+    {
         None => Ok(()),
         Some((vcpu, pin)) => Err(alloc::format!(
             "virtual processor {vcpu} is to run on processor {pin}, and this node has {count}, counted from 0"

@@ -327,6 +327,12 @@ impl<H: SpanHost> Span<H> {
                 self.end(format!("member {member} of the server is lost"));
                 return;
             }
+            if self.links.is_narrowed(Peer(member)) {
+                self.end(format!(
+                    "long frames do not reach member {member} of the server any more, short ones do"
+                ));
+                return;
+            }
         }
     }
 

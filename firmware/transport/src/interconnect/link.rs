@@ -8,12 +8,15 @@ use super::Sink;
 use super::auth::TagKey;
 use super::receive::{Arrival, Deliver, ReceiveHalf};
 use super::send::{AckOutcome, FragmentBody, SendHalf};
+use super::size::{BASE_FRAME, FrameSize};
 use super::wire::{HEADER, Header, NUMBER_END, OVERHEAD, TAG};
 use super::{Class, Config, Drop, Drops, Identity, MAX_CREDIT, Payload, Peer, SendError, Stats};
 
 /// Page bytes that are read at a time for a tag.
 const TAG_CHUNK: usize = 256;
 
+/// Who was heard so long before a frame left could have answered an earlier one.
+const HEARD_NS: u64 = 2_000_000_000;
 /// How often a peer is asked for credit.
 const PROBE_NS: u64 = 5_000_000;
 
@@ -27,6 +30,7 @@ pub struct Link {
     number: u64,
     send: SendHalf,
     receive: ReceiveHalf,
+    size: FrameSize,
     heard_ns: u64,
     /// When the peer is asked for credit that it may have given back in a frame that was lost.
     probe_at: Option<u64>,
@@ -45,6 +49,7 @@ impl Link {
     pub fn new(config: &Config, peer: Peer, now_ns: u64) -> Self {
         let Config { identity, own, .. } = *config;
         let credit = config.credit.map(|credit| credit.clamp(1, MAX_CREDIT));
+        let size = FrameSize::new(config.largest_frame(), now_ns);
         Self {
             identity,
             own,
@@ -52,8 +57,9 @@ impl Link {
             seal: TagKey::derive(&config.key, identity, own, peer),
             open: TagKey::derive(&config.key, identity, peer, own),
             number: 0,
-            send: SendHalf::new(config.capacity(), credit),
+            send: SendHalf::new(size.frame() - OVERHEAD, credit),
             receive: ReceiveHalf::new(credit, config.release_by_hand),
+            size,
             heard_ns: now_ns,
             probe_at: None,
             frames_sent: 0,
@@ -133,6 +139,15 @@ impl Link {
             if header.probe {
                 self.receive.probed(now_ns);
             }
+            match (header.size, header.payload) {
+                (false, _) => {}
+                (true, 0) => {
+                    if self.size.answered() {
+                        self.send.set_capacity(self.size.frame() - OVERHEAD);
+                    }
+                }
+                (true, _) => self.size.asked(),
+            }
             return Ok(());
         };
         match self.receive.data(now_ns, header, data, bytes, deliver) {
@@ -155,13 +170,14 @@ impl Link {
 
     /// When [`Link::poll`] and [`Link::poll_transmit`] have something to do, frames and messages apart.
     pub fn next_ns(&self) -> u64 {
-        if self.send.next().is_some() {
+        if self.send.next().is_some() || self.size.owes_answer() {
             return 0;
         }
         if self.probe_at.is_none() && self.send.starved() {
             return 0;
         }
-        let ack = self.receive.ack_at().unwrap_or(u64::MAX).min(self.probe_at.unwrap_or(u64::MAX));
+        let probes = [self.receive.ack_at(), self.probe_at, self.size.probe_at()];
+        let ack = probes.into_iter().flatten().min().unwrap_or(u64::MAX);
         self.send.deadline_ns().map_or(ack, |at| at.min(ack))
     }
 
@@ -180,14 +196,17 @@ impl Link {
             self.send.left(sequence, now_ns);
             self.count_sent(length);
         }
+        self.transmit_bare(now_ns, scratch, sink)
+    }
+
+    /// Frames without data: acknowledgements, and what is asked and answered beside them.
+    fn transmit_bare(&mut self, now_ns: u64, scratch: &mut Vec<u8>, sink: Sink<'_>) -> bool {
         let probe = self.probe_at.is_some_and(|at| at <= now_ns);
-        if (probe || self.receive.ack_at().is_some_and(|at| at <= now_ns)) && self.number < NUMBER_END {
-            let header = Header { probe, ..self.header(now_ns) };
-            scratch.clear();
-            scratch.extend_from_slice(&header.emit());
-            let mut state = self.seal.begin();
-            state.update(scratch);
-            scratch.extend_from_slice(&state.finish());
+        let answer = self.size.owes_answer();
+        let due = probe || answer || self.receive.ack_at().is_some_and(|at| at <= now_ns);
+        if due && self.number < NUMBER_END {
+            let header = Header { probe, size: answer, ..self.header(now_ns) };
+            self.bare_frame(&header, scratch);
             if !sink(self.peer, scratch, None) {
                 return false;
             }
@@ -195,9 +214,40 @@ impl Link {
             if probe {
                 self.probe_at = Some(now_ns.saturating_add(PROBE_NS));
             }
+            if answer {
+                self.size.has_answered();
+            }
             self.count_sent(scratch.len());
         }
+        if let Some(length) = self.size.probe(now_ns).filter(|_| self.number < NUMBER_END) {
+            // It counts as sent where the back end does not take it: no frame of data waits behind one that is too long.
+            let payload = length.saturating_sub(OVERHEAD) as u16;
+            let header = Header { size: true, payload, ..self.header(now_ns) };
+            self.bare_frame(&header, scratch);
+            if sink(self.peer, scratch, None) {
+                self.count_sent(scratch.len());
+            }
+            self.size.probed(now_ns);
+        }
         true
+    }
+
+    /// A frame without data into `scratch`, padded with zeros where its header says so.
+    fn bare_frame(&self, header: &Header, scratch: &mut Vec<u8>) {
+        scratch.clear();
+        scratch.extend_from_slice(&header.emit());
+        scratch.resize(header.frame_len(), 0);
+        let mut state = self.seal.begin();
+        state.update(scratch.get(..HEADER).unwrap_or(&[]));
+        state.update(scratch.get(OVERHEAD..).unwrap_or(&[]));
+        if let Some(room) = scratch.get_mut(HEADER..OVERHEAD) {
+            room.copy_from_slice(&state.finish());
+        }
+    }
+
+    /// Whether frames longer than any wire carries are sent in vain to a peer that is heard: the way has become narrower.
+    pub fn is_narrowed(&self) -> bool {
+        self.send.is_narrowed(BASE_FRAME - OVERHEAD, self.heard_ns.saturating_add(HEARD_NS))
     }
 
     fn count_sent(&mut self, length: usize) {
@@ -219,6 +269,7 @@ impl Link {
             number,
             data: None,
             probe: false,
+            size: false,
             sequence: self.send.next_sequence(),
             ack,
             beyond,
@@ -283,6 +334,7 @@ impl Link {
             timeouts: self.send.timeouts,
             acks_sent: self.acks_sent,
             duplicates: self.duplicates,
+            frame: self.size.frame(),
             rtt_ns: self.send.rtt.smoothed_ns(),
             rtt_least_ns: self.send.rtt.least_ns(),
             waiting_frames: self.send.waiting(),

@@ -17,7 +17,7 @@
 //!   message in pieces.
 //! - A key is used for one life of a link: a member that lost its links' state needs a new epoch.
 //!
-//! Files: [`wire`] the header, [`auth`] tags, [`rtt`] times, [`send`] and [`receive`] the halves, [`link`] both,
+//! Files: [`wire`] the header, [`auth`] tags, [`rtt`] times, [`size`] how long frames are, [`send`] and [`receive`] the halves, [`link`] both,
 //! [`backend`] what carries frames, [`ethernet`] and [`udp`] the two that do. Design: docs/interconnect.md.
 
 mod auth;
@@ -27,6 +27,7 @@ mod link;
 mod receive;
 mod rtt;
 mod send;
+mod size;
 pub mod udp;
 mod wire;
 
@@ -34,6 +35,7 @@ use alloc::vec::Vec;
 
 pub use link::Link;
 pub use rtt::{MAX_TIMEOUT_NS, MIN_TIMEOUT_NS};
+pub use size::BASE_FRAME;
 use weft_platform::Piece;
 pub use wire::{HEADER, OVERHEAD, TAG};
 use wire::{Header, WireError};
@@ -110,7 +112,7 @@ pub struct Config {
     /// This member.
     pub own: Peer,
     /// Largest frame of the back end, from the link header on, bytes. Clamped to [`MIN_FRAME`] and
-    /// [`MAX_FRAME`]. Members may differ.
+    /// [`MAX_FRAME`]. Members may differ: none longer than [`BASE_FRAME`] is used before the peer has got one.
     pub frame: usize,
     /// Messages by class that a peer may have unreleased here (requests, forwards) or unacknowledged
     /// (responses). Agreed; 1 to [`MAX_CREDIT`] each.
@@ -137,9 +139,8 @@ impl Config {
         true
     }
 
-    /// Control and payload bytes of a frame.
-    fn capacity(&self) -> usize {
-        self.frame.clamp(MIN_FRAME, MAX_FRAME) - OVERHEAD
+    fn largest_frame(&self) -> usize {
+        self.frame.clamp(MIN_FRAME, MAX_FRAME)
     }
 }
 
@@ -293,6 +294,8 @@ pub struct Stats {
     pub acks_sent: u64,
     /// Data frames that were here before.
     pub duplicates: u64,
+    /// Longest frame that is used to the peer, bytes from the link header on.
+    pub frame: usize,
     /// Smoothed round trip, nanoseconds, the peer's delay taken off.
     pub rtt_ns: Option<u64>,
     /// Shortest round trip, nanoseconds.
@@ -431,6 +434,11 @@ impl Links {
     /// When a member was last heard: the last frame that passed authentication and was no replay.
     pub fn heard_ns(&self, peer: Peer) -> Option<u64> {
         self.link(peer).map(Link::heard_ns)
+    }
+
+    /// Whether long frames to a member do not get through any more, though it is heard.
+    pub fn is_narrowed(&self, peer: Peer) -> bool {
+        self.link(peer).is_some_and(Link::is_narrowed)
     }
 
     /// Figures of one link.

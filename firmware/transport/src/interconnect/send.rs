@@ -22,6 +22,8 @@ const REORDER: u64 = 3;
 const LOST_AT_ONCE: usize = 8;
 /// Where sequences begin: close before they wrap, so that every link shows that wrapping works.
 pub(crate) const FIRST_SEQUENCE: u32 = u32::MAX - 99;
+/// A frame that is longer than any wire carries and left so often in vain (five seconds) does not get through.
+const NARROW_TRIES: u32 = 24;
 /// The window never shrinks below this.
 const LEAST_WINDOW: usize = 4;
 
@@ -126,6 +128,20 @@ impl SendHalf {
             retransmits: 0,
             timeouts: 0,
         }
+    }
+
+    /// Messages from now on are cut into frames of this capacity.
+    pub(crate) fn set_capacity(&mut self, capacity: usize) {
+        self.capacity = capacity;
+    }
+
+    /// Whether a frame longer than `capacity` is sent again and again, and still at `until_ns`.
+    pub(crate) fn is_narrowed(&self, capacity: usize, until_ns: u64) -> bool {
+        let vain = |fragment: &&Fragment| {
+            fragment.tries >= NARROW_TRIES && fragment.sent.is_some_and(|(at, _)| at <= until_ns)
+        };
+        let front = self.queue.front().filter(vain);
+        front.is_some_and(|fragment| fragment.control_len + fragment.length > capacity)
     }
 
     /// Messages of `class` that may be sent now.

@@ -276,13 +276,81 @@ fn page(byte: u8) -> Payload<'static> {
     Payload::Page(Piece { page: Arc::new(Page(vec![byte; 4096])), offset: 0, length: 4096 })
 }
 
+/// One exchange at the start of a link, over a wire that carries frames of `wire` bytes.
+fn learn(a: &mut Links, b: &mut Links, wire: usize) {
+    for _ in 0..2 {
+        for frame in frames(a, 0).into_iter().filter(|frame| frame.len() <= wire) {
+            b.on_frame(0, &frame, &mut |_, _, _, _| panic!("a message"));
+        }
+        for frame in frames(b, 0).into_iter().filter(|frame| frame.len() <= wire) {
+            a.on_frame(0, &frame, &mut |_, _, _, _| panic!("a message"));
+        }
+    }
+}
+
+#[test]
+fn long_frames_are_used_once_one_has_come_through_and_not_before() {
+    let used = |links: &Links, peer| links.stats(Peer(peer)).expect("a member").frame;
+    let (mut a, mut b) = pair(9000);
+    assert_eq!((used(&a, 1), used(&b, 0)), (BASE_FRAME, BASE_FRAME));
+    learn(&mut a, &mut b, usize::MAX);
+    assert_eq!((used(&a, 1), used(&b, 0)), (MAX_FRAME, MAX_FRAME));
+    assert_eq!((frames(&mut a, 1).len(), a.next_ns()), (0, u64::MAX), "and nothing is asked again");
+
+    let (mut a, mut b) = pair(9000);
+    learn(&mut a, &mut b, 1500);
+    assert_eq!((used(&a, 1), used(&b, 0)), (BASE_FRAME, BASE_FRAME));
+    a.send(0, Peer(1), Class::Response, &[1; MAX_CONTROL], page(1)).expect("room");
+    let sent = frames(&mut a, 0);
+    assert!(sent.len() == 3 && sent.iter().all(|frame| frame.len() <= BASE_FRAME), "what passes is used");
+    // A way that opens later is found, and one that does not costs next to nothing.
+    let (mut a, mut b) = pair(9000);
+    let (mut now, mut probes) = (0, 0);
+    while now < 60_000_000_000 {
+        probes += frames(&mut a, now).len();
+        now = a.next_ns().max(now + 1);
+    }
+    assert!((8..12).contains(&probes), "{probes}");
+    let late = frames(&mut a, now);
+    b.on_frame(now, &late[0], &mut |_, _, _, _| {});
+    for frame in frames(&mut b, now) {
+        a.on_frame(now, &frame, &mut |_, _, _, _| {});
+    }
+    assert_eq!(used(&a, 1), MAX_FRAME);
+}
+
+#[test]
+fn a_way_that_becomes_narrower_is_told_and_neither_one_that_stays_nor_a_dead_peer_is() {
+    for (longest, told) in [(1500, true), (usize::MAX, false), (0, false)] {
+        let (mut a, mut b) = pair(9000);
+        learn(&mut a, &mut b, usize::MAX);
+        a.send(1, Peer(1), Class::Response, &[1; MAX_CONTROL], page(1)).expect("room");
+        let mut now = 1;
+        while now < 20_000_000_000 {
+            for frame in frames(&mut a, now).into_iter().filter(|frame| frame.len() <= longest) {
+                b.on_frame(now, &frame, &mut |_, _, _, _| {});
+            }
+            // Its signs of life.
+            if longest > 0 && b.room(Peer(0), Class::Request) > 0 {
+                b.send(now, Peer(0), Class::Request, b"here", Payload::None).expect("room");
+            }
+            for frame in frames(&mut b, now).into_iter().filter(|frame| frame.len() <= longest) {
+                a.on_frame(now, &frame, &mut |_, _, _, _| {});
+            }
+            now = a.next_ns().min(b.next_ns()).clamp(now + 1, now + 1_000_000_000);
+        }
+        assert_eq!((a.is_narrowed(Peer(1)), b.is_narrowed(Peer(0))), (told, false));
+    }
+}
+
 #[test]
 fn a_page_is_three_frames_at_1500_and_one_at_jumbo() {
     // Ethernet's 1500 bytes, the same under IPv4 and UDP, and 9000.
     for (frame, wanted) in [(1500, 3), (1472, 3), (9000, 1), (8972, 1)] {
-        let (mut a, _) = pair(frame);
+        let (mut a, mut b) = pair(frame);
+        learn(&mut a, &mut b, usize::MAX);
         a.send(0, Peer(1), Class::Response, &[1; MAX_CONTROL], page(1)).expect("room");
-        let sent = frames(&mut a, 0);
+        let sent = frames(&mut a, 1);
         assert_eq!(sent.len(), wanted, "{frame}");
         assert!(sent.iter().all(|bytes| bytes.len() <= frame));
         let messages: usize = sent.iter().map(|bytes| bytes.len() - HEADER).sum();
@@ -388,6 +456,7 @@ fn credit_bounds_each_class_apart_and_comes_back_when_it_is_given() {
 #[test]
 fn a_page_is_held_until_it_is_acknowledged() {
     let (mut a, mut b) = pair(MAX_FRAME);
+    learn(&mut a, &mut b, usize::MAX);
     let page = Arc::new(Page(vec![5; 4096]));
     let piece = Piece { page: page.clone(), offset: 0, length: 4096 };
     a.send(0, Peer(1), Class::Response, b"p", Payload::Page(piece)).expect("room");

@@ -25,7 +25,8 @@ const FLAG_DATA: u8 = 1 << 2;
 const FLAG_FIRST: u8 = 1 << 3;
 const FLAG_LAST: u8 = 1 << 4;
 const FLAG_PROBE: u8 = 1 << 5;
-const FLAGS: u8 = 0b11_1111;
+const FLAG_SIZE: u8 = 1 << 6;
+const FLAGS: u8 = 0b111_1111;
 
 /// What a data frame carries.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,6 +50,8 @@ pub(crate) struct Header {
     pub(crate) data: Option<Data>,
     /// Without data: asks for an acknowledgement.
     pub(crate) probe: bool,
+    /// Without data: with padding as payload it asks whether frames of this length arrive, without it answers that one did.
+    pub(crate) size: bool,
     /// Of this data frame; of the next one where there is no data.
     pub(crate) sequence: u32,
     /// All data frames before this one have arrived.
@@ -114,6 +117,7 @@ impl Header {
             number: u64::from_le_bytes([n0, n1, n2, n3, n4, n5, 0, 0]),
             data,
             probe: flags & FLAG_PROBE != 0,
+            size: flags & FLAG_SIZE != 0,
             sequence: u32_at(frame, 20)?,
             ack: u32_at(frame, 24)?,
             beyond: u64_at(frame, 28)?,
@@ -122,10 +126,12 @@ impl Header {
             control,
             payload: u16_at(frame, 42)?,
         };
-        let empty = header.control == 0 && header.payload == 0;
+        let empty = header.control == 0 && (header.payload == 0 || header.size);
         let fits = match data {
-            None => flags & !FLAG_PROBE == 0 && empty,
-            Some(data) => !header.probe && (data.first || (header.control == 0 && header.payload > 0)),
+            None => flags & !(FLAG_PROBE | FLAG_SIZE) == 0 && empty,
+            Some(data) => {
+                !header.probe && !header.size && (data.first || (header.control == 0 && header.payload > 0))
+            }
         };
         if flags & !FLAGS != 0 || zero != 0 || usize::from(control) > MAX_CONTROL || !fits {
             return Err(WireError::Malformed);
@@ -144,7 +150,8 @@ impl Header {
     /// The header's bytes.
     pub(crate) fn emit(&self) -> [u8; HEADER] {
         let probe = if self.probe { FLAG_PROBE } else { 0 };
-        let flags = self.data.map_or(probe, |data| {
+        let size = if self.size { FLAG_SIZE } else { 0 };
+        let flags = self.data.map_or(probe | size, |data| {
             FLAG_DATA
                 | data.class.bits()
                 | if data.first { FLAG_FIRST } else { 0 }
@@ -189,6 +196,7 @@ mod tests {
             number: 0x0000_a1b2_c3d4_e5f6,
             data: Some(Data { class: Class::Forward, first: true, last: false }),
             probe: false,
+            size: false,
             sequence: 9,
             ack: 10,
             beyond: 1 << 63,
@@ -201,7 +209,9 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        for header in [header(), Header { data: None, probe: true, control: 0, payload: 0, ..header() }] {
+        let bare = Header { data: None, probe: true, control: 0, payload: 0, ..header() };
+        let sized = Header { probe: false, size: true, ..bare };
+        for header in [header(), bare, sized, Header { payload: 4000, ..sized }] {
             let mut frame = vec![0; header.frame_len()];
             frame[..HEADER].copy_from_slice(&header.emit());
             assert_eq!(Header::parse(&frame), Ok(header));
@@ -229,7 +239,7 @@ mod tests {
         let mut other = good.clone();
         other[0] = 2;
         assert_eq!(Header::parse(&other), Err(WireError::Version));
-        for (at, value) in [(1, 0b1_1111), (1, 0x44), (18, 49), (19, 1), (1, 0b0_0101)] {
+        for (at, value) in [(1, 0b1_1111), (1, 0x44), (18, 49), (19, 1), (1, 0b0_0101), (1, 0xa4)] {
             let mut bad = good.clone();
             bad[at] = value;
             assert_eq!(Header::parse(&bad), Err(WireError::Malformed), "{at} {value}");
