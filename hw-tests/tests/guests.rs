@@ -1,7 +1,7 @@
 //! Guests on one node: several at once, with several processors, and some that attack the monitor. An attacker
 //! ends alone; its neighbour and its node notice nothing.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use weft_hw_tests::defect;
@@ -37,6 +37,15 @@ fn attackers_end_alone_beside_a_guest_with_two_processors() {
     let up = format!("{USERLAND_UP}.*\\n");
     weft(&["vs", "console", "neighbour", "--timeout", BOOT_S, "--wait-for", &up]);
 
+    let begun = processors(&stack);
+    assert_eq!(begun.len(), 2, "{begun:?}");
+    // Changed about, both on one, and each on its own again, under a guest that runs on.
+    let swapped: Vec<_> = begun.iter().map(|(vcpu, processor)| (*vcpu, 1 - processor)).collect();
+    for (round, wanted) in [swapped, vec![(0, 1), (1, 1)], begun].into_iter().enumerate() {
+        pin(&stack, &wanted);
+        answers(&stack, round);
+    }
+
     let folder = tempfile::tempdir().expect("a folder");
     // Attacks that a monitor survives by answering them, then some that it may only answer by stopping the guest.
     // The third has a second processor that does nothing but interrupt the first.
@@ -71,7 +80,31 @@ fn attackers_end_alone_beside_a_guest_with_two_processors() {
     assert_eq!(node["state"], "ready", "{node}");
     let neighbour = stack.server("neighbour").expect("the neighbour");
     assert_eq!(neighbour["state"], "running", "{neighbour}");
-    // It still answers, with both processors.
+    answers(&stack, 3);
+}
+
+/// The neighbour's virtual processors, and the processor of the node that each has.
+fn processors(stack: &Stack) -> Vec<(u64, u64)> {
+    let server = stack.access.ask(&["vs", "show", "neighbour"]).expect("the neighbour");
+    let all = server["processors"].as_array().cloned().unwrap_or_default();
+    let number = |one: &Value, what: &str| one[what].as_u64().expect("a number");
+    all.iter().map(|one| (number(one, "vcpu"), number(one, "processor"))).collect()
+}
+
+/// Gives the neighbour's virtual processors these processors, and waits until the node says that they have them.
+fn pin(stack: &Stack, wanted: &[(u64, u64)]) {
+    let pairs: Vec<_> = wanted.iter().map(|(vcpu, processor)| format!("{vcpu}={processor}")).collect();
+    stack.weft(&["vs", "set", "neighbour", "--affinity", &pairs.join(",")]).expect("weft does it");
+    let end = Instant::now() + Duration::from_secs(60);
+    while processors(stack) != wanted {
+        assert!(Instant::now() < end, "never {wanted:?}: {:?}", processors(stack));
+        std::thread::sleep(Duration::from_millis(300));
+    }
+}
+
+/// The neighbour answers after both of its processors have computed. `round` tells this answer from earlier ones.
+fn answers(stack: &Stack, round: usize) {
+    let answer = format!("(?m)^round {round}: 2");
     let mut console = stack.access.weft(&[
         "vs",
         "console",
@@ -79,13 +112,16 @@ fn attackers_end_alone_beside_a_guest_with_two_processors() {
         "--send-after",
         USERLAND_UP,
         "--wait-for",
-        "(?m)^processors: 2",
+        &answer,
         "--timeout",
         "60",
     ]);
     console.stdin(std::process::Stdio::piped());
     let mut child = console.spawn().expect("weft starts");
-    let typed = b"echo processors: $(grep -c ^processor /proc/cpuinfo)\n";
-    std::io::Write::write_all(&mut child.stdin.take().expect("a pipe"), typed).expect("typed");
+    let typed = format!(
+        "f() {{ i=0; while [ $i -lt 3000 ]; do i=$((i+1)); done; }}; f & f & wait; \
+         echo round {round}: $(grep -c ^processor /proc/cpuinfo)\n"
+    );
+    std::io::Write::write_all(&mut child.stdin.take().expect("a pipe"), typed.as_bytes()).expect("typed");
     assert!(child.wait().expect("weft ends").success(), "the neighbour does not answer");
 }

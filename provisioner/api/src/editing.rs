@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::LabelChange;
 
-/// A change of a virtual server; what is left out stays. A running server takes its new name at once, and the rest at its
-/// next start.
+/// A change of a virtual server; what is left out stays. A running server takes its new name and affinity at once,
+/// and the rest at its next start.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -37,6 +37,9 @@ pub struct VsEdit {
     /// Gateway to go with the address; empty: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<String>,
+    /// Processors of its nodes that its virtual processors are to have, at once: `0=1,1=3`; empty: the nodes choose.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub affinity: Option<String>,
     /// Labels to set and to remove.
     #[serde(default, skip_serializing_if = "no_labels")]
     pub labels: LabelChange,

@@ -122,7 +122,7 @@ pub use topology::{
 pub use transactions::{
     ChangedObject, Conflict, FieldChange, ObjectChange, Plan, Transaction, TransactionDetail,
 };
-pub use vs::{Vs, VsCreate, VsPlace};
+pub use vs::{Vs, VsCreate, VsPlace, VsProcessor};
 
 use serde::{Deserialize, Serialize};
 

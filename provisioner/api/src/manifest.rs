@@ -178,6 +178,9 @@ pub struct VsManifest {
     /// Virtual processors may leave their node. One that is there keeps it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wander: Option<bool>,
+    /// Processors of its nodes that its virtual processors are to have: `0=1,1=3`; empty: the nodes choose.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub affinity: Option<String>,
     /// Processors, 1–32; of a new one 1 where it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vcpus: Option<u16>,

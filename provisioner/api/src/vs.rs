@@ -62,10 +62,28 @@ pub struct Vs {
     /// Virtual processors may leave their node for the one whose pages they wait for.
     #[serde(default)]
     pub wander: bool,
+    /// Processors of its nodes that its virtual processors are to have: `0=1,1=3`; empty: the nodes choose.
+    #[serde(default)]
+    pub affinity: String,
+    /// Where its virtual processors were when its nodes last reported; of a single server only, not in lists.
+    #[serde(default)]
+    pub processors: Vec<VsProcessor>,
     /// What was changed since it was started and is not applied: `before` is what it runs with, `after` what its next
     /// start takes.
     #[serde(default)]
     pub pending: Vec<FieldChange>,
+}
+
+/// A virtual processor, and where it was last seen.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct VsProcessor {
+    /// Its number, from 0.
+    pub vcpu: u16,
+    /// Node.
+    pub node: String,
+    /// Processor of the node, from 0.
+    pub processor: u16,
 }
 
 /// What one node gives to a server that spans nodes.
@@ -131,6 +149,9 @@ pub struct VsCreate {
     /// Of a server that spans nodes: virtual processors may leave their node for the one whose pages they wait for.
     #[serde(default)]
     pub wander: bool,
+    /// Processors of its nodes that its virtual processors are to have: `0=1,1=3`; empty: the nodes choose.
+    #[serde(default)]
+    pub affinity: String,
     /// Pool that its MAC is drawn from, by name or id; empty: `default-mac`.
     #[serde(default)]
     pub mac_pool: String,

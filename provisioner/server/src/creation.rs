@@ -7,6 +7,7 @@
 use weft_api::{MAX_GROUP, Plan, Vs, VsCopy, VsCreate, VsSeries};
 use weft_store::{NewEvent, VsRow};
 
+use crate::affinity::{check_affinity, normal};
 use crate::auth::ObjectKind;
 use crate::core::Core;
 use crate::error::Error;
@@ -43,6 +44,7 @@ pub(crate) fn define(world: &World, wanted: &VsCreate, free: &Free, along: &[VsR
         address: wanted.address.clone(),
         gateway: wanted.gateway.clone(),
         wander: wanted.wander,
+        affinity: normal(&wanted.affinity)?,
         generation: 1,
         macs: vec![PLACEHOLDER_MAC.to_string()],
         ..VsRow::default()
@@ -61,6 +63,7 @@ pub(crate) fn define(world: &World, wanted: &VsCreate, free: &Free, along: &[VsR
     } else {
         place_over(world, &wanted, &mut row, along)?;
     }
+    check_affinity(world, &row)?;
     Ok(row)
 }
 

@@ -1,12 +1,13 @@
 //! Changes of virtual servers that are there: name, size, files, command line, settings, labels.
 //!
-//! A name and labels are taken at once. What only a start can take is wished for: a running server keeps what it was
+//! A name, an affinity and labels are taken at once. What only a start can take is wished for: a running server keeps what it was
 //! started with ([`VsRow::started`]), is told of to its node as that, and shows the rest as pending. Its memory is counted
 //! as the larger of both, so that the next start finds its room.
 
 use weft_api::{FieldChange, LabelChange, Plan, VsCreate, VsEdit};
 use weft_store::{NewEvent, StartedRow, VsRow};
 
+use crate::affinity::{check_affinity, normal};
 use crate::auth::{Object, ObjectKind};
 use crate::core::Core;
 use crate::error::Error;
@@ -43,8 +44,19 @@ pub(crate) fn keep_started(before: &VsRow, row: &mut VsRow) {
 /// The row after a change that was asked for, without the marks that [`check_edit`] makes.
 fn wanted_row(before: &VsRow, wanted: &VsEdit) -> Result<VsRow, Error> {
     let mut row = before.clone();
-    let VsEdit { name, vcpus, memory_mib, kernel, initrd, append, hostname, address, gateway, labels } =
-        wanted;
+    let VsEdit {
+        name,
+        vcpus,
+        memory_mib,
+        kernel,
+        initrd,
+        append,
+        hostname,
+        address,
+        gateway,
+        affinity,
+        labels,
+    } = wanted;
     for (field, value) in [
         (&mut row.name, name),
         (&mut row.kernel, kernel),
@@ -57,6 +69,9 @@ fn wanted_row(before: &VsRow, wanted: &VsEdit) -> Result<VsRow, Error> {
         if let Some(value) = value {
             field.clone_from(value);
         }
+    }
+    if let Some(affinity) = affinity {
+        row.affinity = normal(affinity)?;
     }
     row.vcpus = vcpus.unwrap_or(row.vcpus);
     row.memory_mib = memory_mib.unwrap_or(row.memory_mib);
@@ -79,6 +94,9 @@ pub(crate) fn check_edit(world: &World, before: &VsRow, row: &mut VsRow) -> Resu
     }
     if StartedRow::of(row) != StartedRow::of(before) {
         check_definition(world, before, row)?;
+    }
+    if row.affinity != before.affinity || row.vcpus != before.vcpus {
+        check_affinity(world, row)?;
     }
     keep_started(before, row);
     let own = |id: &String| given_mib(before, id);

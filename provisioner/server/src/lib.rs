@@ -18,6 +18,7 @@
 //! The engines for DHCP, TFTP and boot HTTP are wired to this crate by the program itself.
 
 mod accounts;
+mod affinity;
 pub mod agent;
 mod apply;
 mod auth;

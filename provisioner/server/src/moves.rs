@@ -11,6 +11,7 @@ use weft_api::{NodeMove, Plan};
 use weft_store::{Level, NewEvent, NodeRow, VsRow};
 use weft_wire::agent::VsState;
 
+use crate::affinity::check_affinity;
 use crate::auth::ObjectKind;
 use crate::containers::lost;
 use crate::core::Core;
@@ -169,6 +170,7 @@ pub(crate) fn check_arrives(world: &World, row: &VsRow, node: &NodeEntry, free: 
         return Err(no_room(&format!("{name} has {room} MiB free, {} needs {need}", row.name)));
     }
     let there = VsRow { node: node.row.id.clone(), ..row.clone() };
+    check_affinity(world, &there)?;
     check_size(world, &there, &[])
 }
 

@@ -553,6 +553,8 @@ pub(crate) fn show(world: &World, vs: &VsEntry) -> Vs {
         address: row.address.clone(),
         gateway: row.gateway.clone(),
         wander: row.wander,
+        affinity: row.affinity.clone(),
+        processors: Vec::new(),
         pending: crate::editing::pending(row),
     }
 }

@@ -11,6 +11,7 @@ use weft_wire::agent::{VsState, VsStatus};
 use weft_wire::cluster::{LinkKey, Place, SpanSpec};
 use weft_wire::record::{BlobRef, Desired, VsSpec};
 
+use crate::affinity::numbers;
 use crate::guest_settings::command_line;
 use crate::partitions::{PartitionEntry, link, name_of};
 use crate::servers::free_mib;
@@ -171,7 +172,7 @@ pub(crate) fn spec(row: &VsRow) -> Option<VsSpec> {
         initrd: if row.initrd.is_empty() { None } else { blob(&row.initrd, row.initrd_size) },
         append: command_line(row),
         macs: row.macs.iter().filter_map(|mac| mac_bytes(mac)).collect(),
-        affinity: Vec::new(),
+        affinity: numbers(row),
         span: None,
     })
 }

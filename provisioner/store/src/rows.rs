@@ -140,6 +140,9 @@ pub struct VsRow {
     /// Virtual processors may leave their node.
     #[serde(default)]
     pub wander: bool,
+    /// Processors of its nodes that virtual processors are to have: `0=1,1=3`. Empty: the nodes choose.
+    #[serde(default)]
+    pub affinity: String,
     /// What the present start was made with, where the definition was changed since: the next start takes the new one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started: Option<StartedRow>,

@@ -4,6 +4,7 @@
 
 mod access;
 mod accounts;
+mod affinity;
 mod agents;
 mod apply;
 mod common;

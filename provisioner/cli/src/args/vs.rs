@@ -128,13 +128,14 @@ address is given only where one is named.")]
         #[command(flatten)]
         dry_run: DryRun,
     },
-    /// Change a server; a running one takes its name at once, and the rest at its next start
+    /// Change a server; a running one takes its name and affinity at once, and the rest at its next start
     #[command(after_help = "Examples:
   weft vs set web --memory 2G --vcpus 4 --dry-run
   weft vs set web --name shop
   weft vs set web --append 'quiet panic=5'
   weft vs set web --initrd '' --address ''
   weft vs set web --memory 1G && weft vs reset web
+  weft vs set web --affinity 0=2,1=3
 
 What is left out stays. What a running server does not have yet stands in `pending` of weft vs show. Refused is: a name
 that is taken; memory that its node does not have; another size of a running server that spans nodes; and any change of
@@ -195,6 +196,9 @@ pub(crate) struct VsSet {
     /// Gateway to go with the address; empty: none
     #[arg(long, value_name = "A.B.C.D")]
     pub(crate) gateway: Option<String>,
+    /// Processors of its nodes for its virtual processors, at once: 0=1,1=3; empty: the nodes choose
+    #[arg(long, value_name = "VCPU=PROCESSOR,…")]
+    pub(crate) affinity: Option<String>,
     #[command(flatten)]
     pub(crate) dry_run: DryRun,
 }
@@ -225,6 +229,9 @@ pub(crate) struct VsCreate {
     /// Let its processors leave their node for the one whose pages they wait for
     #[arg(long, requires = "partition")]
     pub(crate) wander: bool,
+    /// Processors of its nodes for its virtual processors: 0=1,1=3; the others are placed by their nodes
+    #[arg(long, value_name = "VCPU=PROCESSOR,…", default_value = "", hide_default_value = true)]
+    pub(crate) affinity: String,
     /// Processors [default: 1, or the template's]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=32))]
     pub(crate) vcpus: Option<u16>,

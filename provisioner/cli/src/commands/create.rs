@@ -49,6 +49,7 @@ pub(super) async fn run(context: &Context, args: &CreateArgs) -> Result<(), CliE
         mac_pool: args.pools.mac_pool.clone(),
         wwnn_pool: args.pools.wwnn_pool.clone(),
         wander: args.wander,
+        affinity: args.affinity.clone(),
     };
     if let Some(count) = args.count {
         return series(context, args, &VsSeries { count, first: args.first, vs: body }).await;

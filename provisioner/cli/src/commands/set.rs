@@ -36,6 +36,7 @@ pub(super) async fn run(context: &Context, args: &Args) -> Result<(), CliError> 
         hostname: args.hostname.clone(),
         address: args.address.clone(),
         gateway: args.gateway.clone(),
+        affinity: args.affinity.clone(),
         ..VsEdit::default()
     })?;
     // By its identity: it may be called otherwise afterwards.

@@ -55,6 +55,7 @@ fn vs(world: &World, row: &VsRow) -> VsManifest {
         node: (!spans).then(|| name_of(world, &row.node)),
         partition: spans.then(|| partition(world, &row.partition)),
         wander: spans.then_some(row.wander),
+        affinity: Some(row.affinity.clone()),
         vcpus: Some(row.vcpus),
         memory_mib: Some(row.memory_mib),
         kernel: Some(row.kernel.clone()),

@@ -62,6 +62,7 @@ impl Decision<'_> {
             address: text(&wanted.address),
             gateway: text(&wanted.gateway),
             wander: wanted.wander.unwrap_or(false),
+            affinity: text(&wanted.affinity),
             ..VsCreate::default()
         };
         let mut row = define(&self.world, &create, &Free::of(&self.world), &[])?;
@@ -92,6 +93,7 @@ impl Decision<'_> {
             hostname: wanted.hostname.clone(),
             address: wanted.address.clone(),
             gateway: wanted.gateway.clone(),
+            affinity: wanted.affinity.clone(),
             labels: labels.clone(),
         };
         let mut row = edited(&self.world, before, &edit)?;

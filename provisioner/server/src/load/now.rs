@@ -8,6 +8,7 @@ use crate::accounts::Caller;
 use crate::auth::Sight;
 use crate::core::Core;
 use crate::servers::state;
+use crate::world::VsEntry;
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -93,6 +94,20 @@ impl Core {
             .collect();
         shown.sort_by(|a, b| a.name.cmp(&b.name));
         shown
+    }
+}
+
+impl super::Loads {
+    /// Node id, virtual processor and processor of each virtual processor of a server, from reports that are fresh.
+    pub(crate) fn processors(&self, entry: &VsEntry) -> Vec<(String, u16, u16)> {
+        let state = self.state();
+        let told = nodes_of(entry).filter_map(|node| Some((node, state.fresh(node)?)));
+        told.flat_map(|(node, told)| {
+            let part = told.last.servers.iter().find(|part| part.vs.to_string() == entry.row.id);
+            let pairs = part.map_or(&[][..], |part| &part.processors);
+            pairs.iter().map(move |(vcpu, processor)| (node.to_string(), *vcpu, *processor))
+        })
+        .collect()
     }
 }
 

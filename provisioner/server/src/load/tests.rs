@@ -37,6 +37,7 @@ fn report(second: u64, servers: &[VsId]) -> Box<NodeLoad> {
         exits: vec![100 * second],
         memory_kib: 4096,
         network: Traffic { bytes_in: 10 * second, ..Traffic::default() },
+        processors: Vec::new(),
     };
     Box::new(NodeLoad {
         uptime_ms: 1000 * second,

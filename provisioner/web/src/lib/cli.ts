@@ -47,7 +47,7 @@ export function editCommand(of: string, edit: Edits): string {
   if (edit.name != null) words.push("--name", edit.name);
   if (edit.vcpus != null) words.push("--vcpus", String(edit.vcpus));
   if (edit.memory_mib != null) words.push("--memory", `${edit.memory_mib}M`);
-  for (const field of ["append", "hostname", "address", "gateway"] as const) {
+  for (const field of ["append", "hostname", "address", "gateway", "affinity"] as const) {
     const value = edit[field];
     if (value != null) words.push(`--${field}`, value);
   }

@@ -4,7 +4,7 @@ import type { FieldChange, Vs, VsEdit } from "../api/types";
 export type Edits = Omit<VsEdit, "labels" | "kernel" | "initrd">;
 type Field = keyof Edits;
 
-const FIELDS: readonly Field[] = ["name", "vcpus", "memory_mib", "append", "hostname", "address", "gateway"];
+const FIELDS: readonly Field[] = ["name", "vcpus", "memory_mib", "append", "hostname", "address", "gateway", "affinity"];
 
 /** What a field of the form shows. */
 export function shown<F extends Field>(vs: Vs, edits: Edits, field: F): NonNullable<Edits[F]> {
@@ -19,7 +19,7 @@ export function editOf(vs: Vs, edits: Edits): Edits {
 
 const WORDS: Record<string, string> = {
   name: "name", vcpus: "processors", memory_mib: "memory (MiB)", append: "added command line", kernel: "kernel", initrd: "initial ram disk",
-  hostname: "host name", address: "address", gateway: "gateway", running: "wanted to run", node: "node",
+  affinity: "affinity", hostname: "host name", address: "address", gateway: "gateway", running: "wanted to run", node: "node",
 };
 
 /** A field before and after, in words. */

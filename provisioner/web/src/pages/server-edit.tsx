@@ -44,7 +44,7 @@ export function EditDialog({ vs: first, onClose }: { vs: Vs; onClose: () => void
   };
   const settings = { hostname: shown(vs, edits, "hostname"), address: shown(vs, edits, "address"), gateway: shown(vs, edits, "gateway") };
   const ready = seen.version !== "" && Object.keys(wanted).length > 0 && !wrong.name && !wrong.vcpus && !wrong.memory && !hostnameProblem(settings.hostname) && !addressProblem(settings.address);
-  const onlyName = Object.keys(wanted).every((field) => field === "name");
+  const atOnce = Object.keys(wanted).every((field) => field === "name" || field === "affinity");
   const save = async () => {
     const problem = await tryTo(() => api.edit(vs.id, wanted, seen.version), `${name} is changed.`);
     if (problem?.status === 412) {
@@ -58,7 +58,7 @@ export function EditDialog({ vs: first, onClose }: { vs: Vs; onClose: () => void
   };
   return (
     <Dialog title={`Edit ${first.name}`} command={editCommand(vs.name, wanted)} action={others === null ? "Save" : "Save all the same"} danger={others !== null} ready={ready} onAction={save} onClose={onClose}>
-      {isAlive(vs) && <p>It runs: it takes its name at once, and the rest at its next start.</p>}
+      {isAlive(vs) && <p>It runs: it takes its name and affinity at once, and the rest at its next start.</p>}
       {others !== null && (
         <div className="note" role="status">
           <p>Somebody else changed it while this was open. Saving all the same changes only what you changed.</p>
@@ -86,7 +86,10 @@ export function EditDialog({ vs: first, onClose }: { vs: Vs; onClose: () => void
         {(id, note) => <input id={id} aria-describedby={note} className="mono" spellCheck={false} value={shown(vs, edits, "append")} onChange={(event) => put({ append: event.target.value })} />}
       </Field>
       <SettingFields {...settings} onPut={put} />
-      {isAlive(vs) && !onlyName && (
+      <Field label="Affinity" hint="Processors for virtual ones, at once: 0=1,1=3. Empty: the node chooses.">
+        {(id, note) => <input id={id} aria-describedby={note} className="mono" spellCheck={false} value={shown(vs, edits, "affinity")} onChange={(event) => put({ affinity: event.target.value })} />}
+      </Field>
+      {isAlive(vs) && !atOnce && (
         <p className="muted">
           To have it now, save, then reset {name}.
         </p>

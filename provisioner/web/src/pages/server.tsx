@@ -76,6 +76,11 @@ export function ServerPage({ name }: { name: string }) {
               {vs.gateway ? ` by ${vs.gateway}` : ""}
             </Fact>
           )}
+          {(vs.affinity ?? "") !== "" && (
+            <Fact label="Affinity">
+              <code>{vs.affinity}</code>
+            </Fact>
+          )}
           <LabelsFact noun="vs" name={vs.name} labels={vs.labels ?? {}} />
           <Fact label="Starts so far">{vs.instance}</Fact>
           <Fact label="Exits since start">{count(vs.exits)}</Fact>

@@ -58,7 +58,8 @@ pub(crate) async fn create(
     responses((status = 200, body = Vs), (status = 404, body = Problem)))]
 pub(crate) async fn get_one(State(app): State<App>, Path(name): Path<String>) -> Result<Json<Vs>, Error> {
     let vs = app.core.find_vs(&name)?;
-    Ok(Json(show(&app.core.world(), &vs)))
+    let processors = app.core.processors_of(&vs.row.id);
+    Ok(Json(Vs { processors, ..show(&app.core.world(), &vs) }))
 }
 
 /// Show how a virtual server that spans nodes works
