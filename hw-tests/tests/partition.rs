@@ -2,7 +2,8 @@
 //! appliance is away, ends with the cause where a node dies or is cut off, and comes back.
 //!
 //! ```text
-//! whole ─▶ big runs ─ reset, reboot ─▶ appliance off: stop, start ─▶ power cut ─▶ back ─▶ (soak: wire cut, healed)
+//! whole ─▶ big runs ─ reset, reboot ─▶ (soak: a second one beside it) ─▶ appliance off: stop, start
+//!       ─▶ power cut ─▶ back ─▶ (soak: wire cut, healed)
 //! ```
 
 use std::io::Write;
@@ -132,6 +133,9 @@ fn a_server_over_two_nodes_is_reset_obeys_without_the_appliance_and_survives_nei
     let told = lab.until("vs", "big", "running", |seen| state(seen) == "running");
     assert_eq!(told["desired"], "running", "{told}");
 
+    if weft_hw_tests::is_soak() {
+        two_servers_share_the_processors(&mut lab);
+    }
     an_operator_speaks_for_the_appliance(&mut lab);
     a_node_dies_and_comes_back(&mut lab);
     if weft_hw_tests::is_soak() {
@@ -141,6 +145,17 @@ fn a_server_over_two_nodes_is_reset_obeys_without_the_appliance_and_survives_nei
     lab.types("plain", "echo alive: $((6 * 7))\n", "(?m)^alive: 42");
     let plain = lab.shown("vs", "plain");
     assert_eq!((state(&plain), &plain["instance"]), ("running", &Value::from(1)), "{plain}");
+}
+
+/// Each node has one processor, which both give twice, and the first one a third time to the server of its own.
+fn two_servers_share_the_processors(lab: &mut Partition) {
+    let twin = ["vs", "create", "twin", "--partition", "p1", "--memory", "192M", "--vcpus", "2"];
+    lab.weft(&[&twin[..], &["--append=quiet", "--start", "--wait"]].concat());
+    lab.boots("twin", 1);
+    for name in ["big", "twin"] {
+        lab.types(name, "f() { i=0; while [ $i -lt 2000 ]; do i=$((i+1)); done; }; f & f & wait; echo shared: $(grep -c ^processor /proc/cpuinfo)\n", "(?m)^shared: 2");
+    }
+    lab.weft(&["vs", "delete", "twin", "--yes"]);
 }
 
 fn an_operator_speaks_for_the_appliance(lab: &mut Partition) {

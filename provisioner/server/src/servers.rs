@@ -267,7 +267,7 @@ pub(crate) fn place_over(
     for room in &mut rooms {
         let places = along.iter().flat_map(|row| &row.places).filter(|place| place.node == room.node);
         let vcpus: u32 = places.map(|place| u32::from(place.vcpus)).sum();
-        room.free_cpus = room.free_cpus.saturating_sub(u16::try_from(vcpus).unwrap_or(u16::MAX));
+        room.given = room.given.saturating_add(u16::try_from(vcpus).unwrap_or(u16::MAX));
         room.free_mib = room.free_mib.saturating_sub(taken_mib(along, &room.node));
     }
     row.places = places(&rooms, wanted.vcpus, wanted.memory_mib)

@@ -1,8 +1,9 @@
 //! Virtual servers that span nodes: which node gives what, and how the whole stands.
 //!
 //! Memory is shared out in proportion to what each member has free, processors in proportion to those not
-//! given to other servers. A share of memory below [`LEAST_MIB`] is not worth a node. The first place has a
-//! processor, because the guest boots there.
+//! given to other servers. Where these do not suffice, processors are given twice ([`OVERCOMMIT`]): nodes give their slots
+//! to servers in turn, at the same time on all nodes of a server. A share of memory below [`LEAST_MIB`] is not worth a
+//! node. The first place has a processor, because the guest boots there.
 
 use weft_api::VsPlace;
 use weft_store::{PlaceRow, VsRow};
@@ -18,6 +19,8 @@ use crate::servers::free_mib;
 use crate::util::{mac_bytes, unhex};
 use crate::world::{VsEntry, World};
 
+/// Virtual processors of spanning servers for each of a node's processors, at most.
+pub(crate) const OVERCOMMIT: u16 = 2;
 /// Least memory of one place, MiB.
 const LEAST_MIB: u64 = 64;
 /// Left to each member's monitor for the tables of a spanning guest, MiB.
@@ -27,8 +30,10 @@ const RESERVE_MIB: u64 = 32;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Room {
     pub(crate) node: String,
-    /// Processors that no server has.
-    pub(crate) free_cpus: u16,
+    /// Its processors.
+    pub(crate) cpus: u16,
+    /// Virtual processors of spanning servers that have them.
+    pub(crate) given: u16,
     pub(crate) free_mib: u64,
 }
 
@@ -57,12 +62,23 @@ fn share_out(total: u64, weights: &[u64]) -> Option<Vec<u64>> {
 /// Which member gives what. `Err`: what is missing, for a person.
 pub(crate) fn places(rooms: &[Room], vcpus: u16, memory_mib: u32) -> Result<Vec<PlaceRow>, String> {
     let free: Vec<u64> = rooms.iter().map(|room| room.free_mib).collect();
-    let cpus: Vec<u64> = rooms.iter().map(|room| u64::from(room.free_cpus)).collect();
+    let spare = |times: u16| -> Vec<u64> {
+        let of = |room: &Room| room.cpus.saturating_mul(times).saturating_sub(room.given);
+        rooms.iter().map(|room| u64::from(of(room))).collect()
+    };
+    let free_cpus = spare(1);
+    let enough = free_cpus.iter().sum::<u64>() >= u64::from(vcpus);
+    let cpus = if enough { free_cpus } else { spare(OVERCOMMIT) };
     let mut memory = share_out(u64::from(memory_mib), &free).ok_or_else(|| {
         format!("its members have {} MiB free together, {memory_mib} are asked", free.iter().sum::<u64>())
     })?;
     let mut processors = share_out(u64::from(vcpus), &cpus).ok_or_else(|| {
-        format!("its members have {} processors free together, {vcpus} are asked", cpus.iter().sum::<u64>())
+        let has: u64 = rooms.iter().map(|room| u64::from(room.cpus)).sum();
+        format!(
+            "its members have {has} processors together, room for {} more virtual ones at {OVERCOMMIT} each, and {vcpus} are \
+             asked",
+            cpus.iter().sum::<u64>()
+        )
     })?;
     // Every member that can gives a processor before one gives a second.
     for index in 0..rooms.len() {
@@ -115,7 +131,7 @@ pub(crate) fn rooms(world: &World, partition: &PartitionEntry) -> Vec<Room> {
     members
         .map(|node| {
             let has = node.report.as_ref().map_or(0, |report| report.inventory.cpus);
-            // Ordinary servers share processors; spanning ones have theirs to themselves.
+            // Ordinary servers take what slots these leave.
             let given: u16 = world
                 .servers
                 .values()
@@ -124,7 +140,8 @@ pub(crate) fn rooms(world: &World, partition: &PartitionEntry) -> Vec<Room> {
                 .fold(0, |sum, place| sum.saturating_add(place.vcpus));
             Room {
                 node: node.row.id.clone(),
-                free_cpus: has.saturating_sub(given),
+                cpus: has,
+                given,
                 free_mib: free_mib(world, node).saturating_sub(RESERVE_MIB),
             }
         })
@@ -259,8 +276,8 @@ pub(crate) fn show_places(world: &World, entry: &VsEntry) -> Vec<VsPlace> {
 mod tests {
     use super::*;
 
-    fn room(name: &str, free_cpus: u16, free_mib: u64) -> Room {
-        Room { node: name.to_string(), free_cpus, free_mib }
+    fn room(name: &str, cpus: u16, free_mib: u64) -> Room {
+        Room { node: name.to_string(), cpus, given: 0, free_mib }
     }
 
     fn told(places: &[PlaceRow]) -> Vec<(String, u16, u32)> {
@@ -303,6 +320,19 @@ mod tests {
     fn too_much_is_refused_with_what_there_is() {
         let rooms = [room("a", 2, 1000), room("b", 2, 1000)];
         assert!(places(&rooms, 2, 2001).unwrap_err().contains("2000 MiB free together"));
-        assert!(places(&rooms, 5, 100).unwrap_err().contains("4 processors free together"));
+        let words = places(&rooms, 9, 100).unwrap_err();
+        assert!(words.contains("4 processors together, room for 8 more virtual ones at 2 each"), "{words}");
+    }
+
+    #[test]
+    fn processors_are_given_twice_where_they_do_not_suffice_and_not_before() {
+        let given = |given| [Room { given, ..room("a", 2, 1000) }, room("b", 2, 1000)];
+        let vcpus = |rooms: &[Room], vcpus| -> Vec<u16> {
+            places(rooms, vcpus, 200).unwrap().iter().map(|place| place.vcpus).collect()
+        };
+        assert_eq!(vcpus(&given(1), 3), [1, 2], "one each while there are such");
+        assert_eq!(vcpus(&given(1), 4), [2, 2]);
+        assert_eq!(vcpus(&given(4), 4), [4, 0], "the one that has nothing left gives memory");
+        assert!(places(&given(4), 5, 200).is_err());
     }
 }
