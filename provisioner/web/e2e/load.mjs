@@ -29,12 +29,23 @@ const chart = (name) => load.getByRole("img", { name });
 await check("a node's charts say in words what they show", async () => {
   await open(`#/nodes/${env("WEFT_NODE")}`);
   await chart(/^Processors busy, last five minutes: now busy \d.* %; between \d.* % and \d.* %$/).waitFor();
-  await chart(/^Memory of 2 GiB, last five minutes: now guests \d+ MiB, monitor 20 MiB; /).waitFor();
+  await chart(/^Memory, of 2 GiB, last five minutes: now guests \d+ MiB, monitor 20 MiB; /).waitFor();
   await chart(/^Network, last five minutes: now in [\d.]+ KiB\/s, out /).waitFor();
   await chart(/^Exits of guests, .*now exits [\d.]+( k)? \/s/).waitFor();
   await chart(/^Remote faults, .*now faults \d+ \/s/).waitFor();
   await chart(/^Messages between nodes, /).waitFor();
   await shot("load-node");
+});
+
+await check("the time axis is marked at whole minutes, and legends have the values of now", async () => {
+  const marks = (await chart(/^Processors busy/).getAttribute("data-marks")).split(" ");
+  const minutes = marks.map((mark) => Number(mark.slice(0, 2)) * 60 + Number(mark.slice(3)));
+  expect(marks.every((mark) => /^\d\d:\d\d$/.test(mark)) && marks.length >= 3, `the marks are ${marks}`);
+  expect(minutes.every((at, n) => n === 0 || (at - minutes[n - 1] + 1440) % 1440 === 1), `the marks are ${marks}`);
+  const legend = (name) => load.locator("figure").filter({ has: page.getByRole("img", { name }) }).locator(".chart-now");
+  await legend(/^Processors busy/).getByText(/^busy \d.* %$/).waitFor();
+  await legend(/^Memory, of 2 GiB/).getByText(/^guests \d+ MiB$/).waitFor();
+  await legend(/^Memory, of 2 GiB/).getByText(/^monitor 20 MiB$/).waitFor();
 });
 
 await check("it is live", async () => {
@@ -79,7 +90,7 @@ await check("a node that fell silent has a gap, and no number for now", async ()
 await check("a server's charts are of all its nodes, exits by cause", async () => {
   await open(`#/servers/${env("WEFT_ALONE")}`);
   await chart(/^Processors in use, of 2, last five minutes: now in use [\d.]+; /).waitFor();
-  await chart(/^Memory taken, of 512 MiB, /).waitFor();
+  await chart(/^Memory, of 512 MiB, last five minutes: now taken \d+ MiB; /).waitFor();
   await chart(/^Exits, .*now interrupts [\d.]+( k)? \/s, halts .*, memory .*, devices .*, other /).waitFor();
   expect((await chart(/^Remote faults/).count()) === 0, "a server that does not span nodes has remote faults");
   await shot("load-server");
@@ -92,7 +103,7 @@ await check("a partition has a page of its own", async () => {
   await open("#/partitions");
   await page.getByRole("link", { name: env("WEFT_PARTITION"), exact: true }).click();
   await page.getByRole("heading", { name: env("WEFT_PARTITION"), exact: true }).waitFor();
-  await chart(/^Memory of 4 GiB, last five minutes/).waitFor();
+  await chart(/^Memory, of 4 GiB, last five minutes/).waitFor();
   await page.getByRole("region", { name: "Load" }).scrollIntoViewIfNeeded();
   await shot("load-partition");
   await page.evaluate(() => void (location.hash = "#/partitions/none"));

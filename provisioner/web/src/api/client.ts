@@ -9,21 +9,16 @@ import type {
   Image,
   Job,
   LabelChange,
-  Licence,
   LogEntry,
   LoginReply,
-  Node,
-  Partition,
   PartitionCreate,
   Plan,
-  Pool,
   Problem,
   Question,
   Series,
   SessionInfo,
   Span,
   Targets,
-  Template,
   TemplateCreate,
   Token,
   TokenCreate,
@@ -84,6 +79,10 @@ async function request(method: string, path: string, body?: BodyInit, type?: str
   );
 }
 
+async function text(path: string): Promise<string> {
+  return (await request("GET", path)).text();
+}
+
 async function get<T>(path: string): Promise<T> {
   const response = await request("GET", path);
   return (await response.json()) as T;
@@ -119,7 +118,8 @@ export const api = {
   logout: () => change("POST", "/logout"),
   password: (old: string, fresh: string) => change("POST", "/password", { old, new: fresh }),
   config: () => get<ApplianceConfig>("/config"),
-  nodes: () => get<Node[]>("/nodes"),
+  /** As text: what is as it was need not be parsed. */
+  nodes: () => text("/nodes"),
   log: (node: string, lines: number) => get<LogEntry[]>(`/nodes/${at(node)}/log?lines=${lines}`),
   approve: (node: string, fingerprint: string) => change("POST", `/nodes/${at(node)}/approve`, { fingerprint }),
   reboot: (node: string) => change("POST", `/nodes/${at(node)}/reboot`),
@@ -127,7 +127,7 @@ export const api = {
   forget: (node: string) => change("DELETE", `/nodes/${at(node)}`),
   labelNode: (node: string, wanted: LabelChange) => change("POST", `/nodes/${at(node)}/labels`, wanted),
   labelServer: (vs: string, wanted: LabelChange) => change("POST", `/vs/${at(vs)}/labels`, wanted),
-  servers: () => get<Vs[]>("/vs"),
+  servers: () => text("/vs"),
   /** With the version that a change of it is made of. */
   server: async (vs: string) => {
     const answer = await request("GET", `/vs/${at(vs)}`);
@@ -143,17 +143,16 @@ export const api = {
   create: (vs: VsCreate) => change("POST", "/vs", vs),
   copy: (vs: string, wanted: VsCopy) => change("POST", `/vs/${at(vs)}/copy`, wanted),
   series: (wanted: VsSeries) => change("POST", "/groups/vs/create", wanted),
-  templates: () => get<Template[]>("/templates"),
+  templates: () => text("/templates"),
   createTemplate: (wanted: TemplateCreate) => change("POST", "/templates", wanted),
   removeTemplate: (template: string) => change("DELETE", `/templates/${at(template)}`),
-  pools: () => get<Pool[]>("/pools"),
-  licences: () => get<Licence[]>("/licences"),
+  pools: () => text("/pools"),
+  licences: () => text("/licences"),
   act: (vs: string, verb: "start" | "stop" | "reset") => change("POST", `/vs/${at(vs)}/${verb}`),
   remove: (vs: string) => change("DELETE", `/vs/${at(vs)}`),
   groupPlan: async (action: string, names: readonly string[]) => (await (await change("POST", "/groups/vs?dry_run=true", groupOf(action, names))).json()) as Plan,
   group: async (action: string, names: readonly string[]) => (await (await change("POST", "/groups/vs", groupOf(action, names))).json()) as Plan,
-  /** As text: one that is as it was need not be read. */
-  topology: async () => (await request("GET", "/topology")).text(),
+  topology: () => text("/topology"),
   /** As a transaction left it. */
   topologyAt: (number: number) => get<Topology>(`/topology?at=${number}`),
   targets: (kind: string, name: string) => get<Targets>(`/topology/targets?kind=${at(kind)}&name=${at(name)}`),
@@ -165,11 +164,11 @@ export const api = {
   editContainer: (kind: string, of: string, name: string, parent: string, dry: boolean) => planned("POST", `/${kind}s/${at(of)}/edit`, dry, { name, parent }),
   removeContainer: (kind: string, name: string, dry: boolean) => planned("DELETE", `/${kind}s/${at(name)}`, dry),
   planPartition: (wanted: PartitionCreate) => planned("POST", "/partitions", true, wanted),
-  partitions: () => get<Partition[]>("/partitions"),
+  partitions: () => text("/partitions"),
   createPartition: (wanted: PartitionCreate) => change("POST", "/partitions", wanted),
   removePartition: (partition: string) => change("DELETE", `/partitions/${at(partition)}`),
   blob: (file: Blob) => upload<BlobReply>("PUT", "/blobs", file),
-  images: () => get<Image[]>("/images"),
+  images: () => text("/images"),
   publish: (file: Blob) => upload<Image>("POST", "/images", file),
   companion: (digest: string, file: Blob) => upload<Image>("PUT", `/images/${at(digest)}/bios`, file),
   activate: (digest: string) => change("POST", `/images/${at(digest)}/activate`),

@@ -2,11 +2,11 @@
 import type { WeftEvent } from "../api/types";
 import { clock } from "../lib/format";
 import { href } from "../lib/route";
-import { useStore } from "../state/store";
+import { useNow } from "../state/store";
 import { State } from "./parts";
 
 export function EventList({ events, without }: { events: readonly WeftEvent[]; without?: "node" | "vs" }) {
-  const { now } = useStore();
+  const now = useNow();
   if (events.length === 0) return <p className="muted">Nothing has happened yet.</p>;
   return (
     <ol className="events" reversed>

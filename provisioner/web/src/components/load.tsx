@@ -58,7 +58,7 @@ export function nodeCharts(memory: number, spans: boolean): ChartOf[] {
   return [
     { title: "Processors busy", lines: [{ metric: "processor", label: "busy", color: "--accent" }], format: share, max: 1 },
     {
-      title: memory > 0 ? `Memory of ${size(memory)}` : "Memory",
+      title: memory > 0 ? `Memory, of ${size(memory)}` : "Memory",
       lines: [
         { metric: "memory-guests", label: "guests", color: "--violet" },
         { metric: "memory-monitor", label: "monitor", color: "--amber" },
@@ -77,7 +77,7 @@ export function nodeCharts(memory: number, spans: boolean): ChartOf[] {
 export function serverCharts(vcpus: number, memory: number, spans: boolean): ChartOf[] {
   return [
     { title: `Processors in use, of ${vcpus}`, lines: [{ metric: "processor", label: "in use", color: "--accent" }], format: processors, max: vcpus },
-    { title: `Memory taken, of ${size(memory)}`, lines: [{ metric: "memory", label: "taken", color: "--violet" }], format: size, max: memory, binary: true },
+    { title: `Memory, of ${size(memory)}`, lines: [{ metric: "memory", label: "taken", color: "--violet" }], format: size, max: memory, binary: true },
     network,
     exitsByCause,
     ...(spans ? remote : []),

@@ -9,13 +9,13 @@ import { PAGE, joined, objectWords, pageQuery } from "../lib/history";
 import type { Filter } from "../lib/history";
 import { href } from "../lib/route";
 import { useAfterEvents } from "../state/happened";
-import { useStore } from "../state/store";
+import { useNow } from "../state/store";
 
 /** Pause after the last key before the appliance is asked. */
 const TYPING_MS = 250;
 
 export function HistoryPage() {
-  const { now } = useStore();
+  const now = useNow();
   const [filter, setFilter] = useState<Filter>({ object: "", actor: "" });
   const [list, setList] = useState<Transaction[] | null>(null);
   const [more, setMore] = useState(false);

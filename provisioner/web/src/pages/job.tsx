@@ -10,14 +10,14 @@ import { clock } from "../lib/format";
 import { objectsOf, stuckStep } from "../lib/jobs";
 import { href } from "../lib/route";
 import { useAfterEvents } from "../state/happened";
-import { useStore } from "../state/store";
+import { useNow } from "../state/store";
 import { useToasts } from "../state/toasts";
 import { Progress } from "./jobs";
 
 type Asked = "cancel" | "skip" | "abandon";
 
 export function JobPage({ number }: { number: number }) {
-  const { now } = useStore();
+  const now = useNow();
   const { attempt } = useToasts();
   const [job, setJob] = useState<Job | null>(null);
   const [problem, setProblem] = useState<Problem | null>(null);

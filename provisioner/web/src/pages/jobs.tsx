@@ -8,10 +8,10 @@ import { clock } from "../lib/format";
 import { PAGE, joined, pageQuery, progress, progressWords } from "../lib/jobs";
 import { href } from "../lib/route";
 import { useAfterEvents } from "../state/happened";
-import { useStore } from "../state/store";
+import { useNow } from "../state/store";
 
 export function JobsPage() {
-  const { now } = useStore();
+  const now = useNow();
   const [list, setList] = useState<Job[] | null>(null);
   const [more, setMore] = useState(false);
   const look = useCallback(async (before?: number) => {

@@ -7,7 +7,7 @@ import { objectWords } from "../lib/history";
 import { href } from "../lib/route";
 import { index } from "../lib/topology";
 import type { Index } from "../lib/topology";
-import { useStore } from "../state/store";
+import { useNow } from "../state/store";
 
 /** Pause after the last step of the slider before the appliance is asked. */
 const STEP_MS = 150;
@@ -47,7 +47,7 @@ export function usePast(): [Past, (at: number | null) => void] {
 }
 
 export function Slider({ past, newest, onMove }: { past: Past; newest: number; onMove: (at: number | null) => void }) {
-  const { now } = useStore();
+  const now = useNow();
   const { at, transaction, problem } = past;
   const words = at === null ? "Now" : transaction?.number === at ? `${clock(transaction.at, now)}, after ${transaction.name} of ${objectWords(transaction.objects)} by ${transaction.actor}` : `After transaction ${at}`;
   return (

@@ -2,12 +2,13 @@
  * The map: what stands in what and what lies on what, to look at in both directions and to take hold of. Where something
  * may go, and why not elsewhere, the appliance says (`GET /api/v1/topology/targets`); nothing of its rules is here.
  */
-import { useCallback, useDeferredValue, useLayoutEffect, useMemo, useRef, useState } from "react";
+import { useCallback, useDeferredValue, useEffect, useLayoutEffect, useMemo, useRef, useState } from "react";
 import type { DragEvent, KeyboardEvent, MouseEvent } from "react";
 import { ApiError, api } from "../api/client";
 import type { Target, Targets } from "../api/types";
 import { Icon } from "../components/icons";
 import { CliHint, Empty, Loading } from "../components/parts";
+import { still as stillness } from "../lib/still";
 import { FREE_KEY, HIDDEN, NEW_KEY, WAITING, lit, movable, nameOf, targetKey, targetWords } from "../lib/topology";
 import type { Index, Kind, Picked } from "../lib/topology";
 import { useWhyNot } from "../state/rights";
@@ -164,15 +165,19 @@ function Boxes({ all, picked, filter, still, onPick, onMove }: BoxesProps) {
     }
     event.dataTransfer.effectAllowed = "move";
     event.dataTransfer.setData("text/plain", nameOf(all, from));
+    stillness.begin();
     setDrag({ picked: from, targets: null });
     void api.targets(from.kind, from.id).then(
       (targets) => setDrag((now) => (now?.picked.id === from.id ? { ...now, targets: targetsOf(targets) } : now)),
       (error: unknown) => {
+        stillness.end();
         if (!(error instanceof ApiError)) throw error;
         setDrag(null);
       },
     );
   }, [all, still]);
+  // Whatever ends the drag: the page that goes away under it gets no `dragend`.
+  useEffect(() => () => stillness.end(), []);
   const hover = (event: DragEvent) => {
     if (!drag?.targets) return;
     const target = targetAt(event, drag.targets);
@@ -180,6 +185,7 @@ function Boxes({ all, picked, filter, still, onPick, onMove }: BoxesProps) {
     if (target !== over) setOver(target);
   };
   const end = () => {
+    stillness.end();
     setDrag(null);
     setOver(null);
   };

@@ -11,7 +11,7 @@ import { command } from "../lib/cli";
 import { ago, clock, memory, shortDigest, span } from "../lib/format";
 import { href } from "../lib/route";
 import { useWhyNot } from "../state/rights";
-import { useStore } from "../state/store";
+import { useNow, useStore } from "../state/store";
 import { LabelsFact } from "./labels";
 import { ApproveDialog, ForgetDialog, PushDialog, RebootDialog } from "./node-dialogs";
 
@@ -100,7 +100,7 @@ function Load({ node }: { node: Node }) {
 }
 
 function Inventory({ node }: { node: Node }) {
-  const { now } = useStore();
+  const now = useNow();
   return (
     <section className="panel">
       <h2>Inventory</h2>
@@ -170,7 +170,7 @@ function Inventory({ node }: { node: Node }) {
 function Log({ node }: { node: Node }) {
   const [entries, setEntries] = useState<LogEntry[] | null>(null);
   const [trouble, setTrouble] = useState("");
-  const { now } = useStore();
+  const now = useNow();
   const name = node.name;
   useEffect(() => {
     let stopped = false;

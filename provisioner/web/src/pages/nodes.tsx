@@ -7,7 +7,7 @@ import { StageChart, StageProgress } from "../components/stages";
 import { ago, memory } from "../lib/format";
 import { href } from "../lib/route";
 import { useWhyNot } from "../state/rights";
-import { useStore } from "../state/store";
+import { useNow, useStore } from "../state/store";
 import { ApproveDialog } from "./node-dialogs";
 
 /** More rows than this need a filter. */
@@ -79,7 +79,8 @@ function Summary({ nodes }: { nodes: Node[] }) {
 }
 
 function NodeRow({ node, onApprove }: { node: Node; onApprove: () => void }) {
-  const { now, samples } = useStore();
+  const now = useNow();
+  const { samples } = useStore();
   const noApprove = useWhyNot("approve", "node", node.name);
   const history = samples.of(node.name);
   return (

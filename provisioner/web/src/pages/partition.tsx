@@ -13,7 +13,7 @@ import { useStore } from "../state/store";
 import { DeleteDialog, epochText } from "./partitions";
 
 export function PartitionPage({ name }: { name: string }) {
-  const [partitions, look] = usePolled(api.partitions);
+  const [partitions, look] = usePolled<Partition[]>(api.partitions);
   const [deleting, setDeleting] = useState(false);
   const noDelete = useWhyNot("delete", "partition", name);
   const close = useCallback(() => setDeleting(false), []);

@@ -1,16 +1,15 @@
 /** Partitions: nodes that agree with one another, and the servers that span them. */
-import { useCallback, useEffect, useState } from "react";
-import { ApiError, api } from "../api/client";
+import { useState } from "react";
+import { api } from "../api/client";
 import type { Partition } from "../api/types";
 import { Dialog } from "../components/dialog";
 import { CliHint, Empty, Field, Loading, State } from "../components/parts";
 import { command } from "../lib/cli";
 import { href } from "../lib/route";
+import { usePolled } from "../state/polled";
 import { useWhyNot } from "../state/rights";
 import { useStore } from "../state/store";
 import { useToasts } from "../state/toasts";
-
-const POLL_MS = 2000;
 
 /** Founding and number within it, as the command line says it. */
 export function epochText(counter: number): string {
@@ -20,21 +19,8 @@ export function epochText(counter: number): string {
 type Choice = { verb: "create" } | { verb: "delete"; partition: Partition } | null;
 
 export function PartitionsPage() {
-  const [partitions, setPartitions] = useState<Partition[] | null>(null);
+  const [partitions, look] = usePolled<Partition[]>(api.partitions);
   const [choice, setChoice] = useState<Choice>(null);
-  const look = useCallback(async () => {
-    try {
-      setPartitions(await api.partitions());
-    } catch (error) {
-      // The store tells of an appliance that does not answer; the list stays as it was.
-      if (!(error instanceof ApiError)) throw error;
-    }
-  }, []);
-  useEffect(() => {
-    void look();
-    const timer = setInterval(() => void look(), POLL_MS);
-    return () => clearInterval(timer);
-  }, [look]);
   const noCreate = useWhyNot("create", "partition");
   if (!partitions) return <Loading />;
   return (

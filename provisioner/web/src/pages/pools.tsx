@@ -7,8 +7,8 @@ import { count } from "../lib/format";
 import { usePolled } from "../state/polled";
 
 export function PoolsPage() {
-  const [pools] = usePolled(api.pools);
-  const [licences] = usePolled(api.licences);
+  const [pools] = usePolled<Pool[]>(api.pools);
+  const [licences] = usePolled<Licence[]>(api.licences);
   if (!pools || !licences) return <Loading />;
   const short = pools.find(({ state }) => state !== "ok");
   return (

@@ -19,7 +19,7 @@ const MOST = 1000;
 type Choice = { verb: "use" | "delete"; template: Template } | null;
 
 export function TemplatesPage() {
-  const [templates, look] = usePolled(api.templates);
+  const [templates, look] = usePolled<Template[]>(api.templates);
   const [choice, setChoice] = useState<Choice>(null);
   if (!templates) return <Loading />;
   return (

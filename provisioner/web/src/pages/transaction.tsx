@@ -12,11 +12,11 @@ import { inTheWay, obstacle, undoWords } from "../lib/history";
 import { href } from "../lib/route";
 import { useAfterEvents } from "../state/happened";
 import { useWhyNot } from "../state/rights";
-import { useStore } from "../state/store";
+import { useNow, useStore } from "../state/store";
 import { useToasts } from "../state/toasts";
 
 export function TransactionPage({ number }: { number: number }) {
-  const { now } = useStore();
+  const now = useNow();
   const [detail, setDetail] = useState<TransactionDetail | null>(null);
   const [problem, setProblem] = useState<Problem | null>(null);
   const [all, setAll] = useState(false);

@@ -1,7 +1,8 @@
-/** The topology, read again after events and every few seconds; what did not change keeps its identity. */
+/** The topology, read again after events and every few seconds, not while something is dragged; what did not change keeps its identity. */
 import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { ApiError, api } from "../api/client";
 import type { Topology } from "../api/types";
+import { still } from "../lib/still";
 import { index, reuse } from "../lib/topology";
 import type { Index } from "../lib/topology";
 import { useAfterEvents } from "./happened";
@@ -16,8 +17,11 @@ export function useTopology(): [Index | null, () => Promise<void>] {
   const read = useRef<{ text: string; topology: Topology | null; turn: Promise<void> }>({ text: "", topology: null, turn: Promise.resolve() });
   const look = useCallback(async () => {
     const one = async () => {
+      // The end of the drag looks.
+      if (still.held) return;
       try {
         const text = await api.topology();
+        await still.over();
         if (text === read.current.text) return;
         const fresh = await reuse(read.current.topology, JSON.parse(text) as Topology, pause);
         read.current = { ...read.current, text, topology: fresh };
@@ -37,7 +41,11 @@ export function useTopology(): [Index | null, () => Promise<void>] {
     const timer = setInterval(() => {
       if (!document.hidden) void look();
     }, POLL_MS);
-    return () => clearInterval(timer);
+    const stop = still.subscribe(() => void look());
+    return () => {
+      stop();
+      clearInterval(timer);
+    };
   }, [look]);
   useAfterEvents(() => void look());
   return [useMemo(() => topology && index(topology), [topology]), look];
