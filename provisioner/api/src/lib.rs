@@ -13,6 +13,8 @@
 //! | `POST /api/v1/nodes/{name}/push` | sign the node's configuration record anew and send it |
 //! | `GET /api/v1/nodes/{name}/log?lines=N` | [`LogEntry`] |
 //! | `POST /api/v1/nodes/{name}/labels` [`LabelChange`] | |
+//! | `GET|PUT|DELETE /api/v1/nodes/{name}/bmc` [`BmcSet`] | [`Bmc`]: its management controller |
+//! | `GET /api/v1/nodes/{name}/power`, `POST /api/v1/groups/nodes/power` [`NodePower`] | [`PowerState`]; [`Plan`] |
 //! | `POST /api/v1/operators` [`OperatorCreate`] | [`Operator`]: a certificate, with which nodes let it in |
 //! | `GET /api/v1/vs`, `POST /api/v1/vs` [`VsCreate`], `GET|DELETE /api/v1/vs/{name}` | [`Vs`] |
 //! | `PATCH /api/v1/vs/{name}` [`VsEdit`] | |
@@ -81,6 +83,7 @@ mod keys;
 mod load;
 mod manifest;
 mod pools;
+mod power;
 mod selector;
 mod span;
 mod templates;
@@ -106,6 +109,7 @@ pub use manifest::{
     NodeSpec, PartitionSpec, TemplateSpec, VsManifest,
 };
 pub use pools::{Licence, LicenceAdd, Pool, PoolCreate, PoolExtend, PoolRange};
+pub use power::{Bmc, BmcSet, MAX_POWER, NodePower, PowerState};
 pub use selector::{
     Labels, MAX_CONDITIONS, MAX_LABEL_PART, MAX_LABELS, Selector, SelectorError, check_key, check_value,
     parse_label,

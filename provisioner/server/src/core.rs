@@ -113,6 +113,7 @@ impl Core {
         for row in store.partitions().await? {
             world.partitions.insert(row.id.clone(), PartitionEntry::from_row(row));
         }
+        world.bmcs.extend(store.bmcs().await?.into_iter().map(|row| (row.node.clone(), row)));
         world.containers.extend(store.containers().await?.into_iter().map(|row| (row.id.clone(), row)));
         world.templates.extend(store.templates().await?.into_iter().map(|row| (row.id.clone(), row)));
         world.identifiers = Identifiers::load(&store).await?;

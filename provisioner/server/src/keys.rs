@@ -1,12 +1,14 @@
-//! The appliance's own keys: the X25519 key of the agent channel and the Ed25519 key of records.
+//! The appliance's own keys: the X25519 key of the agent channel, the Ed25519 key of records, and the key that seals what
+//! the store must keep and nobody may read there: passwords of management controllers (ChaCha20-Poly1305, RFC 8439).
 //!
-//! Both are drawn here at the first start and never leave the data folder (`keys/`, mode 0600). The
-//! root holders sign a delegation that names their public halves; without it no node listens.
+//! All are drawn here at the first start and never leave the data folder (`keys/`, mode 0600). The
+//! root holders sign a delegation that names the public halves of two; without it no node listens.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use weft_format::KeyId;
 
@@ -35,6 +37,7 @@ pub struct Keys {
     channel_public: [u8; 32],
     record: Ed25519KeyPair,
     record_public: [u8; 32],
+    sealing: LessSafeKey,
 }
 
 impl Keys {
@@ -46,11 +49,20 @@ impl Keys {
         let record_path = folder.join("record.key");
         let channel_private = seed(&channel_path)?;
         let record_seed = seed(&record_path)?;
+        let sealing_path = folder.join("seal.key");
+        let sealing = UnboundKey::new(&CHACHA20_POLY1305, &seed(&sealing_path)?)
+            .map_err(|_| KeyError::Malformed(sealing_path))?;
         let channel_public = x25519_public(&channel_private).ok_or(KeyError::Malformed(channel_path))?;
         let malformed = || KeyError::Malformed(record_path.clone());
         let record = Ed25519KeyPair::from_seed_unchecked(&record_seed).map_err(|_| malformed())?;
         let record_public = record.public_key().as_ref().try_into().map_err(|_| malformed())?;
-        Ok(Self { channel_private, channel_public, record, record_public })
+        Ok(Self {
+            channel_private,
+            channel_public,
+            record,
+            record_public,
+            sealing: LessSafeKey::new(sealing),
+        })
     }
 
     /// X25519 public key of the channel.
@@ -76,6 +88,27 @@ impl Keys {
         let mut out = [0; 64];
         out.copy_from_slice(self.record.sign(message).as_ref());
         out
+    }
+
+    /// A secret for the store, in hexadecimal; `what` says what it is, and must be the same to open it.
+    pub(crate) fn seal(&self, what: &str, secret: &str) -> String {
+        // Drawn at random: few are ever sealed by one key.
+        let nonce = random::<NONCE_LEN>();
+        let mut bytes = secret.as_bytes().to_vec();
+        let nonce_of = Nonce::assume_unique_for_key(nonce);
+        let sealed = self.sealing.seal_in_place_append_tag(nonce_of, Aad::from(what), &mut bytes);
+        assert!(sealed.is_ok(), "a short secret is sealed");
+        format!("{}{}", hex(&nonce), hex(&bytes))
+    }
+
+    /// `None` where it was sealed by another key, as something else, or is damaged.
+    pub(crate) fn unseal(&self, what: &str, sealed: &str) -> Option<String> {
+        let (nonce, rest) = sealed.split_at_checked(NONCE_LEN * 2)?;
+        let nonce = Nonce::assume_unique_for_key(unhex::<NONCE_LEN>(nonce)?);
+        let pairs = rest.as_bytes().chunks(2).map(|pair| unhex::<1>(std::str::from_utf8(pair).ok()?));
+        let mut bytes: Vec<u8> = pairs.map(|byte| byte.map(|[byte]| byte)).collect::<Option<_>>()?;
+        let opened = self.sealing.open_in_place(nonce, Aad::from(what), &mut bytes).ok()?;
+        String::from_utf8(opened.to_vec()).ok()
     }
 }
 
@@ -112,9 +145,26 @@ mod tests {
         let again = Keys::open(data.path()).expect("read");
         assert_eq!(first.channel_public(), again.channel_public());
         assert_eq!(first.record_public(), again.record_public());
-        for name in ["channel.key", "record.key"] {
+        for name in ["channel.key", "record.key", "seal.key"] {
             let meta = fs::metadata(data.path().join("keys").join(name)).expect("meta");
             assert_eq!(meta.permissions().mode() & 0o777, 0o600, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_sealed_is_opened_by_the_same_key_as_the_same_thing_and_by_nothing_else() {
+        let data = tempfile::tempdir().expect("a folder");
+        let keys = Keys::open(data.path()).expect("drawn");
+        let sealed = keys.seal("a", "hunter2");
+        assert!(!sealed.contains(&hex(b"hunter2")));
+        assert_ne!(sealed, keys.seal("a", "hunter2"));
+        let again = Keys::open(data.path()).expect("read");
+        assert_eq!(again.unseal("a", &sealed).as_deref(), Some("hunter2"));
+        assert_eq!(again.unseal("b", &sealed), None);
+        let other = tempfile::tempdir().expect("a folder");
+        assert_eq!(Keys::open(other.path()).expect("drawn").unseal("a", &sealed), None);
+        for damaged in ["", "00", &sealed[1..], &sealed[..sealed.len() - 2], &format!("{sealed}é")] {
+            assert_eq!(again.unseal("a", damaged), None, "{damaged}");
         }
     }
 

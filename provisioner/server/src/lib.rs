@@ -7,6 +7,7 @@
 //! | `nodes`, `servers`, `records` | identity and approval; intent; signed records |
 //! | `containers`, `moves`, `topology`, `past` | what nodes stand in; what lies where, where it may go, and where it was |
 //! | `pools`, `templates`, `creation` | identifiers; what new servers are made of; making them |
+//! | `power` | management controllers of nodes |
 //! | `transactions` | changes decided, shown, made and taken back |
 //! | `jobs` | several changes as one unit that waits for the nodes |
 //! | `images`, `blobs` | what is published and fetched |
@@ -50,6 +51,7 @@ mod operators;
 mod partitions;
 mod past;
 mod pools;
+mod power;
 mod records;
 mod servers;
 #[cfg(feature = "simnode")]

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use weft_api::Plan;
-use weft_store::{Batch, NewEvent, NodeRow, RecordNumber};
+use weft_store::{Batch, BmcRow, NewEvent, NodeRow, RecordNumber};
 use weft_types::{Fingerprint, NodeId};
 use weft_wire::agent::{Command, Hello, ToNode};
 
@@ -242,8 +242,18 @@ impl Core {
         if old.row.approved {
             batch = batch.delete_node(&old.row);
         }
+        let bmc = self.world().bmcs.get(&old.row.id).cloned();
+        let bmc = bmc.map(|row| BmcRow { node: id.to_string(), ..row });
+        if let Some(row) = &bmc {
+            // It is the machine's, as is its place.
+            batch = batch.drop_bmc(&old.row.id).put_bmc(None, row);
+        }
         self.commit(batch).await?;
         let mut world = self.world();
+        if let Some(row) = bmc {
+            world.bmcs.remove(&old.row.id);
+            world.bmcs.insert(id.to_string(), row);
+        }
         world.nodes.remove(&old.row.id);
         self.history.forget_node(&old.row.id);
         for before in servers {

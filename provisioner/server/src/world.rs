@@ -10,7 +10,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use weft_api::LogEntry;
-use weft_store::{ContainerRow, ImageRow, NodeRow, TemplateRow, VsRow};
+use weft_store::{BmcRow, ContainerRow, ImageRow, NodeRow, TemplateRow, VsRow};
 use weft_wire::agent::{BootKind, BootReport, Heartbeat, Inventory, ToNode, VsStatus};
 
 use crate::error::Error;
@@ -193,6 +193,8 @@ pub(crate) struct World {
     pub(crate) partitions: BTreeMap<String, PartitionEntry>,
     /// Data centers, virtual mainframes, frames.
     pub(crate) containers: BTreeMap<String, ContainerRow>,
+    /// Management controllers by node id.
+    pub(crate) bmcs: BTreeMap<String, BmcRow>,
     pub(crate) images: BTreeMap<String, ImageRow>,
     pub(crate) templates: BTreeMap<String, TemplateRow>,
     /// Pools, licences, and what was drawn.

@@ -18,6 +18,7 @@ mod answers;
 mod batch;
 mod batch_auth;
 mod batch_containers;
+mod batch_power;
 mod counters;
 mod error;
 mod history;
@@ -35,7 +36,7 @@ pub use history::HistoryFilter;
 pub use jobs::{JobObject, JobRow, JobState, StepRow, StepState, THIS_TRANSACTION, WaitFor, WaitRow};
 pub use open::Store;
 pub use rows::{
-    AuthPolicyRow, BlobRow, ContainerRow, EventRow, ImageRow, ImageState, Level, LicenceRow, NewEvent,
-    NodeRow, PartitionRow, PlaceRow, PoolRow, ScopeRow, SessionRow, StartedRow, TemplateRow, TokenRow,
-    TransactionRow, UserRow, VsRow,
+    AskedRow, AuthPolicyRow, BlobRow, BmcRow, ContainerRow, EventRow, ImageRow, ImageState, Level,
+    LicenceRow, NewEvent, NodeRow, PartitionRow, PlaceRow, PoolRow, ScopeRow, SessionRow, StartedRow,
+    TemplateRow, TokenRow, TransactionRow, UserRow, VsRow,
 };

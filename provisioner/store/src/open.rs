@@ -182,8 +182,10 @@ pub(crate) async fn number(db: &Client, sql: &'static str) -> Result<u64, StoreE
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ANSWER_KEPT_S, AnswerRow};
-    use crate::{Batch, ContainerRow, JobRow, JobState, Level, StepRow, THIS_TRANSACTION, VsRow};
+    use crate::{
+        ANSWER_KEPT_S, AnswerRow, AskedRow, Batch, BmcRow, ContainerRow, JobRow, JobState, Level, StepRow,
+        THIS_TRANSACTION, VsRow,
+    };
 
     /// A store as the second schema left it, with these history rows: time, cause, object.
     async fn old_store(folder: &Path, rows: &[(&str, &str, &str)]) {
@@ -451,6 +453,46 @@ mod tests {
         for (key, kept) in [("k14", false), ("k15", true), ("k19", true)] {
             assert_eq!(store.answer("ann", key).await.expect("read").is_some(), kept, "{key}");
         }
+        store.close().await.expect("closed");
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn nodes_from_before_there_was_power_have_no_controller_and_history_has_no_password() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let db = start(folder.path()).await.expect("a database");
+        migrate(&db, MIGRATIONS.split_at(8).0).await.expect("the eighth schema");
+        let node = r#"{"id":"n","key":"k","name":"node-1","approved":true,"approved_boot_only":false,"conflict":"",
+            "boot_counter":1,"mac":"","address":"","first_seen":"","last_seen":"","report":null}"#;
+        db.execute("INSERT INTO nodes (id, name, doc) VALUES ('n', 'node-1', $1)", vec![Param::from(node)])
+            .await
+            .expect("a row");
+        db.shutdown().await.expect("closed");
+        let store = Store::open(folder.path()).await.expect("it migrates");
+        assert!(store.bmcs().await.expect("controllers").is_empty());
+        assert_eq!(store.nodes().await.expect("nodes").len(), 1);
+
+        let row = BmcRow {
+            node: "n".into(),
+            name: "node-1".into(),
+            kind: "ipmi".into(),
+            password: "sealed".into(),
+            generation: 1,
+            ..BmcRow::default()
+        };
+        let asked = AskedRow { node: "n".into(), asked: "power off".into(), ..AskedRow::default() };
+        let change = || Batch::new("t", "admin", "x");
+        let batch = change().put_bmc(Some(&row), &row).ask_power(&asked);
+        let number = store.commit(batch).await.expect("a change").transaction.expect("a number");
+        assert_eq!(store.bmcs().await.expect("controllers"), std::slice::from_ref(&row));
+        let history = store.transaction(number).await.expect("history");
+        assert_eq!(history.iter().map(|row| row.kind.as_str()).collect::<Vec<_>>(), ["bmc", "power"]);
+        for row in history {
+            let text = format!("{}{}", row.before, row.after);
+            assert!(!text.contains("sealed"), "{text}");
+        }
+        assert!(!format!("{row:?}").contains("sealed"));
+        store.commit(change().delete_bmc(&row)).await.expect("cleared");
+        assert!(store.bmcs().await.expect("controllers").is_empty());
         store.close().await.expect("closed");
     }
 }

@@ -6,8 +6,8 @@ use serde::de::DeserializeOwned;
 use crate::error::StoreError;
 use crate::open::Store;
 use crate::rows::{
-    AuthPolicyRow, BlobRow, ContainerRow, EventRow, ImageRow, LicenceRow, NewEvent, NodeRow, PartitionRow,
-    PoolRow, SessionRow, TemplateRow, TokenRow, UserRow, VsRow,
+    AuthPolicyRow, BlobRow, BmcRow, ContainerRow, EventRow, ImageRow, LicenceRow, NewEvent, NodeRow,
+    PartitionRow, PoolRow, SessionRow, TemplateRow, TokenRow, UserRow, VsRow,
 };
 
 struct Doc {
@@ -95,6 +95,11 @@ impl Store {
     /// All data centers, virtual mainframes and frames.
     pub async fn containers(&self) -> Result<Vec<ContainerRow>, StoreError> {
         self.docs("containers", "SELECT id AS key, doc FROM containers ORDER BY level, name").await
+    }
+
+    /// All management controllers of nodes.
+    pub async fn bmcs(&self) -> Result<Vec<BmcRow>, StoreError> {
+        self.docs("bmcs", "SELECT node AS key, doc FROM bmcs ORDER BY node").await
     }
 
     /// Identifiers of a kind that were ever drawn, as runs without a gap: first and last, ascending.

@@ -82,6 +82,51 @@ pub struct ContainerRow {
     pub generation: u64,
 }
 
+/// How a node's power is reached: its management controller.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct BmcRow {
+    /// Id of the node.
+    pub node: String,
+    /// Its name when this was set.
+    pub name: String,
+    /// `redfish` or `ipmi`.
+    pub kind: String,
+    /// Host, and port where it is not the protocol's own.
+    pub address: String,
+    /// Account on the controller.
+    pub account: String,
+    /// Its password, sealed by the appliance's key. Not part of the history, and shown by nothing.
+    #[serde(default)]
+    pub password: String,
+    /// What is trusted: `sha256:` and digits, or PEM; empty for IPMI.
+    #[serde(default)]
+    pub certificate: String,
+    /// Which of the controller's systems, empty where it has one.
+    #[serde(default)]
+    pub system: String,
+    /// Grows with each change, also where only the password changed.
+    pub generation: u64,
+}
+
+impl std::fmt::Debug for BmcRow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "BmcRow {{ node: {}, kind: {}, address: {} }}", self.node, self.kind, self.address)
+    }
+}
+
+/// What was asked of a node's management controller, as history keeps it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct AskedRow {
+    /// Id of the node.
+    pub node: String,
+    /// Its name.
+    pub name: String,
+    /// By which protocol.
+    pub by: String,
+    /// For example `power off`.
+    pub asked: String,
+}
+
 /// A virtual server.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct VsRow {

@@ -88,4 +88,6 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
      tx INTEGER NOT NULL, status INTEGER NOT NULL, form TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (actor, key)) STRICT",
         "CREATE INDEX answers_at ON answers (at)",
     ],
+    // Management controllers of nodes. Those that are there already have none.
+    &["CREATE TABLE bmcs (node TEXT PRIMARY KEY, doc TEXT NOT NULL) STRICT"],
 ];

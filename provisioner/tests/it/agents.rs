@@ -225,7 +225,7 @@ async fn a_power_cycle_is_no_conflict() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_without_a_kept_key_is_approved_for_one_boot_and_keeps_its_name() {
-    let (_folder, appliance, client, file) = Appliance::with_image().await;
+    let (folder, appliance, client, file) = Appliance::with_image().await;
     let mut node = sim(1, &file);
     node.boot_counter = 0;
     node.boot.path = BootKind::Bios;
@@ -234,6 +234,9 @@ async fn a_node_without_a_kept_key_is_approved_for_one_boot_and_keeps_its_name()
     client.approve(&node).await;
     session.next_config().await.expect("approved");
     assert_eq!(client.node(&node).await["trusted_boot"], false);
+    let bmc = json!({"kind": "ipmi", "address": "127.0.0.1:1", "account": "a", "password": "p"});
+    let (status, reply) = client.json("PUT", "/api/v1/nodes/node-1/bmc", &bmc).await;
+    assert_eq!(status, 204, "{reply}");
     drop(session);
     client.until("/api/v1/nodes/node-1", "lost", |node| node["state"] == "lost").await;
     node.reboot();
@@ -242,6 +245,19 @@ async fn a_node_without_a_kept_key_is_approved_for_one_boot_and_keeps_its_name()
     let shown = client.node(&node).await;
     assert_eq!((shown["name"].as_str(), shown["state"].as_str()), (Some("node-1"), Some("quarantined")));
     assert_eq!(client.get("/api/v1/nodes").await.as_array().map(Vec::len), Some(1));
+    // Its management controller is the machine's, and is not asked for one that waits.
+    assert_eq!(client.get("/api/v1/nodes/node-1/bmc").await["address"], "127.0.0.1:1");
+    let on = json!({"action": "on", "select": {"names": ["node-1"]}});
+    let (status, refused) = client.json("POST", "/api/v1/groups/nodes/power", &on).await;
+    assert!(
+        status == 409 && refused["title"].as_str().is_some_and(|text| text.contains("approval")),
+        "{refused}"
+    );
+    let appliance = appliance.crash_and_restart(&folder);
+    let client = appliance.login().await;
+    let _session = appliance.connect(&node).await;
+    let kept = client.get(&format!("/api/v1/nodes/{}/bmc", node.id())).await;
+    assert_eq!(kept["address"], "127.0.0.1:1");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -195,14 +195,25 @@ fn address(line: &str, after: &str) -> Option<SocketAddr> {
 impl Appliance {
     /// Starts on a prepared folder, and waits until it is ready.
     pub(crate) fn start(folder: &TempDir, channel_key: [u8; 32], delegation: &Delegation) -> Self {
+        Self::start_with(folder, channel_key, delegation, &[])
+    }
+
+    /// The same, with these variables.
+    pub(crate) fn start_with(
+        folder: &TempDir,
+        channel_key: [u8; 32],
+        delegation: &Delegation,
+        variables: &[(&str, &str)],
+    ) -> Self {
         let data = folder.path().join("data");
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
             .open(folder.path().join("appliance.log"))
             .expect("a log");
-        let mut child =
-            command(&data).stdout(Stdio::piped()).stderr(log).spawn().expect("the appliance starts");
+        let mut command = command(&data);
+        command.envs(variables.iter().copied());
+        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().expect("the appliance starts");
         let out = BufReader::new(child.stdout.take().expect("a pipe"));
         let mut text = String::new();
         for line in out.lines().map_while(Result::ok) {

@@ -21,6 +21,7 @@ mod page;
 mod page_map;
 mod partitions;
 mod pools;
+mod power;
 mod publish;
 mod repeats;
 mod rights;

@@ -204,6 +204,7 @@ export function startFake({ port = 0, empty = false, speed = 1 } = {}) {
       }
       case "POST nodes/*/reboot": event("node.reboot", `${node.name} restarts`, { node: node.name, actor: "admin" }); return json(response, 202);
       case "DELETE nodes/*": state.nodes = state.nodes.filter((one) => one !== node); event("node.forgotten", `${node.name} was forgotten`, { actor: "admin" }); return json(response, 204);
+      case "GET nodes/*/bmc": return problem(response, 404, "bmc-not-set", `${name} has no management controller set.`);
       case "GET nodes/*/log": return json(response, 200, node.state === "booting" ? [] : STAGES.map((stage, index) => ({ at: new Date().toISOString(), uptime_ms: index * 113, level: index === 6 ? "warn" : "info", text: index === 6 ? "virtio-net: no multiqueue, one queue is used" : `stage ${stage} passed` })));
       case "GET vs": return json(response, 200, state.vs);
       case "GET vs/*/span": return vs.partition === "" ? problem(response, 409, "not-spanning", `${name} does not span nodes.`) : json(response, 200, spanOf(vs));

@@ -15,6 +15,7 @@ mod container;
 mod job;
 mod operator;
 mod pool;
+mod power;
 mod select;
 mod template;
 mod tx;
@@ -30,6 +31,7 @@ pub(crate) use container::{
 pub(crate) use job::Job;
 pub(crate) use operator::{Operator, OperatorIssue, StartStop};
 pub(crate) use pool::{Held, Licence, Pool};
+pub(crate) use power::{Bmc, BmcSet, Power, PowerArgs};
 pub(crate) use select::{Chosen, LabelArg, Nodes, Servers, Shown};
 pub(crate) use template::{Settings, Template, TemplateCreate, VsCopy};
 pub(crate) use tx::{DryRun, Tx};
@@ -358,6 +360,12 @@ The members of a partition stand in one frame: move them together.
         #[arg(short, long)]
         yes: bool,
     },
+    /// The node's management controller, by which its power is reached
+    #[command(subcommand)]
+    Bmc(Bmc),
+    /// Power by the node's management controller: Redfish or IPMI
+    #[command(subcommand)]
+    Power(Power),
 }
 
 /// A partition's name.

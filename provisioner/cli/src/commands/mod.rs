@@ -12,6 +12,7 @@ mod node;
 mod partition;
 mod plan;
 mod pool;
+mod power;
 mod session;
 mod set;
 mod span;

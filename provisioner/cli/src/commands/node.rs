@@ -1,4 +1,4 @@
-//! `node`: list, show, approve, forget, move, label, log, reboot.
+//! `node`: list, show, approve, forget, move, label, log, reboot; `bmc` and `power` are beside.
 
 use hyper::Method;
 use weft_api::{LogEntry, Node, Selection};
@@ -91,6 +91,8 @@ pub(super) async fn run(context: &Context, verb: &Verb) -> Result<(), CliError> 
             approve(context, nodes, &compared, *dry_run).await
         }
         Verb::Forget { nodes, dry_run, yes } => forget(context, nodes, *dry_run, *yes).await,
+        Verb::Bmc(verb) => super::power::bmc(context, verb).await,
+        Verb::Power(verb) => super::power::power(context, verb).await,
         Verb::Move(args) => super::container::move_nodes(context, args).await,
         Verb::Label { name, labels, dry_run } => {
             if group::label(context, &path(&name.node), labels, *dry_run).await? {

@@ -93,6 +93,8 @@ pub(crate) fn router(world: Shared) -> Router {
         .route("/api/v1/nodes/{name}/push", post(done))
         .route("/api/v1/nodes/{name}/log", get(log))
         .route("/api/v1/manifest", get(manifest).post(group))
+        .route("/api/v1/nodes/{name}/bmc", put(done).delete(done))
+        .route("/api/v1/groups/nodes/power", post(group))
         .route("/api/v1/operators", post(crate::operator_node::issue))
         .route("/api/v1/groups/vs/create", post(group))
         .route("/api/v1/templates", post(template))

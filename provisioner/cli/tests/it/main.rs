@@ -10,6 +10,7 @@ mod making;
 mod operator;
 mod operator_node;
 mod output;
+mod power;
 mod refusals;
 mod retry;
 mod run;

@@ -36,6 +36,8 @@ const fn right_of(kind: Kind) -> Option<&'static str> {
         Kind::LicenceRemove => Some("remove"),
         Kind::NodeApprove | Kind::NodeHold => Some("approve"),
         Kind::NodeForget => Some("forget"),
+        Kind::NodeBmcSet | Kind::NodeBmcClear => Some("set-bmc"),
+        Kind::NodePower => Some("power"),
         Kind::ImagePublish | Kind::ImageBios => Some("publish"),
         Kind::ImageActivate => Some("activate"),
         Kind::ImageRevoke => Some("revoke"),
@@ -167,6 +169,9 @@ fn objects(change: &Change) -> Vec<Object<'_>> {
                 ..Object::new(ObjectKind::Template, &row.id, &row.name)
             })
             .collect()
+        }
+        Change::Kept(Kept::Bmc { node, .. } | Kept::Power { node, .. }) => {
+            vec![Object { labels: Some(&node.labels), ..Object::new(ObjectKind::Node, &node.id, &node.name) }]
         }
         Change::Kept(Kept::Container { before, after }) => {
             let rows = before.iter().chain(after);

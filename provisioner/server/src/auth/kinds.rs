@@ -76,9 +76,12 @@ impl ObjectKind {
                     "console",
                 ],
             ),
-            Self::Node => {
-                ("node", "Node", "node", &["view", "approve", "forget", "move", "label", "push", "reboot"])
-            }
+            Self::Node => (
+                "node",
+                "Node",
+                "node",
+                &["view", "approve", "forget", "move", "label", "push", "reboot", "power", "set-bmc"],
+            ),
             Self::Partition => ("partition", "Partition", "partition", &["view", "create", "delete"]),
             Self::Datacenter => ("datacenter", "Datacenter", "data center", CONTAINER),
             Self::Mainframe => ("mainframe", "Mainframe", "virtual mainframe", CONTAINER),

@@ -202,7 +202,7 @@ impl Sight {
                 Some(vs) => self.vs(&vs.row),
                 None => self.sees_all(ObjectKind::Vs),
             },
-            "node" => match world.nodes.get(id) {
+            "node" | "bmc" | "power" => match world.nodes.get(id) {
                 Some(node) => self.node(&node.row),
                 None => self.sees_all(ObjectKind::Node),
             },

@@ -109,6 +109,8 @@ fn of_objects() -> OpenApiRouter<App> {
         .routes(routes!(handlers::nodes::push))
         .routes(routes!(handlers::nodes::log))
         .routes(routes!(handlers::groups::label_node))
+        .routes(routes!(handlers::power::bmc, handlers::power::set_bmc, handlers::power::clear_bmc))
+        .routes(routes!(handlers::power::state))
         .routes(routes!(handlers::partitions::list, handlers::partitions::create))
         .routes(routes!(handlers::partitions::get_one, handlers::partitions::delete))
         .routes(routes!(containers::datacenters::list, containers::datacenters::create))
@@ -179,6 +181,7 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(handlers::groups::servers))
         .routes(routes!(handlers::groups::nodes))
         .routes(routes!(containers::move_nodes))
+        .routes(routes!(handlers::power::change))
         .routes(routes!(handlers::templates::series))
         .routes(routes!(handlers::jobs::list, handlers::jobs::create))
         .layer(DefaultBodyLimit::max(MAX_GROUP_JSON));

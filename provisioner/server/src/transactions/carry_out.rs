@@ -182,6 +182,7 @@ impl Core {
             None => {
                 self.history.forget_node(id);
                 if forget {
+                    world.bmcs.remove(id);
                     let live = world.nodes.remove(id).and_then(|node| node.live);
                     if let Some(live) = live {
                         let _ = live.asks.try_send(Ask::Close(None));
@@ -238,6 +239,9 @@ fn batch(actor: &str, draft: &Draft, prepared: &Prepared) -> Batch {
         batch = batch.because(format!("job {}{what}", job.number)).put_job((**job).clone());
     }
     for change in &draft.changes {
+        if let Change::Node { held, forget: true, .. } = change {
+            batch = batch.drop_bmc(&held.id);
+        }
         batch = match change {
             Change::Vs { before, after: Some(row) } => batch.put_vs(before.as_ref(), row),
             Change::Vs { before: Some(row), after: None } => batch.delete_vs(row),

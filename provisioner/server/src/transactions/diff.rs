@@ -31,7 +31,7 @@ fn derived(kind: &str, field: &str) -> bool {
         "vs" => matches!(field, "generation" | "instance" | "link_key" | "started"),
         "node" => matches!(field, "boot_counter" | "mac" | "address" | "last_seen" | "report"),
         "partition" => matches!(field, "number" | "record" | "key" | "founder"),
-        "pool" | "template" | "datacenter" | "mainframe" | "frame" => field == "generation",
+        "pool" | "template" | "datacenter" | "mainframe" | "frame" | "bmc" => field == "generation",
         _ => false,
     }
 }
@@ -45,6 +45,7 @@ fn hidden(kind: &str, field: &str) -> bool {
         "partition" => matches!(field, "record" | "key" | "founder"),
         "user" => field == "hash",
         "token" => field == "token_hash",
+        "bmc" => field == "password",
         _ => false,
     }
 }

@@ -1,8 +1,8 @@
-//! Objects that the appliance alone keeps: no node hears of pools, licences and templates. They change, show and come back
+//! Objects that the appliance alone keeps: no node hears of pools, licences, templates and management controllers. They change, show and come back
 //! in one way.
 
 use serde::Serialize;
-use weft_store::{Batch, ContainerRow, LicenceRow, PoolRow, TemplateRow};
+use weft_store::{AskedRow, Batch, BmcRow, ContainerRow, LicenceRow, NodeRow, PoolRow, TemplateRow};
 
 use super::diff::{Document, document_of, row_of, with_fields};
 use super::undo::Part;
@@ -33,6 +33,18 @@ pub(crate) enum Kept {
         before: Option<ContainerRow>,
         after: Option<ContainerRow>,
     },
+    /// A node's management controller.
+    Bmc {
+        node: Box<NodeRow>,
+        before: Option<BmcRow>,
+        after: Option<BmcRow>,
+    },
+    /// What a node's management controller is asked, and what that does, in words.
+    Power {
+        node: Box<NodeRow>,
+        asked: AskedRow,
+        effects: Vec<String>,
+    },
 }
 
 /// Kind, id, and documents before and after. `None` where nothing is there.
@@ -57,6 +69,11 @@ impl Kept {
             Self::Container { before, after } => {
                 let level = after.as_ref().or(before.as_ref())?.level;
                 shown(level.word(), before, after, |row| &row.id)
+            }
+            Self::Bmc { before, after, .. } => shown("bmc", before, after, |row| &row.node),
+            Self::Power { asked, .. } => {
+                let before = AskedRow { asked: String::new(), ..asked.clone() };
+                Some(("power", &asked.node, Some(document_of(&before)), Some(document_of(asked))))
             }
         }
     }
@@ -85,6 +102,13 @@ impl Kept {
             Self::Licence { before: Some(row), after: None } => {
                 vec![format!("its pool no longer gives {}; what was drawn is not drawn again", row.range)]
             }
+            Self::Bmc { node, after: Some(row), .. } => {
+                vec![format!("the power of {} is reached by {} at {}", node.name, row.kind, row.address)]
+            }
+            Self::Bmc { node, after: None, .. } => {
+                vec![format!("the power of {} is reached no more", node.name)]
+            }
+            Self::Power { effects, .. } => effects.clone(),
             Self::Template { .. } | Self::Container { .. } | Self::Pool { .. } | Self::Licence { .. } => {
                 Vec::new()
             }
@@ -101,7 +125,11 @@ impl Kept {
             Self::Template { before: Some(row), after: None } => batch.delete_template(row),
             Self::Container { before, after: Some(row) } => batch.put_container(before.as_ref(), row),
             Self::Container { before: Some(row), after: None } => batch.delete_container(row),
-            Self::Pool { before: None, after: None }
+            Self::Bmc { before, after: Some(row), .. } => batch.put_bmc(before.as_ref(), row),
+            Self::Bmc { before: Some(row), after: None, .. } => batch.delete_bmc(row),
+            Self::Power { asked, .. } => batch.ask_power(asked),
+            Self::Bmc { before: None, after: None, .. }
+            | Self::Pool { before: None, after: None }
             | Self::Licence { before: None, after: None }
             | Self::Template { before: None, after: None }
             | Self::Container { before: None, after: None } => batch,
@@ -130,6 +158,11 @@ impl Kept {
                 let waiting = world.nodes.values_mut().filter(|node| node.row.frame == row.id);
                 waiting.for_each(|node| node.row.frame.clear());
             }
+            Self::Bmc { after: Some(row), .. } => {
+                world.bmcs.insert(row.node.clone(), row.clone());
+            }
+            Self::Bmc { node, after: None, .. } => _ = world.bmcs.remove(&node.id),
+            Self::Power { .. } => {}
             Self::Container { after, .. } => {
                 world.containers.extend(after.iter().map(|row| (row.id.clone(), row.clone())));
             }

@@ -44,6 +44,11 @@ pub(crate) enum Kind {
     FrameDelete,
     /// Nodes go into a frame, or into the free pool.
     NodeMove,
+    /// A node's management controller is set.
+    NodeBmcSet,
+    NodeBmcClear,
+    /// A node's management controller is asked to change its power.
+    NodePower,
     /// A stopped server goes to another node.
     VsMove,
     /// A document is made so: objects of several kinds.
@@ -141,6 +146,9 @@ impl Kind {
         Self::FrameEdit,
         Self::FrameDelete,
         Self::NodeMove,
+        Self::NodeBmcSet,
+        Self::NodeBmcClear,
+        Self::NodePower,
         Self::VsMove,
         Self::Apply,
         Self::ImagePublish,
@@ -198,7 +206,8 @@ impl Kind {
             Self::NodeApprove => ("node approve", Reversible { by: Self::NodeHold }),
             Self::NodeHold => ("node hold", Reversible { by: Self::NodeApprove }),
             Self::NodeForget => {
-                ("node forget", Compensable { by: Self::NodeApprove, lost: "the lines of its log" })
+                let lost = "the lines of its log, and its management controller";
+                ("node forget", Compensable { by: Self::NodeApprove, lost })
             }
             Self::NodeLabel => ("node label", Reversible { by: Self::NodeLabel }),
             Self::NodeConflict => (
@@ -238,6 +247,27 @@ impl Kind {
             Self::FrameEdit => ("frame edit", Reversible { by: Self::FrameEdit }),
             Self::FrameDelete => ("frame delete", Reversible { by: Self::FrameCreate }),
             Self::NodeMove => ("node move", Reversible { by: Self::NodeMove }),
+            Self::NodeBmcSet => (
+                "node bmc set",
+                Irreversible {
+                    why: "history keeps no password",
+                    next: "set it again: weft node bmc set NODE, or clear it: weft node bmc clear NODE",
+                },
+            ),
+            Self::NodeBmcClear => (
+                "node bmc clear",
+                Irreversible {
+                    why: "history keeps no password",
+                    next: "set it again: weft node bmc set NODE",
+                },
+            ),
+            Self::NodePower => (
+                "node power",
+                Irreversible {
+                    why: "the machine has followed already, and what it held in memory may be gone",
+                    next: "see how it stands: weft node power status NODE",
+                },
+            ),
             Self::VsMove => ("vs move", Reversible { by: Self::VsMove }),
             Self::Apply => (
                 "apply",

@@ -1,5 +1,5 @@
 /** The command line that does what a dialog does. */
-import type { LabelChange, VsCopy, VsCreate, VsSeries } from "../api/types";
+import type { BmcSet, LabelChange, VsCopy, VsCreate, VsSeries } from "../api/types";
 import type { Edits } from "./edit";
 
 /** Quoted for a POSIX shell where that is needed. */
@@ -57,4 +57,16 @@ export function editCommand(of: string, edit: Edits): string {
 export function labelCommand(noun: "vs" | "node", name: string, { set, remove }: LabelChange): string {
   const words = [...Object.entries(set).map(([key, value]) => `${key}=${value}`), ...remove.map((key) => `${key}-`)];
   return words.length === 0 ? `${command(noun, "label", name)} KEY=VALUE` : command(noun, "label", name, ...words);
+}
+
+/** The password is in no command: it is asked for, or comes from a file. */
+export function bmcCommand(node: string, { kind, address, account, certificate, system }: BmcSet): string {
+  const words = ["--kind", kind, "--address", address === "" ? "HOST" : address, "--account", account === "" ? "NAME" : account];
+  if (certificate !== "") words.push("--certificate", certificate.startsWith("sha256:") ? certificate : "FILE");
+  if (system !== "") words.push("--system", system);
+  return command("node", "bmc", "set", node, ...words);
+}
+
+export function powerCommand(node: string, action: string, graceful: boolean): string {
+  return command("node", "power", action, node, ...(graceful ? ["--graceful"] : []));
 }

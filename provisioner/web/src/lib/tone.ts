@@ -15,6 +15,7 @@ const TONES: Record<string, Tone> = {
   starting: "busy",
   fetching: "busy",
   running: "ok",
+  on: "ok",
   off: "idle",
   failed: "bad",
   unknown: "warn",

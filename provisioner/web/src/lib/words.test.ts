@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Node, VsCreate } from "../api/types";
-import { command, copyCommand, createCommand, quote, seriesCommand } from "./cli";
+import { bmcCommand, command, copyCommand, createCommand, powerCommand, quote, seriesCommand } from "./cli";
 import { href, parseRoute } from "./route";
 import { tone } from "./tone";
 import { addressProblem, freeName, freeNameOf, hostnameProblem, lastGroupMatches, nameProblem, patternProblem, validate } from "./validate";
@@ -20,6 +20,16 @@ describe("the equivalent command", () => {
     );
     expect(createCommand({ ...vs, name: "" }, false)).toContain("create NAME");
     expect(createCommand({ ...vs, labels: { env: "prod", note: "" } }, false)).toMatch(/ --label env=prod --label note=$/);
+  });
+});
+
+describe("power", () => {
+  const bmc = { kind: "redfish", address: "10.0.9.1", account: "weft", password: "hunter2", certificate: "sha256:ab", system: "" };
+  it("has an equivalent command without the password", () => {
+    expect(bmcCommand("node-1", bmc)).toBe("weft node bmc set node-1 --kind redfish --address 10.0.9.1 --account weft --certificate sha256:ab");
+    expect(bmcCommand("node-1", { ...bmc, certificate: "-----BEGIN", system: "2" })).toMatch(/ --certificate FILE --system 2$/);
+    expect(powerCommand("node-1", "off", true)).toBe("weft node power off node-1 --graceful");
+    expect(powerCommand("node-1", "reset", false)).toBe("weft node power reset node-1");
   });
 });
 

@@ -1,10 +1,10 @@
 /** Dialogs of the map. Each shows the plan, made by the appliance as a dry run, before it is done. */
 import { useEffect, useRef, useState } from "react";
 import { ApiError, api } from "../api/client";
-import type { Plan, Problem, Target } from "../api/types";
-import { Changes } from "../components/changes";
+import type { Problem, Target } from "../api/types";
 import { Dialog } from "../components/dialog";
 import { Field, Loading } from "../components/parts";
+import { PlanView, usePlan } from "../components/plan";
 import { command } from "../lib/cli";
 import { NEW_KEY, moveCommand, movers, nameOf, targetKey, targetWords } from "../lib/topology";
 import type { Index, Picked } from "../lib/topology";
@@ -18,69 +18,6 @@ interface Props {
 }
 
 const NAME = /^[A-Za-z0-9-]{1,63}$/;
-/** Pause after the last key before a plan is asked for. */
-const TYPING_MS = 250;
-
-/** What the appliance says of a change before it is made; `null` while it is asked, and where there is nothing to ask. */
-function usePlan(ask: (() => Promise<Plan | null>) | null, key: string): { plan: Plan | null; problem: Problem | null } {
-  const [said, setSaid] = useState<{ key: string; plan: Plan | null; problem: Problem | null }>({ key: "", plan: null, problem: null });
-  useEffect(() => {
-    if (!ask) return;
-    let late = false;
-    const timer = setTimeout(() => {
-      ask().then(
-        (plan) => !late && setSaid({ key, plan, problem: null }),
-        (error: unknown) => {
-          if (!(error instanceof ApiError)) throw error;
-          if (!late) setSaid({ key, plan: null, problem: error.problem });
-        },
-      );
-    }, TYPING_MS);
-    return () => {
-      late = true;
-      clearTimeout(timer);
-    };
-    // The key says all that the question depends on.
-  }, [key]);
-  return said.key === key ? said : { plan: null, problem: null };
-}
-
-function PlanView({ plan, problem, asked }: { plan: Plan | null; problem: Problem | null; asked: boolean }) {
-  if (problem) {
-    return (
-      <p className="note bad" role="alert">
-        <strong>{problem.title}.</strong> {problem.next}
-      </p>
-    );
-  }
-  if (!plan) return asked ? <Loading /> : null;
-  return (
-    <section className="plan" aria-label="Plan">
-      {plan.state === "nothing" && <p className="note">All is so already.</p>}
-      {plan.conflicts.map(({ text }) => (
-        <p key={text} className="note warn" role="alert">
-          {text}
-        </p>
-      ))}
-      {plan.effects.length > 0 && (
-        <ul className="map-effects">
-          {plan.effects.map((effect) => (
-            <li key={effect}>{effect}</li>
-          ))}
-        </ul>
-      )}
-      {plan.objects.length > 0 && (
-        <details>
-          <summary>Fields that change</summary>
-          <div className="scroll">
-            <Changes changes={plan.objects} all={false} />
-          </div>
-        </details>
-      )}
-      {plan.undo === "reversible" && plan.state === "planned" && <p className="muted">It can be undone.</p>}
-    </section>
-  );
-}
 
 interface MoveProps extends Props {
   picked: Picked;

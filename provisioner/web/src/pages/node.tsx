@@ -13,6 +13,7 @@ import { href } from "../lib/route";
 import { useWhyNot } from "../state/rights";
 import { useNow, useStore } from "../state/store";
 import { LabelsFact } from "./labels";
+import { PowerPanel } from "./node-power";
 import { ApproveDialog, ForgetDialog, PushDialog, RebootDialog } from "./node-dialogs";
 
 export function NodePage({ name }: { name: string }) {
@@ -67,6 +68,7 @@ export function NodePage({ name }: { name: string }) {
         <StageChart nodes={[node]} />
       </section>
       {node.state !== "booting" && node.state !== "quarantined" && <Load node={node} />}
+      {node.state !== "booting" && node.state !== "quarantined" && <PowerPanel node={node} />}
       <Inventory node={node} />
       <Log node={node} />
       <section className="panel">

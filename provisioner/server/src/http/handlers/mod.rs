@@ -14,6 +14,7 @@ pub(crate) mod nodes;
 pub(crate) mod operators;
 pub(crate) mod partitions;
 pub(crate) mod pools;
+pub(crate) mod power;
 pub(crate) mod rights;
 pub(crate) mod session;
 pub(crate) mod templates;

@@ -1,0 +1,5 @@
+//! Controllers of others, and controllers that behave badly.
+
+mod bad;
+mod ipmi;
+mod redfish;
