@@ -198,7 +198,7 @@ fn another_affinity_moves_what_runs_and_nothing_else() {
         ..spec(1)
     };
     let pinned = with(2, 1, &[1]);
-    assert_eq!(bench.configure(&[pinned.clone()]), [Effect::PinVs(Box::new(pinned.clone()))]);
+    assert_eq!(bench.configure(core::slice::from_ref(&pinned)), [Effect::PinVs(Box::new(pinned.clone()))]);
     assert_eq!(bench.configure(&[pinned]), [], "once");
     // With other things that wait for the next start, it waits as well.
     assert_eq!(bench.configure(&[with(3, 1, &[0, 1])]), []);

@@ -213,7 +213,6 @@ pub fn clip(text: &str, max: usize) -> &str {
 mod tests {
     use super::*;
     use crate::agent::{Command, Heartbeat, Level, LogLine};
-    use crate::load::NodeLoad;
     use alloc::boxed::Box;
     use alloc::string::String;
     use alloc::vec;
@@ -270,7 +269,7 @@ mod tests {
 
     #[test]
     fn a_kind_of_a_later_version_is_told_from_garbage() {
-        let last = ToServer::Load(Box::new(NodeLoad::default()));
+        let last = ToServer::Load(Box::default());
         let mut bytes = encode_to_server(&last).expect("short");
         assert_eq!(u32::from(bytes[0]), TO_SERVER_KINDS - 1, "the last kind has the last number");
         bytes[0] += 1;

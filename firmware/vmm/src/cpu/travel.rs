@@ -47,7 +47,7 @@ fn flags(values: [&mut bool; 3], visit: Visit<'_>) {
 fn exception(value: &mut Option<Exception>, visit: Visit<'_>) {
     let mut word = value.map_or(0, |exception| {
         let code = exception.error.map_or(0, |code| 1 << 9 | u64::from(code) << 32);
-        u64::from(exception.vector) + 1 | code
+        (u64::from(exception.vector) + 1) | code
     });
     visit(&mut word);
     let vector = (word & 0x1ff).checked_sub(1).map(|vector| vector as u8);

@@ -70,6 +70,7 @@ mod tests {
     use crate::machine::MachineConfig;
     use crate::machine::remote::tests::{NOW, enable_apics, exchange, member};
     use crate::machine::remote::{Place, Received};
+    use alloc::boxed::Box;
     use alloc::collections::VecDeque;
     use alloc::vec::Vec;
     use weft_types::Gpa;
@@ -161,7 +162,7 @@ mod tests {
     /// What is on the way from one member to another.
     enum Item {
         Message(SpanMessage),
-        State(usize, VcpuState),
+        State(usize, Box<VcpuState>),
     }
 
     /// Three members, a vCPU that moves about, and interrupts for it from everywhere, over links that keep their order
@@ -204,7 +205,7 @@ mod tests {
                     1 if !done => {
                         if let Some(state) = leave(&mut members[from], 1, to) {
                             moves += 1;
-                            links[from][to].push_back(Item::State(1, state));
+                            links[from][to].push_back(Item::State(1, Box::new(state)));
                         }
                     }
                     _ => match links[from][to].pop_front() {

@@ -140,6 +140,7 @@ async fn change(context: &Context, action: &str, graceful: bool, args: &PowerArg
             status: 409,
             title: format!("{} of {} nodes did not do it", failed.len(), done.objects.len()),
             next: "see each above; the others did it".into(),
+            changed: Vec::new(),
         })),
     }
 }

@@ -87,7 +87,8 @@ fn verbs_of(change: &Change) -> Vec<&'static str> {
                     ("start", |a, b| !a.running && b.running),
                     ("stop", |a, b| a.running && !b.running),
                     ("edit", |a, b| {
-                        a.name != b.name || StartedRow::of(a) != StartedRow::of(b) || a.places != b.places
+                        let same = (&a.name, &a.affinity, &a.places) == (&b.name, &b.affinity, &b.places);
+                        !same || StartedRow::of(a) != StartedRow::of(b)
                     }),
                 ],
             );
@@ -123,7 +124,10 @@ fn verbs_of(change: &Change) -> Vec<&'static str> {
         Change::Kept(Kept::Container { before, after }) => {
             of(before.as_ref(), after.as_ref(), &[("edit", |_: &ContainerRow, _: &ContainerRow| true)])
         }
-        Change::Image { .. } | Change::Kept(Kept::Pool { .. } | Kept::Licence { .. }) => Vec::new(),
+        Change::Image { .. }
+        | Change::Kept(Kept::Pool { .. } | Kept::Licence { .. } | Kept::Bmc { .. } | Kept::Power { .. }) => {
+            Vec::new()
+        }
     }
 }
 

@@ -391,6 +391,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/groups/nodes/power": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Power nodes on or off, or reset them, by their management controllers
+         * @description One transaction has what is asked of all, or of none where one has no controller. Where a controller does not do it,
+         *     the plan's state is `failed` and `conflicts` says why, while the others did; of one node alone the answer is the problem.
+         */
+        post: operations["groups_change"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/groups/vs": {
         parameters: {
             query?: never;
@@ -851,6 +872,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/nodes/{name}/bmc": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Show a node's management controller
+         * @description Its password is told to nobody.
+         */
+        get: operations["nodes_bmc"];
+        /** Set a node's management controller */
+        put: operations["nodes_set_bmc"];
+        post?: never;
+        /** Clear a node's management controller */
+        delete: operations["nodes_clear_bmc"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/nodes/{name}/labels": {
         parameters: {
             query?: never;
@@ -877,6 +920,23 @@ export interface paths {
         };
         /** Last lines of a node's log */
         get: operations["nodes_log"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/nodes/{name}/power": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Ask a node's management controller how its power stands */
+        get: operations["nodes_state"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1684,6 +1744,38 @@ export interface components {
              */
             size: number;
         };
+        /** @description A node's management controller. Its password is told to nobody. */
+        Bmc: {
+            /** @description Account on the controller. */
+            account: string;
+            /** @description Host, or host and port. */
+            address: string;
+            /** @description What is trusted: `sha256:` and digits, or PEM; empty for IPMI. */
+            certificate: string;
+            /** @description `redfish` or `ipmi`. */
+            kind: string;
+            /** @description The node's name. */
+            name: string;
+            /** @description `set`. */
+            state: string;
+            /** @description Which of the controller's systems; empty where it has one. */
+            system: string;
+        };
+        /** @description A node's management controller, to be set. What it is to be, whole. */
+        BmcSet: {
+            /** @description Account on the controller. */
+            account: string;
+            /** @description Host, or host and port: `bmc-1`, `10.0.0.9:8443`, `[fe80::1]:443`. */
+            address: string;
+            /** @description For Redfish what is trusted: `sha256:` and 64 hexadecimal digits, or certificates in PEM. Empty for IPMI. */
+            certificate?: string;
+            /** @description `redfish` or `ipmi`. */
+            kind: string;
+            /** @description Its password. Empty: the one that is set already, for the same controller only. */
+            password?: string;
+            /** @description For Redfish the id of one of the controller's systems. Empty where it has one, and for IPMI. */
+            system?: string;
+        };
         /** @description A boot stage. `dhcp`, `tftp`, `http` are seen by the appliance; the rest is reported by the node. */
         BootStage: {
             /** @description When the appliance saw it or was told. */
@@ -2265,6 +2357,15 @@ export interface components {
             /** @description Which. */
             select: components["schemas"]["Selection"];
         };
+        /** @description A change of nodes' power by their management controllers. */
+        NodePower: {
+            /** @description `on`, `off`, `reset`. */
+            action: string;
+            /** @description To power off: the machine's system is asked, and may take its time or not heed it. */
+            graceful?: boolean;
+            /** @description Which, 128 at most. */
+            select: components["schemas"]["Selection"];
+        };
         /** @description An approved node. None is made and none is forgotten in this way. */
         NodeSpec: {
             /** @description Frame that it stands in, by name; empty: the free pool. */
@@ -2512,6 +2613,15 @@ export interface components {
              * @description Identifiers in it.
              */
             size: number;
+        };
+        /** @description How a node's power stands, as its management controller says. */
+        PowerState: {
+            /** @description `redfish` or `ipmi`. */
+            kind: string;
+            /** @description The node's name. */
+            name: string;
+            /** @description `on`, `off`, `unknown`. */
+            state: string;
         };
         /** @description An error (RFC 9457). */
         Problem: {
@@ -3370,6 +3480,8 @@ export interface components {
         Vs: {
             /** @description IPv4 address with its prefix that the guest is given likewise, else empty. */
             address?: string;
+            /** @description Processors of its nodes that its virtual processors are to have: `0=1,1=3`; empty: the nodes choose. */
+            affinity?: string;
             /** @description Added command line. */
             append: string;
             /** @description `running` or `stopped`. */
@@ -3421,6 +3533,8 @@ export interface components {
             pending?: components["schemas"]["FieldChange"][];
             /** @description What each node gives to a server that spans nodes, in the order of its NUMA nodes. */
             places?: components["schemas"]["VsPlace"][];
+            /** @description Where its virtual processors were when its nodes last reported; of a single server only, not in lists. */
+            processors?: components["schemas"]["VsProcessor"][];
             /** @description Why it failed. */
             reason: string;
             /** @description `stopped`, `starting`, `fetching`, `running`, `off`, `failed`, `unknown` (node away). */
@@ -3456,6 +3570,8 @@ export interface components {
         VsCreate: {
             /** @description IPv4 address with its prefix that its guest is given: `10.0.0.5/24`. */
             address?: string;
+            /** @description Processors of its nodes that its virtual processors are to have: `0=1,1=3`; empty: the nodes choose. */
+            affinity?: string;
             /** @description Added command line. */
             append?: string;
             /** @description Gateway to go with the address. */
@@ -3494,12 +3610,14 @@ export interface components {
             wwnn_pool?: string;
         };
         /**
-         * @description A change of a virtual server; what is left out stays. A running server takes its new name at once, and the rest at its
-         *     next start.
+         * @description A change of a virtual server; what is left out stays. A running server takes its new name and affinity at once,
+         *     and the rest at its next start.
          */
         VsEdit: {
             /** @description IPv4 address with its prefix that its guest is given; empty: none. */
             address?: string | null;
+            /** @description Processors of its nodes that its virtual processors are to have, at once: `0=1,1=3`; empty: the nodes choose. */
+            affinity?: string | null;
             /** @description Added command line; empty: none. */
             append?: string | null;
             /** @description Gateway to go with the address; empty: none. */
@@ -3593,6 +3711,8 @@ export interface components {
         VsManifest: {
             /** @description IPv4 address with its prefix that its guest is given; empty: none. */
             address?: string | null;
+            /** @description Processors of its nodes that its virtual processors are to have: `0=1,1=3`; empty: the nodes choose. */
+            affinity?: string | null;
             /** @description Added command line. */
             append?: string | null;
             /** @description Gateway to go with the address; empty: none. */
@@ -3653,6 +3773,21 @@ export interface components {
              * @description Virtual processors; 0: memory only.
              */
             vcpus: number;
+        };
+        /** @description A virtual processor, and where it was last seen. */
+        VsProcessor: {
+            /** @description Node. */
+            node: string;
+            /**
+             * Format: int32
+             * @description Processor of the node, from 0.
+             */
+            processor: number;
+            /**
+             * Format: int32
+             * @description Its number, from 0.
+             */
+            vcpu: number;
         };
         /** @description Several servers at once. */
         VsSeries: {
@@ -4891,6 +5026,72 @@ export interface operations {
                 };
             };
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    groups_change: {
+        parameters: {
+            query?: {
+                /** @description Only plan it; no controller is asked */
+                dry_run?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NodePower"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            504: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -6178,6 +6379,129 @@ export interface operations {
             };
         };
     };
+    nodes_bmc: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Bmc"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    nodes_set_bmc: {
+        parameters: {
+            query?: {
+                dry_run?: boolean;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BmcSet"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    nodes_clear_bmc: {
+        parameters: {
+            query?: {
+                dry_run?: boolean;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     nodes_label_node: {
         parameters: {
             query?: {
@@ -6258,6 +6582,59 @@ export interface operations {
                 };
             };
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    nodes_state: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PowerState"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            502: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            504: {
                 headers: {
                     [name: string]: unknown;
                 };
