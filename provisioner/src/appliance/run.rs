@@ -28,6 +28,10 @@ const TRUST_EVERY: Duration = Duration::from_secs(3);
 /// How long the end may take.
 const FAREWELL: Duration = Duration::from_secs(20);
 
+/// Stack of each worker thread, bytes. A request passes many layers before a policy is evaluated, and Cedar refuses to evaluate
+/// one where little stack is left, which reads as a policy that forbids.
+const STACK: usize = 8 << 20;
+
 pub(crate) fn run(arguments: RunArguments) -> Result<(), Failure> {
     // One voter has no remote leader: hiqlite's client for those would complain each second.
     tracing_subscriber::fmt()
@@ -38,6 +42,7 @@ pub(crate) fn run(arguments: RunArguments) -> Result<(), Failure> {
         .init();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
+        .thread_stack_size(STACK)
         .build()
         .map_err(|error| Failure::of(&error, ""))?;
     runtime.block_on(appliance(arguments))

@@ -16,7 +16,7 @@ tokio::task_local! {
 
 /// Runs a request's work as its caller.
 pub(crate) async fn scope<T>(caller: Caller, work: impl Future<Output = T>) -> T {
-    CALLER.scope(caller, work).await
+    CALLER.scope(caller, Box::pin(work)).await
 }
 
 /// Who asks; `None`: nobody does.
@@ -26,7 +26,7 @@ pub(crate) fn current() -> Option<Caller> {
 
 /// Runs a request's work as a change of this version of an object.
 pub(crate) async fn expecting<T>(expected: Expected, work: impl Future<Output = T>) -> T {
-    EXPECTED.scope(expected, work).await
+    EXPECTED.scope(expected, Box::pin(work)).await
 }
 
 /// Which version the change is made of; `None`: whichever there is.
@@ -36,7 +36,7 @@ pub(crate) fn expected() -> Option<Expected> {
 
 /// Runs a request's work under the key that it named.
 pub(crate) async fn keyed<T>(row: AnswerRow, work: impl Future<Output = T>) -> T {
-    KEYED.scope(row, work).await
+    KEYED.scope(row, Box::pin(work)).await
 }
 
 /// The key that the request named; `None`: none.

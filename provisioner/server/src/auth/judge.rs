@@ -240,6 +240,7 @@ impl Judge {
         };
         let response = Authorizer::new().is_authorized(&request, policies, &entities);
         let policy = |AuthorizationError::PolicyEvaluationError(error): &AuthorizationError| {
+            tracing::error!("a policy could not be evaluated: {error}");
             error.policy_id().to_string()
         };
         let errors: Vec<String> = response.diagnostics().errors().map(policy).collect();
