@@ -11,9 +11,9 @@ use crate::complete;
 /// What an account may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Role {
-    /// Look at servers, nodes, partitions, images, history and events
+    /// Look at servers, nodes and what they stand in, partitions, images, templates, pools, jobs, history and events
     Viewer,
-    /// That, and operate servers and partitions, label and restart nodes
+    /// That, and operate servers, partitions, templates, frames and jobs; label, move, restart nodes and change their power
     Operator,
     /// Look at everything, accounts and policies too; change nothing
     Auditor,
@@ -184,7 +184,8 @@ pub(crate) enum Auth {
     CanI {
         /// view, create, start, stop, …
         verb: String,
-        /// vs, node, partition, image, blob, history, event, appliance, operator, account, session, token, auth-policy
+        /// vs, node, partition, datacenter, mainframe, frame, template, pool, licence, image, blob, job, history, event,
+        /// appliance, operator, account, session, token, auth-policy
         kind: String,
         /// Object by name or identity; left out: any of the kind
         #[arg(default_value = "", hide_default_value = true)]
