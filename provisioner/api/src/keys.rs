@@ -3,9 +3,9 @@
 /// Longest key, characters.
 pub const MAX_KEY: usize = 64;
 
-/// Changes that take no key: what they carry or answer with is secret and is not kept, or they are files, which are named by
-/// their digest.
-const UNKEYED: [(&str, &str); 9] = [
+/// Requests that take no key: what they carry or answer with is secret and is not kept, not as a digest either; or they are
+/// files, which are named by their digest; or questions.
+const UNKEYED: [(&str, &str); 11] = [
     ("POST", "/api/v1/login"),
     ("POST", "/api/v1/logout"),
     ("POST", "/api/v1/password"),
@@ -15,6 +15,8 @@ const UNKEYED: [(&str, &str); 9] = [
     ("POST", "/api/v1/images"),
     ("PUT", "/api/v1/images/{digest}/bios"),
     ("PUT", "/api/v1/blobs"),
+    ("PUT", "/api/v1/nodes/{name}/bmc"),
+    ("POST", "/api/v1/auth/can-i"),
 ];
 
 /// Whether a request is a change that takes a key. The path may be that of a route, with `{name}`, or of a request.
@@ -57,6 +59,8 @@ mod tests {
             ("POST", "/api/v1/accounts/ann/password"),
             ("POST", "/api/v1/accounts/{name}/password"),
             ("PUT", "/api/v1/images/ab/bios"),
+            ("PUT", "/api/v1/nodes/node-1/bmc"),
+            ("POST", "/api/v1/auth/can-i"),
         ] {
             assert!(!takes_key(method, path), "{method} {path}");
         }

@@ -195,7 +195,7 @@ impl Core {
     /// Writes a batch and tells its events to those who listen. Gives back the transaction's number, if it has one.
     pub(crate) async fn commit(&self, batch: Batch) -> Result<Option<u64>, StoreError> {
         let batch = match asking::key().filter(|_| batch.is_change()) {
-            Some(key) => batch.keyed(key),
+            Some(key) => batch.keyed(key.row),
             None => batch,
         };
         let done = self.store.commit(batch).await?;

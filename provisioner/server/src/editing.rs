@@ -95,7 +95,7 @@ pub(crate) fn check_edit(world: &World, before: &VsRow, row: &mut VsRow) -> Resu
     if StartedRow::of(row) != StartedRow::of(before) {
         check_definition(world, before, row)?;
     }
-    if row.affinity != before.affinity || row.vcpus != before.vcpus {
+    if (&row.affinity, row.vcpus, &row.places) != (&before.affinity, before.vcpus, &before.places) {
         check_affinity(world, row)?;
     }
     keep_started(before, row);
@@ -109,7 +109,8 @@ pub(crate) fn check_edit(world: &World, before: &VsRow, row: &mut VsRow) -> Resu
                 return Err(no_room(&title));
             }
         }
-        if row.name != before.name || StartedRow::of(row) != StartedRow::of(before) {
+        let told = |row: &VsRow| (row.name.clone(), row.affinity.clone(), StartedRow::of(row));
+        if told(row) != told(before) {
             check_size(world, row, &[])?;
         }
     }

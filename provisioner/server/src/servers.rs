@@ -10,6 +10,7 @@ use weft_store::{NewEvent, VsRow};
 use weft_types::VsId;
 use weft_wire::agent::{ToNode, VsState};
 
+use crate::affinity::check_affinity;
 use crate::core::{Core, event};
 use crate::error::Error;
 use crate::labels::check_labels;
@@ -469,6 +470,7 @@ impl Core {
                 return Err(no_room(&format!("{} has {room} MiB free, {need} are needed", node.row.name)));
             }
         }
+        check_affinity(world, row)?;
         if row.partition.is_empty() { check_size(world, row, &[]) } else { Ok(()) }
     }
 

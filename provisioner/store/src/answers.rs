@@ -1,7 +1,7 @@
 //! Answers to changes that named a key of their own: who asks again with the same key gets the first answer.
 //!
 //! The key is written in the batch of the change itself ([`Batch::keyed`]), so that what is done has its key, whatever is killed
-//! when. The answer follows. Keys are kept for a day, and [`MAX_ANSWERS`] of them at most.
+//! when. The answer follows. Keys are kept for a day, and [`MAX_ANSWERS`] of one account at most: nobody pushes out the keys of others.
 
 use hiqlite::{Param, Params};
 
@@ -10,7 +10,7 @@ use crate::error::StoreError;
 use crate::open::Store;
 
 /// Most keys that are kept; the oldest go first.
-pub const MAX_ANSWERS: usize = 10_000;
+pub const MAX_ANSWERS: usize = 2_000;
 /// Seconds for which a key is kept.
 pub const ANSWER_KEPT_S: u64 = 24 * 3600;
 
@@ -116,8 +116,8 @@ impl Store {
         );
         let much = (
             "DELETE FROM answers WHERE rowid IN \
-             (SELECT rowid FROM answers ORDER BY at DESC, rowid DESC LIMIT -1 OFFSET $1)",
-            vec![whole(most as u64)],
+             (SELECT rowid FROM answers WHERE actor = $1 ORDER BY at DESC, rowid DESC LIMIT -1 OFFSET $2)",
+            vec![Param::from(row.actor.as_str()), whole(most as u64)],
         );
         let results = self.db.txn(vec![too_old(row.at), keep, much]).await?;
         Ok(results.into_iter().try_for_each(|result| result.map(drop))?)

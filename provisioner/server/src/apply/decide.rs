@@ -8,7 +8,7 @@ use weft_api::{
 };
 use weft_store::{ContainerRow, Level, NewEvent, NodeRow, TemplateRow};
 
-use crate::auth::{ObjectKind, Sight};
+use crate::auth::{ObjectKind, Sight, asking, objects, verbs_of};
 use crate::containers::{MAX_OF_LEVEL, above, check_container, container_event, lost, object_kind, words};
 use crate::core::Core;
 use crate::error::Error;
@@ -61,6 +61,14 @@ impl<'a> Decision<'a> {
     pub(super) fn take(&mut self, kind: &'static str, name: &str, decided: Decided) -> Result<(), Error> {
         match decided {
             Ok(Some((change, told))) => {
+                // Who may make no such change at all is told so here, before a long document is gone through.
+                if let Some(caller) = asking::current() {
+                    for object in objects(&change) {
+                        verbs_of(&change)
+                            .into_iter()
+                            .try_for_each(|verb| self.core.allow_some(&caller, verb, object.kind))?;
+                    }
+                }
                 change.leave(&mut self.world);
                 self.decided.push((change, told));
             }

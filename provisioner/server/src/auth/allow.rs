@@ -65,7 +65,7 @@ const fn right_of(kind: Kind) -> Option<&'static str> {
 type Differs<T> = (&'static str, fn(&T, &T) -> bool);
 
 /// What one change of several kinds at once asks for; none: it is not made in this way.
-fn verbs_of(change: &Change) -> Vec<&'static str> {
+pub(crate) fn verbs_of(change: &Change) -> Vec<&'static str> {
     fn of<T>(before: Option<&T>, after: Option<&T>, differ: &[Differs<T>]) -> Vec<&'static str> {
         match (before, after) {
             (None, Some(_)) => vec!["create"],
@@ -132,7 +132,7 @@ fn verbs_of(change: &Change) -> Vec<&'static str> {
 }
 
 /// The object of a change, as it is and as it would be.
-fn objects(change: &Change) -> Vec<Object<'_>> {
+pub(crate) fn objects(change: &Change) -> Vec<Object<'_>> {
     match change {
         Change::Vs { before, after } => {
             let rows = before.iter().chain(after);
@@ -317,6 +317,8 @@ impl Core {
         let mut gates: HashMap<(ObjectKind, &'static str), Gate> = HashMap::new();
         for change in &draft.changes {
             let verbs = match right_of(draft.kind) {
+                // An edit may change labels along with the rest, and its undo as well.
+                Some(_) if draft.kind == Kind::VsSet => verbs_of(change),
                 Some(verb) => vec![verb],
                 None if draft.kind == Kind::Apply => verbs_of(change),
                 None => Vec::new(),

@@ -3,15 +3,26 @@
 //! What the appliance does by itself (agents, events, the machine's owner at its own socket) has no caller, and is not
 //! asked for leave.
 
+use std::sync::Arc;
+
+use tokio::sync::OwnedMutexGuard;
 use weft_store::AnswerRow;
 
 use crate::accounts::Caller;
 use crate::versions::Expected;
 
+/// The key that a request named, and its turn, which lasts as long as anybody works for that request.
+#[derive(Clone, Debug)]
+pub(crate) struct Keyed {
+    pub(crate) row: AnswerRow,
+    #[expect(dead_code, reason = "held, not read")]
+    pub(crate) turn: Arc<OwnedMutexGuard<()>>,
+}
+
 tokio::task_local! {
     static CALLER: Caller;
     static EXPECTED: Expected;
-    static KEYED: AnswerRow;
+    static KEYED: Keyed;
 }
 
 /// Runs a request's work as its caller.
@@ -35,11 +46,11 @@ pub(crate) fn expected() -> Option<Expected> {
 }
 
 /// Runs a request's work under the key that it named.
-pub(crate) async fn keyed<T>(row: AnswerRow, work: impl Future<Output = T>) -> T {
-    KEYED.scope(row, Box::pin(work)).await
+pub(crate) async fn keyed<T>(key: Keyed, work: impl Future<Output = T>) -> T {
+    KEYED.scope(key, Box::pin(work)).await
 }
 
 /// The key that the request named; `None`: none.
-pub(crate) fn key() -> Option<AnswerRow> {
+pub(crate) fn key() -> Option<Keyed> {
     KEYED.try_with(Clone::clone).ok()
 }

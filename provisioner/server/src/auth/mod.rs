@@ -22,7 +22,7 @@ mod sight;
 mod tests;
 mod tokens;
 
-pub(crate) use allow::Gate;
+pub(crate) use allow::{Gate, objects, verbs_of};
 pub(crate) use judge::{Asker, Object};
 pub(crate) use kinds::ObjectKind;
 pub(crate) use rules::{Rules, SCHEMA};

@@ -25,9 +25,10 @@ use weft_store::{ANSWER_KEPT_S, AnswerRow};
 use super::handlers::dry_run::DryRun;
 use super::{App, versions};
 use crate::accounts::Caller;
-use crate::auth::asking;
+use crate::auth::asking::{self, Keyed};
 use crate::core::Core;
 use crate::error::Error;
+use crate::transactions::Kind;
 use crate::util::{hex, unix_s};
 
 /// The header.
@@ -132,7 +133,8 @@ pub(super) async fn run(app: &App, caller: Caller, request: Request, next: Next)
 }
 
 async fn once(app: &App, caller: Caller, row: AnswerRow, request: Request, next: Next) -> Response {
-    let _turn = app.core.turns.take(&row.actor, &row.key).await;
+    // The change has it as well, and goes on where the time of its request is up: until it ends nobody else begins.
+    let turn = Arc::new(app.core.turns.take(&row.actor, &row.key).await);
     match app.core.store.answer(&row.actor, &row.key).await {
         Err(error) => return Error::from(error).into_response(),
         Ok(Some(known)) if known.at.saturating_add(ANSWER_KEPT_S) > row.at => {
@@ -143,7 +145,8 @@ async fn once(app: &App, caller: Caller, row: AnswerRow, request: Request, next:
         }
         Ok(_) => {}
     }
-    let work = asking::keyed(row.clone(), versions::run(app, request, next));
+    let work =
+        asking::keyed(Keyed { row: row.clone(), turn: turn.clone() }, versions::run(app, request, next));
     let (parts, body) = asking::scope(caller, work).await.into_parts();
     let Ok(body) = to_bytes(body, MAX_ANSWER).await else {
         return Error::from(std::io::Error::other("an answer is too long")).into_response();
@@ -187,6 +190,17 @@ async fn again(core: &Core, row: &AnswerRow, known: AnswerRow) -> Result<Respons
         (0, number) => {
             let shown = core.transaction(number).await?;
             let of = shown.transaction;
+            // What controllers were asked to do is in history before they are asked: that it is there says nothing of them.
+            if of.name == Kind::NodePower.name() {
+                return Err(Error::refused(
+                    409,
+                    "done-already",
+                    format!(
+                        "this was asked in transaction {number}; what the controllers did of it is not known"
+                    ),
+                    "nothing was asked again; see how they stand: weft node power status NODE",
+                ));
+            }
             Json(Plan {
                 name: of.name,
                 state: "done".to_string(),
@@ -220,15 +234,18 @@ mod tests {
     #[tokio::test]
     async fn of_one_key_one_works_at_a_time_and_nothing_of_it_stays() {
         let turns = Arc::new(Turns::default());
-        let first = turns.take("ann", "k").await;
+        let first = Arc::new(turns.take("ann", "k").await);
         let _other = turns.take("bob", "k").await;
         let waiting = tokio::spawn({
             let turns = Arc::clone(&turns);
             async move { drop(turns.take("ann", "k").await) }
         });
         tokio::task::yield_now().await;
-        assert!(!waiting.is_finished());
+        let further = Arc::clone(&first);
         drop(first);
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished(), "a task that goes on still has it");
+        drop(further);
         waiting.await.expect("its turn comes");
         drop(turns.take("eve", "x").await);
         let left = turns.0.lock().expect("no panic").len();
