@@ -201,7 +201,12 @@ fn a_node_dies_and_comes_back(lab: &mut Partition) {
     let fingerprint = listed["fingerprint"].as_str().expect("a fingerprint").to_owned();
     lab.nodes[1].power_off();
     let seen = lab.until("vs", "big", "failed", |seen| failed(seen).is_some());
-    assert!(failed(&seen).is_some_and(|cause| cause.contains(&fingerprint)), "{seen}");
+    // The node that is lost; or, where the view without it comes later than the lease ends, that too few answer. Some tenths of
+    // a second lie between the two, which a busy machine may take.
+    let told = |cause: &str| {
+        cause.contains(&fingerprint) || cause.contains("the majority of the partition does not")
+    };
+    assert!(failed(&seen).is_some_and(told), "{seen}");
     // The others have agreed to go on without it: until then the appliance knows of no loss.
     lab.until("partition", "p1", "degraded", |seen| state(seen) == "degraded");
     lab.nodes[1].power_on().expect("on");
