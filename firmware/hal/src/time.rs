@@ -7,6 +7,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 const PM_HZ: u64 = 3_579_545;
 /// PIT ticks a second.
 const PIT_HZ: u64 = 1_193_182;
+/// Readings of which the best counts.
+const READINGS: usize = 12;
 
 static TSC_HZ: AtomicU64 = AtomicU64::new(1_000_000_000);
 static TSC_START: AtomicU64 = AtomicU64::new(0);
@@ -26,14 +28,23 @@ fn against_pm_timer(port: u16) -> Option<u64> {
     let first = ticks();
     // A timer that does not count is no timer.
     (0..1_000_000).find(|_| ticks() != first)?;
-    let (start, tsc) = (ticks(), cpu::rdtsc());
+    let (start, began) = at_once(&ticks)?;
     let wanted = PM_HZ / 50;
-    loop {
-        let passed = ticks().wrapping_sub(start) & 0xff_ffff;
-        if passed >= wanted {
-            return Some((cpu::rdtsc() - tsc) * PM_HZ / passed);
-        }
-    }
+    while ticks().wrapping_sub(start) & 0xff_ffff < wanted {}
+    let (end, ended) = at_once(&ticks)?;
+    Some((ended - began) * PM_HZ / (end.wrapping_sub(start) & 0xff_ffff).max(1))
+}
+
+/// A reading of a timer with the counter's at the same time: of several the one that took least. Firmware (SMM), or who emulates the
+/// machine, may take the processor away between two instructions for milliseconds, which would be percents of what is measured.
+fn at_once(ticks: &dyn Fn() -> u64) -> Option<(u64, u64)> {
+    let readings = (0..READINGS).map(|_| {
+        let before = cpu::rdtsc();
+        let read = ticks();
+        let took = cpu::rdtsc().saturating_sub(before);
+        (took, read, before + took / 2)
+    });
+    readings.min().map(|(_, read, counter)| (read, counter))
 }
 
 fn against_pit() -> u64 {

@@ -1,5 +1,4 @@
-//! Partitions of real nodes' membership and servers: signed records in, sealed datagrams between, starts and
-//! stops out.
+//! Partitions of real nodes' membership and servers: signed records in, sealed datagrams between, starts and stops out.
 
 #[path = "lab/operator.rs"]
 mod operator;
