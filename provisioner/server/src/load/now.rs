@@ -15,7 +15,8 @@ const MIB: u64 = 1024 * KIB;
 
 /// As JSON has it: no number where nothing is known, and no more digits than are meant.
 pub(super) fn value(value: f32) -> Option<f64> {
-    value.is_finite().then(|| (f64::from(value) * 1000.0).round() / 1000.0)
+    // Not minus zero, which a sum of nothing is.
+    value.is_finite().then(|| (f64::from(value) * 1000.0).round() / 1000.0 + 0.0)
 }
 
 fn of_node(row: Option<&NodeRow>, name: &str) -> Option<f64> {
