@@ -23,7 +23,7 @@ use weft_api::{MAX_KEY, MAX_MANIFEST_BYTES, Plan, is_key, takes_key};
 use weft_store::{ANSWER_KEPT_S, AnswerRow};
 
 use super::handlers::dry_run::DryRun;
-use super::{App, versions};
+use super::{App, TIME_LIMIT, versions};
 use crate::accounts::Caller;
 use crate::auth::asking::{self, Keyed};
 use crate::core::Core;
@@ -109,9 +109,22 @@ pub(super) async fn run(app: &App, caller: Caller, request: Request, next: Next)
         return asking::scope(caller, versions::run(app, request, next)).await;
     }
     let (parts, body) = request.into_parts();
-    let Ok(body) = to_bytes(body, MAX_MANIFEST_BYTES).await else {
-        return Error::refused(413, "bad-request", "the body is too long", "see /api/v1/openapi.json")
+    // The limit of the routes lies further in, behind the turn.
+    let body = match tokio::time::timeout(TIME_LIMIT, to_bytes(body, MAX_MANIFEST_BYTES)).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(_)) => {
+            return Error::refused(413, "bad-request", "the body is too long", "see /api/v1/openapi.json")
+                .into_response();
+        }
+        Err(_) => {
+            return Error::refused(
+                408,
+                "bad-request",
+                "the body did not come in time",
+                "nothing was done; send it again",
+            )
             .into_response();
+        }
     };
     let request = Request::from_parts(parts, Body::from(body.clone()));
     let row = AnswerRow {
