@@ -9,6 +9,7 @@ use weft_lab::Lifetime;
 use weft_lab::emulator;
 use weft_lab::process::Process;
 
+use crate::members::has_ended;
 use crate::stack::image;
 
 /// Where the guest's kernel and ram disk are put.
@@ -69,12 +70,6 @@ impl Bare<'_> {
         machine.kill();
         Ok(said)
     }
-}
-
-/// The counts are printed after the end, one line for each vCPU.
-fn has_ended(said: &str) -> bool {
-    let Some(at) = said.find("weft guest: exits") else { return said.contains("defect, the node stops") };
-    said[at..].ends_with('\n')
 }
 
 /// `ADDRESS,BYTES` of a file that the emulator puts into memory.

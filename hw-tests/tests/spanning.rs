@@ -46,8 +46,9 @@ const BEGUN: &str = "weft dvmm";
 
 /// The number after the last `what`.
 fn number(said: &str, what: &str) -> u64 {
-    let rest = said.rsplit_once(what).map_or("", |(_, rest)| rest);
-    rest.split(|c: char| !c.is_ascii_digit()).next().and_then(|digits| digits.parse().ok()).unwrap_or(0)
+    let (_, rest) = said.rsplit_once(what).unwrap_or_else(|| panic!("no `{what}` in:\n{said}"));
+    let digits = rest.split(|c: char| !c.is_ascii_digit()).next();
+    digits.and_then(|digits| digits.parse().ok()).unwrap_or_else(|| panic!("no number after `{what}` in:\n{said}"))
 }
 
 fn guest() -> guest::Guest {
@@ -86,7 +87,7 @@ fn a_guest_with_memory_of_two_nodes_reaches_its_userland_and_ends_on_both() {
         assert_eq!(number(node, " frame: "), WITH_PAGE, "jumbo frames: {}", said.evidence());
     }
     // The first node does not locate half of the pages: it has asked for them, most of them before anybody waited.
-    assert!(count(&said.first, "coherence", "sent") > 1000, "{}", said.evidence());
+    assert!(count(&said.first, "coherence", "sent").expect("figures") > 1000, "{}", said.evidence());
 }
 
 #[test]
@@ -120,7 +121,7 @@ fn processors_of_two_nodes_are_one_machine_that_computes_right() {
         assert!(node.contains("weft guest: PowerOff"), "{}", said.evidence());
         // Neither side sees anything that the protocol has no place for.
         for defect in ["impossible", "malformed", "other_epoch"] {
-            assert_eq!(count(node, "coherence", defect), 0, "{defect}: {}", said.evidence());
+            assert_eq!(count(node, "coherence", defect).expect("figures"), 0, "{defect}: {}", said.evidence());
         }
     }
 }

@@ -250,6 +250,7 @@ fn print_counts(guest: &Guest) {
     for (vcpu, counters) in guest.shadow_counters().iter().enumerate() {
         println!("weft guest: shadow of vCPU {vcpu}: {counters:?}");
     }
+    println!("weft guest: no more figures");
 }
 
 struct NoPorts;

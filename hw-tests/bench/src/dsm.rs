@@ -38,18 +38,18 @@ pub(crate) fn run(runs: u8) -> anyhow::Result<()> {
     for run in 0..runs {
         all.bare_us.push(bare_us()?);
         let said = pair::over_two(&guest, &["quiet", RUN])?;
-        let of = |name: &str| {
-            (count(&said.first, "coherence", name) + count(&said.second, "coherence", name)) as f64
+        let of = |name: &str| -> anyhow::Result<f64> {
+            Ok((count(&said.first, "coherence", name)? + count(&said.second, "coherence", name)?) as f64)
         };
-        let faults = of("remote_read") + of("remote_write");
-        all.hops.push(of("hops") / faults);
-        all.messages.push(of("sent") / faults);
+        let faults = of("remote_read")? + of("remote_write")?;
+        all.hops.push(of("hops")? / faults);
+        all.messages.push(of("sent")? / faults);
         let contents = number(&said.first, "content_bytes:")? + number(&said.second, "content_bytes:")?;
-        all.bytes.push(contents / of("pages_sent") / 4096.0);
+        all.bytes.push(contents / of("pages_sent")? / 4096.0);
         all.read_us.push(number(&said.first, "read latency, mean")?);
         all.write_us.push(number(&said.first, "write latency, mean")?);
-        all.upgrades.push(of("upgrade") / faults);
-        all.migrated.push(of("migrated_written") / of("migrated"));
+        all.upgrades.push(of("upgrade")? / faults);
+        all.migrated.push(of("migrated_written")? / of("migrated")?);
         eprintln!("run {run}: {all:?}");
     }
     publish("dsm", &figures(&all))

@@ -242,15 +242,17 @@ fn read(file: &Path) -> String {
     String::from_utf8_lossy(&std::fs::read(file).unwrap_or_default()).into_owned()
 }
 
-/// The counts are printed after the end.
-fn has_ended(said: &str) -> bool {
-    said.contains("weft guest: exits") || said.contains("defect, the node stops")
+/// Whether a node has printed all figures of a guest that ended, or has ended itself.
+pub(crate) fn has_ended(said: &str) -> bool {
+    said.contains("weft guest: no more figures") || said.contains("defect, the node stops")
 }
 
-/// A count that a node printed at the end as `NAME NUMBER`.
-pub fn count(said: &str, line: &str, name: &str) -> u64 {
-    let line = said.lines().rev().find(|text| text.starts_with(&format!("weft guest: {line}"))).unwrap_or("");
-    let mut words = line.split_whitespace();
-    let found = words.by_ref().find(|word| *word == name).and_then(|_| words.next());
-    found.and_then(|number| number.parse().ok()).unwrap_or(0)
+/// A count that a node printed at the end as `NAME NUMBER`; those that are 0 are not printed. Fails where the line of
+/// counts is not there at all.
+pub fn count(said: &str, line: &str, name: &str) -> anyhow::Result<u64> {
+    let start = format!("weft guest: {line} ");
+    let line = said.lines().rev().find_map(|text| text.strip_prefix(&start));
+    let mut words = line.with_context(|| format!("no line `{start}`"))?.split_whitespace();
+    let number = words.by_ref().find(|word| *word == name).and_then(|_| words.next());
+    number.map_or(Ok(0), |number| number.parse().with_context(|| format!("{name}: `{number}`")))
 }
