@@ -551,3 +551,21 @@ fn a_nic_that_takes_nothing_lets_the_node_idle() {
     }
     assert!(polls < 5000, "{polls} polls in two seconds");
 }
+
+#[test]
+fn a_node_rests_whether_an_appliance_is_there_and_whatever_it_thinks_of_it() {
+    let mut alone = World::without_server(40, Faults::default());
+    alone.run(5_000);
+    let calls = alone.calls_at_once(10_000);
+    assert!(calls < 500, "without an appliance: {calls} calls at once in ten seconds");
+
+    let mut world = World::new(41, Faults::default());
+    let hello = world.until_greeted();
+    let calls = world.calls_at_once(10_000);
+    assert!(calls < 500, "before its approval: {calls} calls at once in ten seconds");
+
+    world.approve(&hello);
+    world.until(30, "open to operators", |world| world.runtime.unix_ns().is_some());
+    let calls = world.calls_at_once(10_000);
+    assert!(calls < 500, "approved: {calls} calls at once in ten seconds");
+}

@@ -145,6 +145,25 @@ impl World {
         self.now_ns += step;
     }
 
+    /// Lets time pass, and counts how often the node wanted to be called again at once.
+    pub(crate) fn calls_at_once(&mut self, milliseconds: u64) -> u32 {
+        /// Enough of them to be sure that there is no end.
+        const MANY: u32 = 100;
+        let mut calls = 0;
+        for _ in 0..milliseconds {
+            self.now_ns += 1_000_000;
+            let mut here = 0;
+            while self.runtime.poll(self.now_ns) <= self.now_ns && here < MANY {
+                here += 1;
+            }
+            calls += here;
+            if let Some(server) = &mut self.server {
+                server.poll(self.now_ns);
+            }
+        }
+        calls
+    }
+
     /// Runs until `done`, at most `seconds` of simulated time. Panics with the console otherwise.
     #[track_caller]
     pub(crate) fn until(&mut self, seconds: u64, what: &str, mut done: impl FnMut(&mut Self) -> bool) {
