@@ -213,7 +213,7 @@ pub(crate) fn poll() -> u64 {
         print_counts(&local.guest);
     }
     local.guest.exchange_frames(0, &mut NoPorts);
-    let pause = if local.guest.late_pages().is_some() { 200_000 } else { 2_000_000 };
+    let pause = if local.guest.late_pages().is_some() { 200_000 } else { 10_000_000 };
     let Some(end) = local.guest.ended() else { return now + pause };
     schedule::remove(&local.guest);
     span::remove(&local.guest);

@@ -125,6 +125,8 @@ impl Guest {
             let slot_end = slot_end_ns.min(members);
             alarm.set(now.ns, due.map_or(slot_end, |due| due.min(slot_end)));
             self.run(index, &mut vcpu);
+            let program = vcpu.hardware.state().0.save.cpl == 3;
+            vcpu.wander.left(program);
             cpu::take_interrupts();
             if self.is_stopping() {
                 continue;

@@ -3,7 +3,8 @@
 //! A page from elsewhere takes a thousand times what a near one does, and a processor that waits for pages does nothing. So a
 //! vCPU that spends its time waiting for pages moves to the member that sends them, with lower number: of two that
 //! share, one stays. There it may have to share a processor; when it has much to do and does not get on, it tries its home
-//! again, and stays away twice as long whenever that was no better.
+//! again, and stays away twice as long whenever that was no better. One whose program computes by itself, without its
+//! kernel, has most likely nothing to share, and tries sooner.
 //!
 //! ```text
 //!            most of its time waits for pages
@@ -45,19 +46,26 @@ const SETTLED_NS: u64 = 10_000_000_000;
 /// How long it stays away at first, and at most.
 const FIRST_STAY_MS: u32 = 2_000;
 const LONGEST_STAY_MS: u32 = 64_000;
+/// Who computes by itself stays away for this part of that time.
+const SOONER: u64 = 8;
 /// A vCPU that wanted to run for less than this part of the window is idle.
 const IDLE: u64 = 50;
 /// Who wants to run for this part of the window is worth a processor of its own.
 const BUSY: u64 = 2;
 /// It gets on well if it ran for this part of the time in which it wanted to, of 10.
 const WELL: u64 = 7;
+/// Its program computes by itself if it had this part of the time in which it ran, of 10.
+const BY_ITSELF: u64 = 8;
 
 /// Times and judgement of one vCPU.
 #[derive(Clone, Debug)]
 pub struct Wander {
     doing: Doing,
+    /// The last time that it ran it was its program that ran, as far as its end tells.
+    program: bool,
     since_ns: u64,
     runs_ns: u64,
+    program_ns: u64,
     page_ns: u64,
     processor_ns: u64,
     window_ns: u64,
@@ -70,8 +78,10 @@ impl Wander {
     pub fn new(stay_ms: u32, now_ns: u64) -> Self {
         Self {
             doing: Doing::Idle,
+            program: false,
             since_ns: now_ns,
             runs_ns: 0,
+            program_ns: 0,
             page_ns: 0,
             processor_ns: 0,
             window_ns: now_ns,
@@ -90,12 +100,20 @@ impl Wander {
         let passed = now_ns.saturating_sub(self.since_ns);
         match self.doing {
             Doing::Idle => {}
-            Doing::Runs => self.runs_ns += passed,
+            Doing::Runs => {
+                self.runs_ns += passed;
+                self.program_ns += if self.program { passed } else { 0 };
+            }
             Doing::AwaitsPage => self.page_ns += passed,
             Doing::AwaitsProcessor => self.processor_ns += passed,
         }
         self.since_ns = now_ns;
         self.doing = doing;
+    }
+
+    /// It has just left the guest: out of a program (CPL 3), or out of the kernel.
+    pub fn left(&mut self, program: bool) {
+        self.program = program;
     }
 
     /// Once a window: whether it should run elsewhere.
@@ -110,7 +128,8 @@ impl Wander {
         let well = self.runs_ns.saturating_mul(10) >= wanted.saturating_mul(WELL);
         let of_pages = self.page_ns > self.processor_ns;
         let busy = wanted.saturating_mul(BUSY) >= passed;
-        (self.runs_ns, self.page_ns, self.processor_ns) = (0, 0, 0);
+        let by_itself = self.program_ns.saturating_mul(10) >= self.runs_ns.saturating_mul(BY_ITSELF);
+        (self.runs_ns, self.program_ns, self.page_ns, self.processor_ns) = (0, 0, 0, 0);
         self.window_ns = now_ns;
         let here_ns = now_ns.saturating_sub(self.came_ns);
         if at_home && here_ns >= SETTLED_NS {
@@ -122,7 +141,8 @@ impl Wander {
         if at_home {
             return (of_pages && here_ns >= LEAST_HOME_NS).then_some(Way::Away);
         }
-        if !busy || here_ns < u64::from(self.stay_ms) * 1_000_000 {
+        let stay_ns = u64::from(self.stay_ms) * 1_000_000 / if by_itself && !of_pages { SOONER } else { 1 };
+        if !busy || here_ns < stay_ns {
             return None;
         }
         self.stay_ms = self.stay_ms.saturating_mul(2).min(LONGEST_STAY_MS);
@@ -153,10 +173,15 @@ mod tests {
         }
 
         fn live(&mut self, ms: u64, mix: impl Fn(bool) -> [u64; 3]) {
+            self.live_in(false, ms, mix);
+        }
+
+        fn live_in(&mut self, program: bool, ms: u64, mix: impl Fn(bool) -> [u64; 3]) {
             let until = self.now + ms * MS;
             while self.now < until {
                 let [runs, page, processor] = mix(self.home);
                 self.wander.turn(self.now, Doing::Runs);
+                self.wander.left(program);
                 self.wander.turn(self.now + runs * MS, Doing::AwaitsPage);
                 self.wander.turn(self.now + (runs + page) * MS, Doing::AwaitsProcessor);
                 self.wander.turn(self.now + (runs + page + processor) * MS, Doing::Idle);
@@ -183,6 +208,26 @@ mod tests {
         life.live(5_000, |home| if home { [1, 9, 0] } else { [9, 0, 1] });
         life.live(60_000, |home| if home { [10, 0, 0] } else { [5, 0, 5] });
         assert_eq!(life.moves, [(1000, Way::Away), (5500, Way::Home)]);
+    }
+
+    #[test]
+    fn who_computes_by_itself_goes_home_at_once_also_after_many_vain_attempts() {
+        let mut life = Life::new();
+        life.live(60_000, |home| if home { [1, 9, 0] } else { [5, 0, 5] });
+        let (start, before) = (life.now / MS, life.moves.len());
+        assert!(!life.home && life.wander.stay_ms() > 16_000, "{:?}", life.moves);
+        life.live_in(true, 20_000, |home| if home { [10, 0, 0] } else { [5, 0, 5] });
+        let moves = life.moves.get(before..).unwrap_or(&[]);
+        assert!(matches!(moves, [(at, Way::Home)] if at - start <= 1_000), "{start}: {moves:?}");
+    }
+
+    #[test]
+    fn programs_that_share_pages_are_tried_at_home_more_and_more_rarely() {
+        let mut life = Life::new();
+        life.live_in(true, 120_000, |home| if home { [1, 9, 0] } else { [5, 0, 5] });
+        let at_home: u64 =
+            life.moves.windows(2).filter(|two| two[0].1 == Way::Home).map(|two| two[1].0 - two[0].0).sum();
+        assert!(at_home < 20_000, "{:?}", life.moves);
     }
 
     #[test]
