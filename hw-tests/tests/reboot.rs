@@ -86,7 +86,7 @@ fn over_two_nodes(guest: &Guest, vcpus: u8, line: &str) {
         initrd: &guest.initrd,
         append: APPEND,
         second: "",
-        wander: true,
+        pinned: false,
         faults: None,
     };
     let said = pair.run(folder.path(), PATIENCE, |_| false).expect("it ends");

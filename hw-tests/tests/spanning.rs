@@ -68,7 +68,7 @@ fn pair<'a>(guest: &'a guest::Guest, append: &'a [&'a str]) -> Pair<'a> {
         initrd: &guest.initrd,
         append,
         second: "",
-        wander: false,
+        pinned: true,
         faults: None,
     }
 }
@@ -142,7 +142,7 @@ fn a_processor_that_waits_for_pages_goes_to_them() {
     let guest = if soak { stress_guest() } else { guest() };
     let programs = stress::run_option(LONG);
     let append = if soak { ["loglevel=7", &programs] } else { ["quiet", "weft.poweroff"] };
-    let pair = Pair { wander: true, second: "drift=1050", ..pair(&guest, &append) };
+    let pair = Pair { pinned: false, second: "drift=1050", ..pair(&guest, &append) };
     let said = pair.run(folder.path(), 2 * PATIENCE, |_| false).expect("it ends");
     if soak {
         assert_eq!(stress::summary(&said.first), Some((LONG.len() as u32, 0)), "{}", said.evidence());

@@ -8,7 +8,7 @@
 //! `span=MAC/VCPUS/MIB,MAC/VCPUS/MIB…` makes it a server that spans the nodes with these hardware addresses, of
 //! which the first loads it; further members need no `guest=`. Its key is not secret: there is nobody to trust here.
 //! `report=SECONDS` prints the counts also while it runs. `drift=PERMILLE` lets this member's guest time run wrong: 1100 is
-//! a tenth too fast. `vcpus=wander` lets its vCPUs run where their pages are; without it they are pinned.
+//! a tenth too fast. `vcpus=pinned` keeps its vCPUs at home.
 
 use crate::guest::{End, Guest, GuestConfig, Share};
 use crate::shadow::Paging;
@@ -73,7 +73,7 @@ pub(crate) fn start(handoff: &Handoff) {
     if guest.is_none() && members.is_none() {
         return;
     }
-    let pinned = word("vcpus=") != Some("wander");
+    let pinned = word("vcpus=") == Some("pinned");
     match parse(guest, members, pinned, word("append=").unwrap_or("")) {
         Some(order) => run(order),
         None => println!("weft guest: the order is not understood: {text}"),

@@ -37,7 +37,7 @@ pub(crate) fn run(runs: u8) -> anyhow::Result<()> {
     let mut all = Runs::default();
     for run in 0..runs {
         all.bare_us.push(bare_us()?);
-        let said = pair::over_two(&guest, &["quiet", RUN])?;
+        let said = pair::over_two(&guest, true, &["quiet", RUN])?;
         let of = |name: &str| -> anyhow::Result<f64> {
             Ok((count(&said.first, "coherence", name)? + count(&said.second, "coherence", name)?) as f64)
         };

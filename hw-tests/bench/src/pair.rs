@@ -20,8 +20,8 @@ pub(crate) fn guest() -> anyhow::Result<Guest> {
     Ok(stress::build(&target.join("stress"), &target.join("guest"))?)
 }
 
-/// Runs it over two nodes.
-pub(crate) fn over_two(guest: &Guest, append: &[&str]) -> anyhow::Result<Said> {
+/// Runs it over two nodes; `pinned`: its processors stay there.
+pub(crate) fn over_two(guest: &Guest, pinned: bool, append: &[&str]) -> anyhow::Result<Said> {
     let folder = tempfile::tempdir()?;
     let pair = Pair {
         members: [Member { vcpus: 1, memory_mib: MEMORY_MIB / 2 }; 2],
@@ -30,7 +30,7 @@ pub(crate) fn over_two(guest: &Guest, append: &[&str]) -> anyhow::Result<Said> {
         initrd: &guest.initrd,
         append,
         second: "",
-        wander: false,
+        pinned,
         faults: None,
     };
     let said = pair.run(folder.path(), PATIENCE, |_| false)?;

@@ -1,4 +1,4 @@
-//! `span`: what a guest with a processor on each of two nodes does in the time in which the same guest with both
+//! `span`: what a guest that starts with a processor on each of two nodes, once free to leave them and once pinned there, does in the time in which the same guest with both
 //! processors on one node does the same. Two emulators on two cores beside one with two threads.
 
 use crate::pair::{self, number};
@@ -37,21 +37,26 @@ impl Side {
 pub(crate) fn run(runs: u8) -> anyhow::Result<()> {
     let stress = pair::guest()?;
     let small = weft_images::guest::build(&weft_hw_tests::workspace::root().join("target/guest"))?;
-    let (mut two, mut one) = (Side::default(), Side::default());
+    let (mut two, mut pinned, mut one) = (Side::default(), Side::default(), Side::default());
     for run in 0..runs {
         let folder = tempfile::tempdir()?;
         let programs = pair::on_one(&stress, &["quiet", RUN], folder.path())?;
         let boot = pair::on_one(&small, &["quiet", "weft.poweroff"], tempfile::tempdir()?.path())?;
         one.add(&programs, &boot)?;
-        let programs = pair::over_two(&stress, &["quiet", RUN])?.first;
-        let boot = pair::over_two(&small, &["quiet", "weft.poweroff"])?.first;
-        two.add(&programs, &boot)?;
-        eprintln!("run {run}: two nodes {two:?}, one node {one:?}");
+        for (side, stay) in [(&mut two, false), (&mut pinned, true)] {
+            let programs = pair::over_two(&stress, stay, &["quiet", RUN])?.first;
+            let boot = pair::over_two(&small, stay, &["quiet", "weft.poweroff"])?.first;
+            side.add(&programs, &boot)?;
+        }
+        eprintln!("run {run}: two nodes {two:?}, pinned {pinned:?}, one node {one:?}");
     }
-    let mut figures: Vec<Figure> =
-        vec![figure("boot and power-off", "ms", &two.boot_ms, ONE_NODE, &one.boot_ms)];
-    for (index, (name, unit, _)) in ROWS.iter().enumerate() {
-        figures.push(figure(name, unit, &two.row(index), ONE_NODE, &one.row(index)));
+    let mut figures: Vec<Figure> = Vec::new();
+    for (side, kind) in [(&two, ""), (&pinned, ", pinned")] {
+        let boot = format!("boot and power-off{kind}");
+        figures.push(figure(&boot, "ms", &side.boot_ms, ONE_NODE, &one.boot_ms));
+        for (index, (name, unit, _)) in ROWS.iter().enumerate() {
+            figures.push(figure(&format!("{name}{kind}"), unit, &side.row(index), ONE_NODE, &one.row(index)));
+        }
     }
     publish("span", &figures)
 }

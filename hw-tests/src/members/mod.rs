@@ -60,8 +60,8 @@ pub struct Pair<'a> {
     pub append: &'a [&'a str],
     /// Words for the second node's monitor.
     pub second: &'a str,
-    /// Virtual processors may leave their node for the other one.
-    pub wander: bool,
+    /// Virtual processors stay on their nodes.
+    pub pinned: bool,
     /// What the wire does to frames, and the seed of its choices; `None`: a wire without anybody in between.
     pub faults: Option<(Faults, u64)>,
 }
@@ -148,8 +148,8 @@ impl Pair<'_> {
     fn node(&self, folder: &Path, number: usize) -> anyhow::Result<Command> {
         let mut qemu = emulator(folder, number, self.faults.is_some(), self.machines[number])?;
         let mut words = format!("server=10.0.2.2 span={}", self.span());
-        if self.wander {
-            words += " vcpus=wander";
+        if self.pinned {
+            words += " vcpus=pinned";
         }
         if number == 1 {
             words += &format!(" {}", self.second);

@@ -175,9 +175,9 @@ pub struct VsManifest {
     /// Partition whose nodes it spans, by name. One that is there keeps it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partition: Option<String>,
-    /// Virtual processors may leave their node. One that is there keeps it.
+    /// Virtual processors stay on their nodes. One that is there keeps it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub wander: Option<bool>,
+    pub pinned: Option<bool>,
     /// Processors of its nodes that its virtual processors are to have: `0=1,1=3`; empty: the nodes choose.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub affinity: Option<String>,

@@ -59,9 +59,10 @@ pub struct Vs {
     /// Gateway to go with the address, else empty.
     #[serde(default)]
     pub gateway: String,
-    /// Virtual processors may leave their node for the one whose pages they wait for.
+    /// Of a server that spans nodes: virtual processors stay on their nodes. Otherwise they may leave them for the one whose pages they
+    /// wait for.
     #[serde(default)]
-    pub wander: bool,
+    pub pinned: bool,
     /// Processors of its nodes that its virtual processors are to have: `0=1,1=3`; empty: the nodes choose.
     #[serde(default)]
     pub affinity: String,
@@ -146,9 +147,10 @@ pub struct VsCreate {
     /// Gateway to go with the address.
     #[serde(default)]
     pub gateway: String,
-    /// Of a server that spans nodes: virtual processors may leave their node for the one whose pages they wait for.
+    /// Of a server that spans nodes: virtual processors stay on their nodes. Otherwise they may leave them for the one whose pages they
+    /// wait for.
     #[serde(default)]
-    pub wander: bool,
+    pub pinned: bool,
     /// Processors of its nodes that its virtual processors are to have: `0=1,1=3`; empty: the nodes choose.
     #[serde(default)]
     pub affinity: String,

@@ -43,17 +43,17 @@ pub(crate) fn define(world: &World, wanted: &VsCreate, free: &Free, along: &[VsR
         hostname: wanted.hostname.clone(),
         address: wanted.address.clone(),
         gateway: wanted.gateway.clone(),
-        wander: wanted.wander,
+        pinned: wanted.pinned,
         affinity: normal(&wanted.affinity)?,
         generation: 1,
         macs: vec![PLACEHOLDER_MAC.to_string()],
         ..VsRow::default()
     };
     guest(world, &wanted, &mut row)?;
-    if wanted.wander && wanted.partition.is_empty() {
+    if wanted.pinned && wanted.partition.is_empty() {
         return Err(invalid(
             format!("the processors of {} have nowhere to go: it is on one node", wanted.name),
-            "leave wander out, or name a partition",
+            "leave pinned out, or name a partition",
         ));
     }
     if wanted.partition.is_empty() {
@@ -217,7 +217,7 @@ impl Core {
             hostname,
             address: wanted.address.clone(),
             gateway: wanted.gateway.clone(),
-            wander: of.wander && wanted.node.is_empty(),
+            pinned: of.pinned && wanted.node.is_empty(),
             ..VsCreate::default()
         };
         let (plan, ids) = self.make_servers(actor, Kind::VsCopy, &[copy], sources, dry).await?;

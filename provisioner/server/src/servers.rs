@@ -554,7 +554,7 @@ pub(crate) fn show(world: &World, vs: &VsEntry) -> Vs {
         hostname: row.hostname.clone(),
         address: row.address.clone(),
         gateway: row.gateway.clone(),
-        wander: row.wander,
+        pinned: row.pinned,
         affinity: row.affinity.clone(),
         processors: Vec::new(),
         pending: crate::editing::pending(row),

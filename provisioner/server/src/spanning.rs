@@ -166,7 +166,7 @@ pub(crate) fn span_spec(world: &World, row: &VsRow) -> Option<VsSpec> {
             partition: PartitionId(unhex(&row.partition)?),
             epoch: row.instance,
             key: LinkKey(key),
-            pinned: !row.wander,
+            pinned: row.pinned,
             places: places?,
         }),
         ..spec(row)?

@@ -182,9 +182,9 @@ pub struct VsRow {
     /// Gateway to go with the address, else empty.
     #[serde(default)]
     pub gateway: String,
-    /// Virtual processors may leave their node.
+    /// Virtual processors stay on their nodes.
     #[serde(default)]
-    pub wander: bool,
+    pub pinned: bool,
     /// Processors of its nodes that virtual processors are to have: `0=1,1=3`. Empty: the nodes choose.
     #[serde(default)]
     pub affinity: String,

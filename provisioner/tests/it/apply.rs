@@ -58,7 +58,7 @@ async fn what_is_exported_is_applied_without_a_change() {
     let kernel = &blob["digest"];
     let labels = json!({"env": "prod", "n": "007"});
     for vs in [
-        json!({"name": "big", "vcpus": 2, "memory_mib": 512, "kernel": kernel, "partition": "p1", "wander": true}),
+        json!({"name": "big", "vcpus": 2, "memory_mib": 512, "kernel": kernel, "partition": "p1", "pinned": true}),
         json!({"name": "web", "vcpus": 1, "memory_mib": 128, "kernel": kernel, "append": "a: \"b\" #c", "labels": labels,
             "hostname": "w1", "address": "10.0.0.5/24", "gateway": "10.0.0.1"}),
     ] {

@@ -44,7 +44,7 @@ fn check(pins: &[Option<usize>]) -> Result<(), String> {
 
 impl Guest {
     /// Gives vCPUs another affinity while they run: each goes to its processor when the one that has it next comes to it.
-    /// What is said of vCPUs that started on other nodes does not count here.
+    /// Of vCPUs that started on other nodes it counts only that they are to be there.
     pub(crate) fn pin(&self, affinity: &[Option<usize>]) -> Result<(), String> {
         let starts_here = |vcpu: usize| match (self.member(), &self.origins) {
             (Some(member), Some(origins)) => origins.get(vcpu) == Some(&member.me()),
@@ -57,6 +57,7 @@ impl Guest {
         for (vcpu, pin) in pins.into_iter().enumerate() {
             self.processors.set_pin(vcpu, pin);
         }
+        self.processors.set_stays(affinity);
         Ok(())
     }
 

@@ -145,6 +145,7 @@ impl Guest {
         let vcpus = place.members().iter().map(|count| usize::from(*count)).sum();
         let (pins, homes) = affinity::homes(config.affinity, vcpus, &|vcpu| place.is_local(vcpu))?;
         let processors = Arc::new(Processors::new(homes, &pins));
+        processors.set_stays(config.affinity);
         let mut nested = NestedTables::new(&mut TableFrames).ok_or("no memory for page tables")?;
         let root = nested.root();
         let shadow = match config.paging {

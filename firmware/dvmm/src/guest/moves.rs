@@ -64,10 +64,13 @@ impl Guest {
     pub(super) fn moves_on(&self, index: usize, vcpu: &mut Vcpu, now_ns: u64) -> bool {
         let (Some(member), Some(origins)) = (self.member(), &self.origins) else { return false };
         let Some(home) = origins.get(index).copied() else { return false };
-        let Some(way) = vcpu.wander.judge(now_ns, home == member.me()) else { return false };
-        let to = match way {
-            Way::Home => Some(home),
-            Way::Away => member.busiest_before(),
+        let at_home = home == member.me();
+        let to = match vcpu.wander.judge(now_ns, at_home) {
+            // It is to have a certain processor of its home.
+            _ if self.processors.stays(index) => (!at_home).then_some(home),
+            None => None,
+            Some(Way::Home) => Some(home),
+            Some(Way::Away) => member.busiest_before(),
         };
         to.is_some_and(|to| to != member.me() && self.give(member, index, vcpu, to))
     }

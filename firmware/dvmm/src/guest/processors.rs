@@ -20,6 +20,8 @@ pub(crate) struct Processors {
     homes: Vec<AtomicUsize>,
     /// The processor that each is to have here, [`ELSEWHERE`] where any does.
     pins: Vec<AtomicUsize>,
+    /// vCPUs that are to have a certain processor of their home, wherever that is.
+    stays: AtomicU64,
     entries: Vec<AtomicU64>,
     /// Generation of the nested tables at the last entry.
     generations: Vec<AtomicU64>,
@@ -49,6 +51,7 @@ impl Processors {
             tsc_ratio: AtomicU64::new(counter::EQUAL),
             time_steps: AtomicU64::new(0),
             pins: places(pins),
+            stays: AtomicU64::new(0),
             homes: places(&homes),
         }
     }
@@ -68,6 +71,17 @@ impl Processors {
     /// The processor that a vCPU is to have here.
     pub(crate) fn pin(&self, vcpu: usize) -> Option<usize> {
         self.pins.get(vcpu).map(|pin| pin.load(Ordering::Acquire)).filter(|pin| *pin != ELSEWHERE)
+    }
+
+    /// Whether a vCPU is to have a certain processor of its home, on whichever node.
+    pub(crate) fn stays(&self, vcpu: usize) -> bool {
+        self.stays.load(Ordering::Acquire) & bit(vcpu) != 0
+    }
+
+    /// Says which vCPUs are to have a certain processor, those of other nodes too.
+    pub(crate) fn set_stays(&self, affinity: &[Option<usize>]) {
+        let stays = affinity.iter().enumerate().filter(|(_, pin)| pin.is_some());
+        self.stays.store(stays.map(|(vcpu, _)| bit(vcpu)).fold(0, |all, one| all | one), Ordering::Release);
     }
 
     /// Says which processor a vCPU is to have here. The one that has it gives it up when it comes to it, and is woken.

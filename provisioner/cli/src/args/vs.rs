@@ -226,9 +226,9 @@ pub(crate) struct VsCreate {
     #[arg(long, value_name = "PARTITION", default_value = "", hide_default_value = true,
           conflicts_with = "node", add = ArgValueCompleter::new(complete::partitions))]
     pub(crate) partition: String,
-    /// Let its processors leave their node for the one whose pages they wait for
+    /// Keep its processors on their nodes; otherwise they may leave them for the one whose pages they wait for
     #[arg(long, requires = "partition")]
-    pub(crate) wander: bool,
+    pub(crate) pinned: bool,
     /// Processors of its nodes for its virtual processors: 0=1,1=3; the others are placed by their nodes
     #[arg(long, value_name = "VCPU=PROCESSOR,…", default_value = "", hide_default_value = true)]
     pub(crate) affinity: String,

@@ -48,7 +48,7 @@ pub(super) async fn run(context: &Context, args: &CreateArgs) -> Result<(), CliE
         gateway: args.settings.gateway.clone(),
         mac_pool: args.pools.mac_pool.clone(),
         wwnn_pool: args.pools.wwnn_pool.clone(),
-        wander: args.wander,
+        pinned: args.pinned,
         affinity: args.affinity.clone(),
     };
     if let Some(count) = args.count {

@@ -54,7 +54,7 @@ fn vs(world: &World, row: &VsRow) -> VsManifest {
         running: Some(row.running),
         node: (!spans).then(|| name_of(world, &row.node)),
         partition: spans.then(|| partition(world, &row.partition)),
-        wander: spans.then_some(row.wander),
+        pinned: spans.then_some(row.pinned),
         affinity: Some(row.affinity.clone()),
         vcpus: Some(row.vcpus),
         memory_mib: Some(row.memory_mib),

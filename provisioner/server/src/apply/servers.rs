@@ -61,7 +61,7 @@ impl Decision<'_> {
             hostname: text(&wanted.hostname),
             address: text(&wanted.address),
             gateway: text(&wanted.gateway),
-            wander: wanted.wander.unwrap_or(false),
+            pinned: wanted.pinned.unwrap_or(false),
             affinity: text(&wanted.affinity),
             ..VsCreate::default()
         };
@@ -79,8 +79,8 @@ impl Decision<'_> {
             let now = self.world.partitions.get(&before.partition);
             return Err(fixed("partition", now.map(|entry| entry.row.name.as_str()).unwrap_or_default()));
         }
-        if wanted.wander.is_some_and(|wander| wander != before.wander) {
-            return Err(fixed("wander", if before.wander { "true" } else { "false" }));
+        if wanted.pinned.is_some_and(|pinned| pinned != before.pinned) {
+            return Err(fixed("pinned", if before.pinned { "true" } else { "false" }));
         }
         let labels = exactly(wanted.labels.as_ref(), &before.labels);
         let edit = VsEdit {

@@ -3531,6 +3531,11 @@ export interface components {
              *     start takes.
              */
             pending?: components["schemas"]["FieldChange"][];
+            /**
+             * @description Of a server that spans nodes: virtual processors stay on their nodes. Otherwise they may leave them for the one whose pages they
+             *     wait for.
+             */
+            pinned?: boolean;
             /** @description What each node gives to a server that spans nodes, in the order of its NUMA nodes. */
             places?: components["schemas"]["VsPlace"][];
             /** @description Where its virtual processors were when its nodes last reported; of a single server only, not in lists. */
@@ -3544,8 +3549,6 @@ export interface components {
              * @description Processors.
              */
             vcpus: number;
-            /** @description Virtual processors may leave their node for the one whose pages they wait for. */
-            wander?: boolean;
             /** @description World Wide Node Name. Reserved: no storage uses it yet. */
             wwnn?: string;
         };
@@ -3597,6 +3600,11 @@ export interface components {
             node?: string;
             /** @description Partition whose nodes it is to span, by name or id; empty: one node runs it. */
             partition?: string;
+            /**
+             * @description Of a server that spans nodes: virtual processors stay on their nodes. Otherwise they may leave them for the one whose pages they
+             *     wait for.
+             */
+            pinned?: boolean;
             /** @description Template by name or id: what is 0 or empty below is as it says; labels given here are added to its own. */
             template?: string;
             /**
@@ -3604,8 +3612,6 @@ export interface components {
              * @description Processors, 1–32.
              */
             vcpus?: number;
-            /** @description Of a server that spans nodes: virtual processors may leave their node for the one whose pages they wait for. */
-            wander?: boolean;
             /** @description Pool that its WWNN is drawn from, by name or id; empty: `default-wwnn`. */
             wwnn_pool?: string;
         };
@@ -3735,6 +3741,8 @@ export interface components {
             node?: string | null;
             /** @description Partition whose nodes it spans, by name. One that is there keeps it. */
             partition?: string | null;
+            /** @description Virtual processors stay on their nodes. One that is there keeps it. */
+            pinned?: boolean | null;
             /** @description It is to run. Of a new one `false` where it is left out. */
             running?: boolean | null;
             /**
@@ -3742,8 +3750,6 @@ export interface components {
              * @description Processors, 1–32; of a new one 1 where it is left out.
              */
             vcpus?: number | null;
-            /** @description Virtual processors may leave their node. One that is there keeps it. */
-            wander?: boolean | null;
         };
         /** @description A move of a stopped virtual server to another node. */
         VsMove: {

@@ -5,7 +5,7 @@ import { href, parseRoute } from "./route";
 import { tone } from "./tone";
 import { addressProblem, freeName, freeNameOf, hostnameProblem, lastGroupMatches, nameProblem, patternProblem, validate } from "./validate";
 
-const vs: VsCreate = { name: "web", node: "", vcpus: 1, memory_mib: 256, kernel: "", initrd: "", append: "", partition: "", labels: {}, template: "", hostname: "", address: "", gateway: "", mac_pool: "", wwnn_pool: "", affinity: "", wander: false };
+const vs: VsCreate = { name: "web", node: "", vcpus: 1, memory_mib: 256, kernel: "", initrd: "", append: "", partition: "", labels: {}, template: "", hostname: "", address: "", gateway: "", mac_pool: "", wwnn_pool: "", affinity: "", pinned: false };
 
 describe("the equivalent command", () => {
   it("quotes what a shell would take apart", () => {

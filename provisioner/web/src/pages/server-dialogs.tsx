@@ -15,7 +15,7 @@ export function CreateDialog({ onClose }: { onClose: () => void }) {
   const { nodes, servers, refresh } = useStore();
   const { tryTo } = useToasts();
   const taken = (servers ?? []).map(({ name }) => name);
-  const [vs, setVs] = useState<VsCreate>(() => ({ name: freeName(taken), node: "", vcpus: 1, memory_mib: 256, kernel: "", initrd: "", append: "", partition: "", labels: {}, template: "", hostname: "", address: "", gateway: "", mac_pool: "", wwnn_pool: "", affinity: "", wander: false }));
+  const [vs, setVs] = useState<VsCreate>(() => ({ name: freeName(taken), node: "", vcpus: 1, memory_mib: 256, kernel: "", initrd: "", append: "", partition: "", labels: {}, template: "", hostname: "", address: "", gateway: "", mac_pool: "", wwnn_pool: "", affinity: "", pinned: false }));
   const [labels, setLabels] = useState("");
   const [start, setStart] = useState(true);
   const [kernel, setKernel] = useState<File | null>(null);

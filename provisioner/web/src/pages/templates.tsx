@@ -84,7 +84,7 @@ export function FromTemplateDialog({ template, onClose }: { template: Template; 
   const [wanted, setWanted] = useState<VsSeries>(() => ({
     count: 2,
     first: 1,
-    vs: { name: template.name, template: template.name, node: "", partition: "", vcpus: 0, memory_mib: 0, kernel: "", initrd: "", append: "", labels: {}, hostname: "", address: "", gateway: "", mac_pool: "", wwnn_pool: "", affinity: "", wander: false },
+    vs: { name: template.name, template: template.name, node: "", partition: "", vcpus: 0, memory_mib: 0, kernel: "", initrd: "", append: "", labels: {}, hostname: "", address: "", gateway: "", mac_pool: "", wwnn_pool: "", affinity: "", pinned: false },
   }));
   const put = (part: Partial<VsSeries["vs"]>) => setWanted((now) => ({ ...now, vs: { ...now.vs, ...part } }));
   const wrong = {
