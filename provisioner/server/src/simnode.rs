@@ -4,8 +4,12 @@
 //! reports what it receives; what a monitor does with a configuration is not its affair.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use tokio::net::TcpSocket;
+use tokio::sync::Mutex;
+use tokio::task::JoinHandle;
 use weft_format::RecordError;
 use weft_format::delegation::Delegation;
 use weft_format::gate::RecordGate;
@@ -19,7 +23,7 @@ use weft_wire::codec::{decode_to_node, encode_to_server};
 use weft_wire::load::NodeLoad;
 use weft_wire::record::{NodeConfig, Payload, Standing};
 
-use crate::agent::{Channel, ChannelError};
+use crate::agent::{Channel, ChannelError, Reader, Writer};
 use crate::keys::x25519_public;
 use crate::nodes::node_id;
 use crate::trust::RingVerifier;
@@ -27,6 +31,8 @@ use crate::util::random;
 
 /// What the monitor of a simulated node takes.
 const MONITOR_KIB: u64 = 20 * 1024;
+/// How often a session says that it is there.
+const PULSE: Duration = Duration::from_secs(1);
 
 /// Why a simulated node stopped.
 #[derive(Debug, thiserror::Error)]
@@ -74,9 +80,12 @@ pub enum Heard {
     Message(ToNode),
 }
 
-/// An open session.
+/// An open session. Until it is dropped it lives, also where nobody uses it for long: once a second it says again who
+/// it is, which changes nothing. What it tells, it tells where it is asked to.
 pub struct SimSession {
-    channel: Channel,
+    reader: Reader,
+    writer: Arc<Mutex<Writer>>,
+    pulse: JoinHandle<()>,
     gate: RecordGate,
     delegation: Delegation,
     /// How the appliance greeted.
@@ -165,45 +174,72 @@ impl SimNode {
             inventory: self.inventory.clone(),
             last_record,
         });
-        send(&mut channel, &hello).await?;
-        match receive(&mut channel).await? {
-            ToNode::Welcome(welcome) => Ok(SimSession {
-                channel,
-                gate: RecordGate::new(self.id(), self.boot_nonce),
-                delegation: delegation.clone(),
-                welcome,
-                numbers: Vec::new(),
-                load: NodeLoad {
-                    cpus: self.inventory.cpus,
-                    monitor_kib: MONITOR_KIB,
-                    free_kib: self.inventory.memory_kib.saturating_sub(MONITOR_KIB),
-                    ..NodeLoad::default()
-                },
-            }),
+        let hello = encoded(&hello)?;
+        channel.writer.send(&hello).await?;
+        match receive(&mut channel.reader).await? {
+            ToNode::Welcome(welcome) => {
+                let writer = Arc::new(Mutex::new(channel.writer));
+                Ok(SimSession {
+                    reader: channel.reader,
+                    pulse: tokio::spawn(pulse(Arc::downgrade(&writer), hello)),
+                    writer,
+                    gate: RecordGate::new(self.id(), self.boot_nonce),
+                    delegation: delegation.clone(),
+                    welcome,
+                    numbers: Vec::new(),
+                    load: NodeLoad {
+                        cpus: self.inventory.cpus,
+                        monitor_kib: MONITOR_KIB,
+                        free_kib: self.inventory.memory_kib.saturating_sub(MONITOR_KIB),
+                        ..NodeLoad::default()
+                    },
+                })
+            }
             other => Err(SimError::Unexpected(format!("{other:?}"))),
         }
     }
 }
 
-async fn send(channel: &mut Channel, message: &ToServer) -> Result<(), SimError> {
-    let plain = encode_to_server(message).map_err(|error| SimError::Unexpected(error.to_string()))?;
-    Ok(channel.writer.send(&plain).await?)
+fn encoded(message: &ToServer) -> Result<Vec<u8>, SimError> {
+    encode_to_server(message).map_err(|error| SimError::Unexpected(error.to_string()))
 }
 
-async fn receive(channel: &mut Channel) -> Result<ToNode, SimError> {
-    let plain = channel.reader.receive().await?;
+async fn receive(reader: &mut Reader) -> Result<ToNode, SimError> {
+    let plain = reader.receive().await?;
     decode_to_node(&plain).map_err(|error| SimError::Unexpected(error.to_string()))
 }
 
+/// Sends the same each [`PULSE`], as long as there is a session.
+async fn pulse(writer: Weak<Mutex<Writer>>, plain: Vec<u8>) {
+    loop {
+        tokio::time::sleep(PULSE).await;
+        let Some(writer) = writer.upgrade() else { return };
+        if writer.lock().await.send(&plain).await.is_err() {
+            return;
+        }
+    }
+}
+
+impl Drop for SimSession {
+    fn drop(&mut self) {
+        self.pulse.abort();
+    }
+}
+
 impl SimSession {
+    /// From now on it says only what it is asked to, as a node whose plug was pulled: after a while it is given up.
+    pub fn fall_silent(&mut self) {
+        self.pulse.abort();
+    }
+
     /// Sends any message.
     pub async fn send(&mut self, message: &ToServer) -> Result<(), SimError> {
-        send(&mut self.channel, message).await
+        self.send_raw(&encoded(message)?).await
     }
 
     /// Sends plain text that need not be a message.
     pub async fn send_raw(&mut self, plain: &[u8]) -> Result<(), SimError> {
-        Ok(self.channel.writer.send(plain).await?)
+        Ok(self.writer.lock().await.send(plain).await?)
     }
 
     /// A heartbeat, with the load as it stands.
@@ -247,7 +283,7 @@ impl SimSession {
 
     /// The next thing that the appliance sends; records are judged, and the judgement is reported.
     pub async fn next(&mut self) -> Result<Heard, SimError> {
-        let message = receive(&mut self.channel).await?;
+        let message = receive(&mut self.reader).await?;
         let ToNode::Record(bytes) = message else { return Ok(Heard::Message(message)) };
         match self.gate.accept(&bytes, &self.delegation, &RingVerifier) {
             Ok((envelope, payload)) => {

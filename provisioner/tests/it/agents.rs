@@ -216,6 +216,7 @@ async fn a_power_cycle_is_no_conflict() {
     client.approve(&node).await;
     session.next_config().await.expect("approved");
     // The old connection stays open and silent, as after pulling the plug.
+    session.fall_silent();
     node.reboot();
     let mut again = appliance.connect(&node).await;
     assert!(!again.welcome.quarantined, "{}", again.welcome.reason);

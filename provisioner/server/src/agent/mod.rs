@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use crate::core::{Core, count};
 pub(crate) use channel::Channel;
 #[cfg(feature = "simnode")]
-pub(crate) use channel::ChannelError;
+pub(crate) use channel::{ChannelError, Reader, Writer};
 pub(crate) use session::Talk;
 
 /// Time for handshake and `Hello`, each.
