@@ -50,13 +50,16 @@ async fn a_new_node_waits_without_records_until_its_fingerprint_is_approved() {
     assert_eq!(client.node(&node).await["state"], "quarantined");
 
     client.approve(&node).await;
-    match session.next().await.expect("a record") {
-        Heard::Standing(standing) => {
-            assert_eq!(standing.verdict, Verdict::Good);
-            assert_eq!(standing.manifest_digest.0, digests(&file).0);
+    loop {
+        match session.next().await.expect("a record") {
+            Heard::Standing(standing) => {
+                assert_eq!(standing.verdict, Verdict::Good);
+                assert_eq!(standing.manifest_digest.0, digests(&file).0);
+                break;
+            }
+            Heard::Message(ToNode::Ping) => {}
+            other => panic!("{other:?}"),
         }
-        Heard::Message(ToNode::Ping) => assert!(matches!(session.next().await, Ok(Heard::Standing(_)))),
-        other => panic!("{other:?}"),
     }
     let config = session.next_config().await.expect("a configuration");
     assert_eq!(config.name, "node-1");
@@ -271,7 +274,7 @@ async fn garbage_agents_are_dropped_and_good_ones_served_meanwhile() {
         let mut stream = TcpStream::connect(appliance.agent).await.expect("connects");
         stream.write_all(&bytes).await.expect("sent");
         let mut rest = Vec::new();
-        let ended = tokio::time::timeout(Duration::from_secs(8), stream.read_to_end(&mut rest)).await;
+        let ended = tokio::time::timeout(Duration::from_secs(60), stream.read_to_end(&mut rest)).await;
         assert!(ended.is_ok(), "the connection stays open after {} bytes of garbage", bytes.len());
         assert!(rest.is_empty());
     }
@@ -280,13 +283,20 @@ async fn garbage_agents_are_dropped_and_good_ones_served_meanwhile() {
     let node = sim(1, &file);
     let session = appliance.connect(&node).await;
     assert!(session.welcome.quarantined);
-    let ended = tokio::time::timeout(Duration::from_secs(8), silent.read_u8()).await;
+    let ended = tokio::time::timeout(Duration::from_secs(60), silent.read_u8()).await;
     assert!(matches!(ended, Ok(Err(_))), "a silent connection is kept");
-    let metrics =
-        client.request(client.build("GET", "/metrics").body(Default::default()).expect("a request")).await;
-    let text = String::from_utf8_lossy(metrics.body()).into_owned();
-    assert!(text.contains("weft_agent_handshakes_failed_total 5"), "{text}");
-    assert!(text.ends_with("# EOF\n"));
+    // Each is counted once it is let go.
+    let end = std::time::Instant::now() + Duration::from_secs(60);
+    loop {
+        let request = client.build("GET", "/metrics").body(Default::default()).expect("a request");
+        let text = String::from_utf8_lossy(client.request(request).await.body()).into_owned();
+        assert!(text.ends_with("# EOF\n"));
+        if text.contains("weft_agent_handshakes_failed_total 5\n") {
+            break;
+        }
+        assert!(std::time::Instant::now() < end, "{text}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -296,7 +306,7 @@ async fn frames_that_open_and_hold_nonsense_end_the_session_alone() {
     for bytes in [vec![0xff; 100], Vec::new(), vec![0; weft_wire::agent::MAX_MESSAGE]] {
         let mut session = appliance.connect(&node).await;
         session.send_raw(&bytes).await.expect("sent");
-        let ended = tokio::time::timeout(Duration::from_secs(5), async {
+        let ended = tokio::time::timeout(Duration::from_secs(60), async {
             loop {
                 if let Err(error) = session.next().await {
                     return error;
