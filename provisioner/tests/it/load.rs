@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
 use weft_server::simnode::SimSession;
 use weft_types::VsId;
 use weft_wire::agent::{ToServer, VsState};
@@ -53,16 +54,55 @@ async fn faults(session: &mut SimSession, vs: VsId, member: u8, second: u64) {
     session.send(&ToServer::SpanFigures(Box::new(figures))).await.expect("sent");
 }
 
-/// Both nodes work for `seconds` of real time, from the count `from` on. `node-2` is the first member.
-async fn work(sessions: &mut [SimSession; 2], from: u64, seconds: u64, big: VsId, alone: Option<VsId>) {
-    for count in from..from + seconds {
-        let [one, two] = &mut *sessions;
-        let first: Vec<VsId> = alone.into_iter().chain([big]).collect();
-        second(one, count, &first).await;
-        second(two, count, &[big]).await;
-        faults(two, big, 0, count).await;
-        faults(one, big, 1, count).await;
-        tokio::time::sleep(Duration::from_secs(1)).await;
+/// What a node does while a test looks.
+#[derive(Clone, Copy, PartialEq)]
+enum Does {
+    /// Uses as much each second as [`second`] says.
+    Works,
+    /// Nothing: it tells the counters of the count before the first.
+    Rests,
+    /// Lives, and tells nothing.
+    Silent,
+}
+
+/// Nodes that tell on while a test looks: what was said some seconds ago says nothing about now, and to look may take
+/// any time.
+struct Telling {
+    stop: oneshot::Sender<()>,
+    task: tokio::task::JoinHandle<[SimSession; 2]>,
+}
+
+impl Telling {
+    /// From the count `from` on; `node-2` is the first member.
+    fn start(mut sessions: [SimSession; 2], from: u64, big: VsId, does: [Does; 2]) -> Self {
+        let (stop, mut stopped) = oneshot::channel();
+        let task = tokio::spawn(async move {
+            for count in from.. {
+                for ((session, does), member) in sessions.iter_mut().zip(does).zip([1, 0]) {
+                    match does {
+                        Does::Works => {
+                            second(session, count, &[big]).await;
+                            faults(session, big, member, count).await;
+                        }
+                        Does::Rests => {
+                            session.beat(60_000 + 1000 * count).await.expect("sent");
+                            faults(session, big, member, from - 1).await;
+                        }
+                        Does::Silent => {}
+                    }
+                }
+                if tokio::time::timeout(Duration::from_millis(500), &mut stopped).await.is_ok() {
+                    break;
+                }
+            }
+            sessions
+        });
+        Self { stop, task }
+    }
+
+    async fn stop(self) -> [SimSession; 2] {
+        drop(self.stop);
+        self.task.await.expect("the nodes live")
     }
 }
 
@@ -82,8 +122,13 @@ fn known(series: &Value, metric: &str) -> f64 {
 async fn what_nodes_tell_is_a_series_with_gaps_where_they_are_silent() {
     let Two { client, mut sessions, appliance: _appliance, folder: _folder, .. } = two().await;
     let big = started(&client, &mut sessions).await;
-    work(&mut sessions, 1, 4, big, None).await;
-    let node = client.get("/api/v1/nodes/node-1/series").await;
+    let telling = Telling::start(sessions, 1, big, [Does::Works; 2]);
+    let ends = |series: &Value, metric: &str, known: bool| {
+        values(series, metric).last().is_some_and(|value| value.is_f64() == known)
+    };
+    client.until("/api/v1/vs/big/series", "at work", |vs| ends(vs, "remote-faults", true)).await;
+    let node =
+        client.until("/api/v1/nodes/node-1/series", "at work", |node| ends(node, "messages", true)).await;
     assert_eq!(
         (&node["kind"], &node["name"], &node["step_s"]),
         (&json!("node"), &json!("node-1"), &json!(1))
@@ -113,23 +158,23 @@ async fn what_nodes_tell_is_a_series_with_gaps_where_they_are_silent() {
 
     // One node falls silent: it, the server over both, and the partition have a gap; the other node goes on.
     let last = node["last"].as_u64().expect("a time");
-    for count in 5..10 {
-        second(&mut sessions[1], count, &[big]).await;
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
+    let telling = Telling::start(telling.stop().await, 500, big, [Does::Silent, Does::Works]);
     for (path, silent) in
         [("nodes/node-1", true), ("vs/big", true), ("partitions/p1", true), ("nodes/node-2", false)]
     {
-        let later = client.get(&format!("/api/v1/{path}/series?metric=processor&since={last}")).await;
-        let values = values(&later, "processor");
-        assert_eq!(values.len() as u64, later["last"].as_u64().expect("a time") - last, "only what is later");
-        assert_eq!(values.last().is_some_and(Value::is_null), silent, "{path}: {values:?}");
+        let path = format!("/api/v1/{path}/series?metric=processor&since={last}");
+        let later = client.until(&path, "as the nodes tell", |later| ends(later, "processor", !silent)).await;
+        let len = values(&later, "processor").len() as u64;
+        assert_eq!(len, later["last"].as_u64().expect("a time") - last, "only what is later");
     }
     // It comes back: what it counted meanwhile is no rate of now.
-    work(&mut sessions, 11, 3, big, None).await;
-    let back = client.get(&format!("/api/v1/nodes/node-1/series?since={last}")).await;
+    let telling = Telling::start(telling.stop().await, 1000, big, [Does::Works; 2]);
+    let path = format!("/api/v1/nodes/node-1/series?since={last}");
+    let back = client.until(&path, "back", |back| ends(back, "processor", true)).await;
     assert!(values(&back, "processor").iter().any(Value::is_null), "the gap stays");
-    assert_eq!(known(&back, "network-in"), 6000.0);
+    let rates: Vec<f64> = values(&back, "network-in").iter().filter_map(Value::as_f64).collect();
+    assert!(rates.iter().all(|rate| *rate == 6000.0), "{rates:?}");
+    telling.stop().await;
     // By the minute nothing is known yet, and it says so.
     let coarse = client.get("/api/v1/nodes/node-1/series?step=60").await;
     assert_eq!((values(&coarse, "processor").len(), &coarse["step_s"]), (360, &json!(60)));
@@ -204,7 +249,18 @@ async fn metrics(client: &Client) -> String {
 async fn a_parser_of_openmetrics_reads_the_whole_cluster_at_one_address() {
     let Two { client, mut sessions, appliance: _appliance, folder: _folder, .. } = two().await;
     let big = started(&client, &mut sessions).await;
-    work(&mut sessions, 1, 3, big, None).await;
+    for count in 1..=3 {
+        for (session, member) in sessions.iter_mut().zip([1, 0]) {
+            second(session, count, &[big]).await;
+            faults(session, big, member, count).await;
+        }
+    }
+    let telling = Telling::start(sessions, 4, big, [Does::Rests; 2]);
+    client
+        .until("/api/v1/vs/big/span", "all of it", |span| {
+            [0, 1].iter().all(|member| span["nodes"][member]["counts"]["messages_sent"] == 2100)
+        })
+        .await;
     let families = parsed(&metrics(&client).await);
     let families = families.as_object().expect("families");
     let names: Vec<&String> = families.keys().filter(|name| !name.starts_with("weft_")).collect();
@@ -243,6 +299,7 @@ async fn a_parser_of_openmetrics_reads_the_whole_cluster_at_one_address() {
         }
     }
     // Who says nothing any more has no counters, and is known to be away.
+    let _silent = telling.stop().await;
     tokio::time::sleep(Duration::from_secs(4)).await;
     let silent = parsed(&metrics(&client).await);
     assert_eq!(silent["weft_node_up"]["samples"][0][2], 0.0);
@@ -260,7 +317,9 @@ async fn top_shows_a_line_for_each_node_and_server_that_one_may_see() {
     let kernel = client.get("/api/v1/vs/big").await["kernel"].clone();
     let wanted = json!({"name": "idle", "vcpus": 2, "memory_mib": 128, "kernel": kernel});
     assert_eq!(client.json("POST", "/api/v1/vs", &wanted).await.0, 201);
-    work(&mut sessions, 1, 3, big, None).await;
+    let telling = Telling::start(sessions, 1, big, [Does::Works; 2]);
+    client.until("/api/v1/load/vs", "at work", |all| all[0]["remote_faults"].is_f64()).await;
+    client.until("/api/v1/load/nodes", "at work", |all| all[1]["remote_faults"].is_f64()).await;
     // One shot where nobody watches; servers that use most first.
     let shown = weft(folder.path(), &appliance, &["top"]).await;
     let lines: Vec<Vec<&str>> = shown.lines().map(|line| line.split_whitespace().collect()).collect();
@@ -276,6 +335,7 @@ async fn top_shows_a_line_for_each_node_and_server_that_one_may_see() {
         (&said["servers"][0]["processor"], &said["servers"][1]["processor"]),
         (&json!(1.0), &Value::Null)
     );
+    telling.stop().await;
 
     // Who may see one server sees it, and no other's load.
     policy(&client, "idle", ONE).await;

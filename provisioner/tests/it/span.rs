@@ -4,6 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::sync::oneshot;
 use weft_server::simnode::SimSession;
 use weft_types::VsId;
 use weft_wire::agent::{ToServer, VsState, VsStatus};
@@ -79,6 +80,22 @@ async fn tell(session: &mut SimSession, figures: SpanFigures) {
     session.send(&ToServer::SpanFigures(Box::new(figures))).await.expect("sent");
 }
 
+/// `node-2` goes on from its third second; of `node-1` nothing is new.
+async fn tell_until(
+    mut sessions: [SimSession; 2],
+    vs: VsId,
+    mut stop: oneshot::Receiver<()>,
+) -> [SimSession; 2] {
+    for second in 4.. {
+        tell(&mut sessions[1], figures(vs, 0, second)).await;
+        tell(&mut sessions[0], figures(vs, 1, 1)).await;
+        if tokio::time::timeout(Duration::from_millis(500), &mut stop).await.is_ok() {
+            break;
+        }
+    }
+    sessions
+}
+
 /// Runs the command line against the appliance, over its socket.
 pub(crate) async fn weft(folder: &std::path::Path, appliance: &Appliance, args: &[&str]) -> String {
     let password = folder.join("cli-password");
@@ -142,6 +159,9 @@ async fn members_figures_are_seen_by_api_and_command_line() {
         "moves": 9});
     assert_eq!(span["hottest"], json!([page]));
 
+    // They tell on: what was said some seconds ago gives no rates.
+    let (stop, stopped) = oneshot::channel();
+    let telling = tokio::spawn(tell_until(sessions, vs, stopped));
     let said = weft(folder.path(), &appliance, &["vs", "span", "big", "-o", "json"]).await;
     let said: Value = serde_json::from_str(&said).expect("JSON");
     assert_eq!(said["hottest"], span["hottest"]);
@@ -150,6 +170,8 @@ async fn members_figures_are_seen_by_api_and_command_line() {
     for word in ["READ/S", "hottest pages", "0x10005000", "250us"] {
         assert!(shown.contains(word), "no {word} in {shown}");
     }
+    drop(stop);
+    let mut sessions = telling.await.expect("the nodes live");
 
     // A message of a later version harms nobody.
     sessions[0].send_raw(&[99, 1, 2, 3]).await.expect("sent");
