@@ -384,7 +384,7 @@ impl Client {
 
     /// Waits until a path's answer satisfies a condition.
     pub(crate) async fn until(&self, path: &str, what: &str, good: impl Fn(&Value) -> bool) -> Value {
-        let end = Instant::now() + Duration::from_secs(15);
+        let end = Instant::now() + Duration::from_secs(60);
         loop {
             let value = self.get(path).await;
             if good(&value) {

@@ -12,18 +12,24 @@ use crate::common::{Appliance, Made, digests, hex, sim, unix_s};
 
 fn tftp(at: std::net::SocketAddr, name: &str) -> Result<Vec<u8>, u16> {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
-    socket.set_read_timeout(Some(Duration::from_secs(5))).expect("a timeout");
+    socket.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout");
     socket.send_to(&[&[0, 1], name.as_bytes(), b"\0octet\0"].concat(), at).expect("sent");
     let mut file = Vec::new();
     let mut packet = [0; 600];
+    let mut next = 1u16;
     loop {
         let (size, from) = socket.recv_from(&mut packet).expect("a packet");
         match packet[1] {
             3 => {
-                file.extend_from_slice(&packet[4..size]);
+                // What was acknowledged late is sent once more.
+                let new = packet[2..4] == next.to_be_bytes();
                 socket.send_to(&[0, 4, packet[2], packet[3]], from).expect("acknowledged");
-                if size < 516 {
-                    return Ok(file);
+                if new {
+                    file.extend_from_slice(&packet[4..size]);
+                    if size < 516 {
+                        return Ok(file);
+                    }
+                    next = next.wrapping_add(1);
                 }
             }
             _ => return Err(u16::from_be_bytes([packet[2], packet[3]])),

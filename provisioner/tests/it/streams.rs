@@ -72,7 +72,20 @@ async fn node_logs_and_consoles_outlive_an_appliance_killed_with_9() {
     client.until("/api/v1/nodes/node-1/log", "a line", logged("after it")).await;
     shown(&mut watch(&client).await, "6.1").await;
     // What was shown stands in line for the disk; it needs no more than that.
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    let written = |kind: &str, end: &str, text: &str| {
+        let files = std::fs::read_dir(appliance.data.join("history")).expect("the folder").flatten();
+        files.map(|file| file.path()).any(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let content =
+                || String::from_utf8_lossy(&std::fs::read(&path).unwrap_or_default()).contains(text);
+            name.starts_with(kind) && name.ends_with(end) && content()
+        })
+    };
+    let end = std::time::Instant::now() + Duration::from_secs(60);
+    while !(written("node-", ".log", "after it") && written("vs-", ".screen", "6.1\r\n")) {
+        assert!(std::time::Instant::now() < end, "it never came to the disk");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     drop(session);
     let appliance = appliance.crash_and_restart(&folder);
     let client = appliance.login().await;

@@ -229,13 +229,22 @@ async fn a_change_is_made_whole_also_where_the_client_hangs_up() {
         asking.write_all(request.as_bytes()).expect("asked");
         tokio::time::sleep(Duration::from_micros(n * 250)).await;
         drop(asking);
-        // What history says is what the appliance goes by, once the change is made or was never begun.
+        // What history says is what the appliance goes by, once the change is made or was never begun; it may be made
+        // between two looks.
         tokio::time::sleep(Duration::from_millis(50)).await;
-        let shown = client.get(&format!("/api/v1/transactions/{}", client.newest().await)).await;
-        let fields = shown["changes"][0]["fields"].as_array().cloned().unwrap_or_default();
-        let running = fields.iter().find(|field| field["field"] == "running").expect("it is told");
-        let desired = if running["after"] == "true" { "running" } else { "stopped" };
-        assert_eq!(client.get("/api/v1/vs/web").await["desired"], desired, "{verb} {n}");
+        let end = std::time::Instant::now() + Duration::from_secs(30);
+        loop {
+            let shown = client.get(&format!("/api/v1/transactions/{}", client.newest().await)).await;
+            let fields = shown["changes"][0]["fields"].as_array().cloned().unwrap_or_default();
+            let running = fields.iter().find(|field| field["field"] == "running").expect("it is told");
+            let desired = if running["after"] == "true" { "running" } else { "stopped" };
+            let seen = client.get("/api/v1/vs/web").await["desired"].clone();
+            if seen == desired {
+                break;
+            }
+            assert!(std::time::Instant::now() < end, "{verb} {n}: {seen}, not {desired}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
         client.does("POST", &format!("/api/v1/vs/web/{verb}")).await;
     }
 }
