@@ -43,7 +43,8 @@ fn lab(len: usize, change: impl FnOnce(&mut TftpConfig)) -> Lab {
     let image: Vec<u8> = (0..len).map(|i| (i % 253) as u8).collect();
     let files = Arc::new(Files { image: Bytes::from(image), events: Mutex::default() });
     let mut config = TftpConfig::on(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
-    config.initial_rto_ms = 100;
+    // Longer than a busy machine leaves one of us waiting: a transfer that nobody acknowledges is given up.
+    config.initial_rto_ms = 1000;
     config.min_rto_ms = 50;
     change(&mut config);
     let engine = Engine::start(config, files.clone()).expect("engine");
@@ -52,7 +53,7 @@ fn lab(len: usize, change: impl FnOnce(&mut TftpConfig)) -> Lab {
 
 fn client() -> UdpSocket {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("socket");
-    socket.set_read_timeout(Some(Duration::from_secs(5))).expect("timeout");
+    socket.set_read_timeout(Some(Duration::from_secs(60))).expect("timeout");
     socket
 }
 
@@ -78,20 +79,32 @@ fn ack(socket: &UdpSocket, to: SocketAddr, block: u16) {
     socket.send_to(&[0, 4, high, low], to).expect("send");
 }
 
+/// Waits for the acknowledged options; gives where they came from.
+fn greeted(socket: &UdpSocket) -> SocketAddr {
+    // The port may have been that of a client of another test, whose server still repeats its blocks.
+    let mut strangers = 0;
+    loop {
+        let (packet, from) = receive(socket);
+        if packet[..2] == [0, 6] {
+            return from;
+        }
+        strangers += 1;
+        assert!(strangers < 20 && packet[..2] == [0, 3], "{packet:?}");
+    }
+}
+
+/// A transfer that waits long before it repeats anything.
+fn patient(config: &mut TftpConfig) {
+    config.initial_rto_ms = 30_000;
+    config.min_rto_ms = 30_000;
+    config.max_rto_ms = 30_000;
+}
+
 /// A whole transfer by a client that behaves.
 fn fetch(engine: &Engine, name: &str, blksize: u16, window: u16) -> Vec<u8> {
     let socket = client();
     socket.send_to(&ask(name, blksize, window), engine.local_addr()).expect("send");
-    // The port may have been that of a client of another test, whose server still repeats its blocks.
-    let mut strangers = 0;
-    let tid = loop {
-        let (packet, from) = receive(&socket);
-        if packet[..2] == [0, 6] {
-            break from;
-        }
-        strangers += 1;
-        assert!(strangers < 20 && packet[..2] == [0, 3], "{packet:?}");
-    };
+    let tid = greeted(&socket);
     assert_ne!(tid, engine.local_addr(), "the server answers from a port of its own");
     ack(&socket, tid, 0);
     let mut got = Vec::new();
@@ -99,7 +112,8 @@ fn fetch(engine: &Engine, name: &str, blksize: u16, window: u16) -> Vec<u8> {
     let mut in_window = 0;
     loop {
         let (data, from) = receive(&socket);
-        if from != tid {
+        // Where our first word took long, the server said its own once more.
+        if from != tid || data[..2] == [0, 6] {
             continue;
         }
         assert_eq!(&data[..2], [0, 3]);
@@ -122,7 +136,7 @@ fn fetch(engine: &Engine, name: &str, blksize: u16, window: u16) -> Vec<u8> {
 
 #[track_caller]
 fn wait_for(lab: &Lab, what: &str, mut done: impl FnMut(&[TransferEvent]) -> bool) {
-    let end = Instant::now() + Duration::from_secs(20);
+    let end = Instant::now() + Duration::from_secs(60);
     loop {
         let told = lab.files.told();
         if done(&told) {
@@ -173,10 +187,10 @@ fn unknown_names_writes_and_text_mode_get_an_error() {
 
 #[test]
 fn a_wrong_tid_is_told_so_and_disturbs_nobody() {
-    let lab = lab(5000, |_| {});
+    let lab = lab(5000, patient);
     let socket = client();
     socket.send_to(&ask("weft.efi", 1000, 1), lab.engine.local_addr()).expect("send");
-    let (_, tid) = receive(&socket);
+    let tid = greeted(&socket);
     let forger = client();
     // A forged ERROR is not answered and ends nothing; a forged ACK is told "unknown transfer".
     forger.send_to(b"\0\x05\0\0stop\0", tid).expect("send");
@@ -199,28 +213,31 @@ fn strays_are_answered_only_so_often() {
     });
     let socket = client();
     socket.send_to(&ask("weft.efi", 1000, 1), lab.engine.local_addr()).expect("send");
-    let (_, tid) = receive(&socket);
+    let tid = greeted(&socket);
     let forger = client();
+    let begun = Instant::now();
     for _ in 0..500 {
         ack(&forger, tid, 9);
     }
-    forger.set_read_timeout(Some(Duration::from_millis(300))).expect("timeout");
+    forger.set_read_timeout(Some(Duration::from_secs(20))).expect("timeout");
     let mut answers = 0;
     while forger.recv_from(&mut [0; 600]).is_ok() {
         answers += 1;
+        forger.set_read_timeout(Some(Duration::from_millis(300))).expect("timeout");
     }
-    // A second may begin in between.
-    assert!((1..=6).contains(&answers), "{answers}");
+    // A second may begin in between, and more of them where all this takes long.
+    let most = 3 * (begun.elapsed().as_secs() + 2);
+    assert!((1..=most).contains(&answers), "{answers} of at most {most}");
 }
 
 #[test]
 fn a_repeated_request_of_one_tid_is_one_transfer() {
-    let lab = lab(5000, |config| config.initial_rto_ms = 2000);
+    let lab = lab(5000, patient);
     let socket = client();
     for _ in 0..20 {
         socket.send_to(&ask("weft.efi", 1000, 1), lab.engine.local_addr()).expect("send");
     }
-    let (_, tid) = receive(&socket);
+    let tid = greeted(&socket);
     ack(&socket, tid, 0);
     let (data, from) = receive(&socket);
     assert_eq!((&data[..4], from), (&[0, 3, 0, 1][..], tid));
@@ -244,7 +261,9 @@ fn a_flood_of_requests_never_acknowledged_stays_within_its_limits() {
         config.max_half_open_per_source = 5;
         config.max_per_source = 50;
         config.max_half_open_retries = 2;
-        config.initial_rto_ms = 60;
+        // The first of them are still waited for when the last is read.
+        config.initial_rto_ms = 3000;
+        config.max_rto_ms = 3000;
     });
     let sockets: Vec<UdpSocket> = (0..200).map(|_| client()).collect();
     for socket in &sockets {
@@ -269,11 +288,11 @@ fn a_flood_of_requests_never_acknowledged_stays_within_its_limits() {
 fn a_client_that_vanishes_midway_is_forgotten() {
     let lab = lab(1 << 20, |config| {
         config.max_retries = 2;
-        config.max_rto_ms = 100;
+        config.max_rto_ms = 1000;
     });
     let socket = client();
     socket.send_to(&ask("weft.efi", 1000, 8), lab.engine.local_addr()).expect("send");
-    let (_, tid) = receive(&socket);
+    let tid = greeted(&socket);
     ack(&socket, tid, 0);
     receive(&socket);
     drop(socket);
@@ -288,11 +307,11 @@ fn a_rebooted_client_on_the_same_port_gets_a_new_transfer() {
     let lab = lab(5000, |_| {});
     let socket = client();
     socket.send_to(&ask("weft.efi", 1000, 1), lab.engine.local_addr()).expect("send");
-    let (_, tid) = receive(&socket);
+    let tid = greeted(&socket);
     ack(&socket, tid, 0);
     receive(&socket);
     socket.send_to(&ask("whoami", 1000, 1), lab.engine.local_addr()).expect("send");
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         let (packet, from) = receive(&socket);
         // Repeats of the old transfer may come first.
@@ -322,7 +341,7 @@ fn random_datagrams_do_not_stop_the_server() {
     let mut seen = 0;
     while seen != lab.engine.stats().requests {
         seen = lab.engine.stats().requests;
-        std::thread::sleep(Duration::from_millis(300));
+        std::thread::sleep(Duration::from_secs(1));
     }
     assert!(fetch(&lab.engine, "weft.efi", 500, 2) == lab.files.image);
 }
