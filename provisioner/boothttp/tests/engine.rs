@@ -76,7 +76,7 @@ impl Answer {
 
 fn connect(lab: &Lab) -> TcpStream {
     let stream = TcpStream::connect(lab.engine.local_addr()).expect("connect");
-    stream.set_read_timeout(Some(Duration::from_secs(10))).expect("timeout");
+    stream.set_read_timeout(Some(Duration::from_secs(60))).expect("timeout");
     stream
 }
 
@@ -107,7 +107,7 @@ fn fetch(lab: &Lab, path: &str, fields: &str) -> Answer {
 /// Until `look` gives `wanted`. A client has the last byte of an answer before the engine counts and tells it.
 #[track_caller]
 fn wait_for<T: PartialEq + std::fmt::Debug>(what: &str, wanted: &T, mut look: impl FnMut() -> T) {
-    let end = Instant::now() + Duration::from_secs(10);
+    let end = Instant::now() + Duration::from_secs(60);
     loop {
         let seen = look();
         if seen == *wanted {
@@ -204,18 +204,23 @@ fn a_head_sent_byte_by_byte_is_cut_off() {
     let mut rest = String::new();
     let _ = stream.read_to_string(&mut rest);
     assert!(rest.starts_with("HTTP/1.1 408"), "{rest}");
-    assert!(start.elapsed() < Duration::from_secs(5));
-    assert_eq!(lab.engine.stats().slow, 1);
+    assert!(start.elapsed() < Duration::from_secs(60));
+    wait_for("heads that took too long", &1, || lab.engine.stats().slow);
 }
 
 #[test]
 fn an_idle_connection_is_closed() {
-    let lab = lab(10, |config| {
+    let hasty = lab(10, |config| {
         config.head_timeout_ms = 200;
+        config.idle_timeout_ms = 120_000;
+    });
+    let mut silent = connect(&hasty);
+    assert_eq!(silent.read(&mut [0]).expect("closed"), 0);
+    // A head may take its time, what follows it may not.
+    let lab = lab(10, |config| {
+        config.head_timeout_ms = 120_000;
         config.idle_timeout_ms = 200;
     });
-    let mut silent = connect(&lab);
-    assert_eq!(silent.read(&mut [0]).expect("closed"), 0);
     let mut stream = connect(&lab);
     stream.write_all(b"GET /bytes HTTP/1.1\r\n\r\n").expect("send");
     assert_eq!(answer(&mut stream, true).status, 200);
@@ -241,7 +246,7 @@ fn a_client_that_reads_a_trickle_is_given_up() {
     let mut stream = connect(&lab);
     stream.write_all(b"GET /memory HTTP/1.1\r\n\r\n").expect("send");
     let mut buffer = vec![0; 256 * 1024];
-    let end = Instant::now() + Duration::from_secs(20);
+    let end = Instant::now() + Duration::from_secs(60);
     while lab.engine.stats().slow == 0 {
         assert!(Instant::now() < end, "it is borne for ever");
         let _ = stream.read(&mut buffer);
@@ -259,7 +264,7 @@ fn one_source_has_so_many_connections() {
     let mut text = Vec::new();
     let _ = sixth.read_to_end(&mut text);
     assert!(text.is_empty());
-    assert_eq!(lab.engine.stats().refused, 1);
+    wait_for("connections refused", &1, || lab.engine.stats().refused);
     drop(held);
     wait_for("connections held", &0, || lab.engine.stats().active);
     assert_eq!(fetch(&lab, "/bytes", "").status, 200);
