@@ -3,6 +3,7 @@
 mod common;
 
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -32,7 +33,7 @@ impl Events {
     /// Until `wanted` of them were told: a client has its answer before that.
     #[track_caller]
     fn wait_for(&self, wanted: usize, like: impl Fn(&DhcpEvent) -> bool) {
-        let end = Instant::now() + Duration::from_secs(10);
+        let end = Instant::now() + Duration::from_secs(60);
         while self.count(&like) < wanted {
             assert!(Instant::now() < end, "{} events of {wanted}", self.count(&like));
             std::thread::sleep(Duration::from_millis(2));
@@ -40,9 +41,13 @@ impl Events {
     }
 }
 
-/// A free UDP port; another process could take it in between, which would fail the test loudly.
+/// A free UDP port, of those that nobody is given who asks for any: it stays free until it is used.
 fn free_port() -> u16 {
-    UdpSocket::bind((RELAY, 0)).and_then(|s| s.local_addr()).expect("port").port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id().wrapping_mul(64);
+    let ports = || 10_000 + first.wrapping_add(NEXT.fetch_add(1, Relaxed)) % 20_000;
+    let mut ports = std::iter::repeat_with(ports).take(20_000).filter_map(|port| u16::try_from(port).ok());
+    ports.find(|port| UdpSocket::bind((RELAY, *port)).is_ok()).expect("a free port")
 }
 
 struct Lab {
@@ -54,7 +59,7 @@ struct Lab {
 
 fn lab(store: Box<dyn LeaseStore>, recovery: &Recovery) -> Lab {
     let relay = UdpSocket::bind((RELAY, 0)).expect("relay");
-    relay.set_read_timeout(Some(Duration::from_secs(5))).expect("timeout");
+    relay.set_read_timeout(Some(Duration::from_secs(60))).expect("timeout");
     let mut config = DhcpConfig::full(RELAY, 8, Ipv4Addr::new(127, 1, 0, 0), Ipv4Addr::new(127, 1, 255, 255));
     config.relays = vec![Net { address: RELAY, prefix: 32 }];
     config.limits.max_per_circuit = usize::MAX;
@@ -147,7 +152,7 @@ fn a_hanging_disk_stops_acknowledgements_and_not_offers() {
     let request = Packet::new(mac(1), 3).address(54, RELAY).address(50, yiaddr(&offer));
     lab.relay.set_read_timeout(Some(Duration::from_millis(300))).expect("timeout");
     assert_eq!(lab.ask(&request), None);
-    lab.relay.set_read_timeout(Some(Duration::from_secs(5))).expect("timeout");
+    lab.relay.set_read_timeout(Some(Duration::from_secs(60))).expect("timeout");
     assert!(lab.ask(&Packet::new(mac(2), 1)).is_some());
     // A stopping service does not wait for it.
     lab.engine.shutdown();

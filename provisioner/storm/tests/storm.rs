@@ -1,6 +1,7 @@
 //! The short storm: 200 nodes, one datagram in a hundred lost, none of the nodes.
 
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, UdpSocket};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use weft_dhcp::Ports;
 use weft_storm::serve::{NAME, Servers, Settings};
@@ -8,8 +9,15 @@ use weft_storm::swarm::{Plan, run};
 
 const HERE: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
+/// A port that is free for UDP and TCP, of those that nobody is given who asks for any: it stays free until it is used.
 fn free_port() -> u16 {
-    UdpSocket::bind((HERE, 0)).and_then(|s| s.local_addr()).expect("port").port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id().wrapping_mul(64);
+    let ports = || 10_000 + first.wrapping_add(NEXT.fetch_add(1, Relaxed)) % 20_000;
+    let mut ports = std::iter::repeat_with(ports).take(20_000).filter_map(|port| u16::try_from(port).ok());
+    let free =
+        |port: &u16| UdpSocket::bind((HERE, *port)).is_ok() && TcpListener::bind((HERE, *port)).is_ok();
+    ports.find(free).expect("a free port")
 }
 
 fn servers(folder: &tempfile::TempDir, size_bytes: usize) -> (Servers, SocketAddrV4, SocketAddrV4) {
@@ -125,7 +133,7 @@ fn servers_killed_in_a_storm_lose_no_lease_and_no_node() {
         http: None,
         size_bytes: settings.size_bytes,
         restarts: 2,
-        patience_s: 3,
+        patience_s: 10,
     };
     let mut child = Child::serve(&settings, &journal);
     let storm = std::thread::spawn(move || run(&plan).expect("storm"));
