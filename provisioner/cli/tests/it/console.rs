@@ -28,7 +28,7 @@ fn a_pattern_alone_is_found_in_the_history() {
     let start = Instant::now();
     let result = Shell::new(&double).run(&["vs", "console", "web", "--wait-for", "(?m)^ready$"]);
     assert_eq!((result.code, result.out.as_str()), (0, "Linux version 6.1\r\nready\r\n# "), "{}", result.err);
-    assert!(start.elapsed() < Duration::from_secs(10));
+    assert!(start.elapsed() < Duration::from_secs(60));
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn input_waits_for_the_prompt() {
 #[test]
 fn without_a_pattern_it_leaves_after_silence() {
     let double = double();
-    let result = Shell::new(&double).run_with_input(&["vs", "console", "web", "--idle", "1"], "one\ntwo\n");
+    let result = Shell::new(&double).run_with_input(&["vs", "console", "web", "--idle", "5"], "one\ntwo\n");
     assert_eq!(result.code, 0, "{}", result.err);
     assert!(result.out.contains("ran: one") && result.out.contains("ran: two"), "{:?}", result.out);
 }

@@ -44,7 +44,7 @@ async fn a_wrong_account_a_wrong_password_and_nobody_are_told_apart() {
     let before = Instant::now();
     let nobody = at(&sim, &address, ACCOUNT, PASSWORD).status().await.expect_err("silence");
     assert!(matches!(nobody.code(), "bmc-unreachable" | "bmc-timed-out"), "{nobody}");
-    assert!(before.elapsed() < LIMIT + LIMIT / 2);
+    assert!(before.elapsed() < LIMIT * 6);
 }
 
 #[tokio::test(flavor = "multi_thread")]
