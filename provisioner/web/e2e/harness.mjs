@@ -33,7 +33,7 @@ export async function start() {
   });
   const context = await browser.newContext({ viewport: { width: 1280, height: 860 }, colorScheme: "light" });
   const page = await context.newPage();
-  page.setDefaultTimeout(15_000);
+  page.setDefaultTimeout(60_000);
   const trouble = [];
   // A refused request is no error of the page; a violated policy or a thrown error is.
   page.on("console", (message) => {

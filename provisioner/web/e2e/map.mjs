@@ -68,8 +68,7 @@ if (large) {
       for (const from = performance.now(); performance.now() - from < 120;);
       done();
     }, 0)));
-    await page.waitForTimeout(600);
-    expect(await page.evaluate(() => window.tasks.some(([, duration]) => duration >= 100)), "a long task went unseen");
+    await page.waitForFunction(() => window.tasks.some(([, duration]) => duration >= 100));
     await page.evaluate(() => void window.tasks.splice(0));
     await page.waitForTimeout(5000);
     await taken("nodes page, idle");
@@ -105,7 +104,9 @@ if (large) {
       await page.mouse.move(at.x + 40, at.y + 14, { steps: 6 });
     });
     await taken("drop, and what it opens");
-    expect(["/api/v1/nodes", "/api/v1/topology"].every((path) => read.slice(before).includes(path)), `after the drop it read ${read.slice(before)}`);
+    const caughtUp = () => ["/api/v1/nodes", "/api/v1/topology"].every((path) => read.slice(before).includes(path));
+    for (const from = Date.now(); !caughtUp() && Date.now() - from < 60_000;) await page.waitForTimeout(100);
+    expect(caughtUp(), `after the drop it read ${read.slice(before)}`);
     await dialog().waitFor();
     expect(words.includes("rack-2"), `while dragging it says ${words}`);
     await page.keyboard.press("Escape");
@@ -168,10 +169,8 @@ await check("another one by the keyboard alone", async () => {
     await page.keyboard.press("Tab");
   }
   await page.keyboard.press("Space");
-  for (let n = 0; n < 4 && !(await dialog().getByText("to frame rack-1").isVisible()); n += 1) {
-    await page.keyboard.press("ArrowDown");
-    await page.waitForTimeout(500);
-  }
+  const place = dialog().getByRole("radio", { name: "frame rack-1", exact: true });
+  for (let n = 0; n < 4 && !(await place.isChecked()); n += 1) await page.keyboard.press("ArrowDown");
   await dialog().getByText("node-2 moves from the free pool to frame rack-1").waitFor();
   await page.keyboard.press("Enter");
   await frame("rack-1").getByRole("button", { name: /^node node-2,/ }).waitFor();
@@ -187,7 +186,7 @@ await check("a stopped server goes to another node, and may not where the applia
     const answer = await fetch("/api/v1/vs/web/start", { method: "POST", headers: { "X-Weft-Request": "1" } });
     if (!answer.ok) throw new Error(await answer.text());
   });
-  await page.waitForTimeout(700);
+  await page.getByRole("button", { name: /^server web, running,/ }).first().waitFor();
   await drag(server("web"), node("node-1"), async () => {
     await page.getByText("Not to node node-1: web is to run on node-2; stop it first").waitFor();
     await shot("map-refused");
@@ -246,8 +245,13 @@ await check("the slider shows the map as earlier transactions left it, only to l
   const newest = Number(await slider.getAttribute("max"));
   await slider.focus();
   for (let n = 0; n < newest && !(await free().getByRole("button", { name: /^node node-1,/ }).isVisible()); n += 1) {
+    const before = await slider.inputValue();
     await page.keyboard.press("ArrowLeft");
-    await page.waitForTimeout(400);
+    // The words are those of the transaction once its map is shown.
+    await page.waitForFunction((old) => {
+      const now = document.querySelector("input[type=range]");
+      return now.value !== old && now.getAttribute("aria-valuetext").includes(", after ");
+    }, before);
   }
   await free().getByRole("button", { name: /^node node-1,/ }).click();
   expect((await page.getByRole("button", { name: "Move to…" }).count()) === 0, "the past can be changed");

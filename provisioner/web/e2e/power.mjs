@@ -32,7 +32,7 @@ await check("a controller is set, and the command has no password", async () => 
   expect(!(await dialog().innerText()).includes(secret(env("WEFT_BMC_PASSWORD_FILE"))), "the password is shown");
   await shot("power-set");
   await dialog().getByRole("button", { name: "Set", exact: true }).click();
-  await panel.getByText("off", { exact: true }).waitFor({ timeout: 30_000 });
+  await panel.getByText("off", { exact: true }).waitFor({ timeout: 60_000 });
   await shot("power-off");
 });
 
@@ -41,21 +41,21 @@ await check("it is powered on after the plan was shown, and off again", async ()
   await dialog().getByText(`${node} is powered on, by ipmi at`).waitFor();
   expect((await dialog().innerText()).includes(`weft node power on ${node}`), "the command is not shown");
   await dialog().getByRole("button", { name: "Power on", exact: true }).click();
-  await panel.getByText("on", { exact: true }).waitFor({ timeout: 30_000 });
+  await panel.getByText("on", { exact: true }).waitFor({ timeout: 60_000 });
   await panel.getByRole("button", { name: "Power off…" }).click();
   await dialog().getByText(`${node} is powered off at once`).waitFor();
   await dialog().getByText("It cannot be undone").waitFor();
   expect((await dialog().innerText()).includes(`weft node power off ${node}`), "the command is not shown");
   await shot("power-dialog");
   await dialog().getByRole("button", { name: "Power off", exact: true }).click();
-  await panel.getByText("off", { exact: true }).waitFor({ timeout: 30_000 });
+  await panel.getByText("off", { exact: true }).waitFor({ timeout: 60_000 });
 });
 
 await check("what a machine that is off does not do is told", async () => {
   await panel.getByRole("button", { name: "Reset…" }).click();
   await dialog().getByText(`${node} is reset at once`).waitFor();
   await dialog().getByRole("button", { name: "Reset", exact: true }).click();
-  await dialog().getByRole("alert").filter({ hasText: "the machine is off" }).waitFor({ timeout: 30_000 });
+  await dialog().getByRole("alert").filter({ hasText: "the machine is off" }).waitFor({ timeout: 60_000 });
   await page.keyboard.press("Escape");
 });
 

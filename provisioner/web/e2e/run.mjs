@@ -149,12 +149,12 @@ if (prompt !== "") {
     const screen = page.locator(".xterm-rows");
     await page.waitForFunction((text) => document.querySelector(".xterm-rows")?.textContent?.includes(text), prompt, { timeout: 120_000 });
     await page.keyboard.type("echo e2e-$((40+2))\r");
-    await screen.getByText("e2e-42").first().waitFor({ timeout: 30_000 });
+    await screen.getByText("e2e-42").first().waitFor({ timeout: 60_000 });
     await shot("console");
   });
   await check("its history is there again after a reload", async () => {
     await page.reload();
-    await page.waitForFunction(() => document.querySelector(".xterm-rows")?.textContent?.includes("e2e-42"), undefined, { timeout: 30_000 });
+    await page.waitForFunction(() => document.querySelector(".xterm-rows")?.textContent?.includes("e2e-42"), undefined, { timeout: 60_000 });
   });
 } else if (made) {
   await check("its console attaches before it runs", async () => {
