@@ -11,9 +11,9 @@ use std::{fs, thread};
 const CODE: &str = "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd";
 pub(crate) const VARIABLES: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
 /// Longest that one boot may take.
-const PATIENCE: Duration = Duration::from_secs(55);
+const PATIENCE: Duration = Duration::from_secs(240);
 /// The same where the firmware has to sort its flash, which an emulator does byte by byte.
-pub(crate) const LONG_PATIENCE: Duration = Duration::from_secs(240);
+pub(crate) const LONG_PATIENCE: Duration = Duration::from_secs(480);
 /// Most bytes of serial output that are kept.
 const MAX_OUTPUT: usize = 1 << 20;
 
