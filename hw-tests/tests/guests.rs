@@ -37,15 +37,16 @@ fn attackers_end_alone_beside_a_guest_with_two_processors() {
     let up = format!("{USERLAND_UP}.*\\n");
     weft(&["vs", "console", "neighbour", "--timeout", BOOT_S, "--wait-for", &up]);
 
-    let begun = processors(&stack);
-    assert_eq!(begun.len(), 2, "{begun:?}");
+    let first = processors(&stack);
+    assert_eq!(first.len(), 2, "{first:?}");
     // Changed about, both on one, and each on its own again, under a guest that runs on.
-    let swapped: Vec<_> = begun.iter().map(|(vcpu, processor)| (*vcpu, 1 - processor)).collect();
-    for (round, wanted) in [swapped, vec![(0, 1), (1, 1)], begun].into_iter().enumerate() {
+    let swapped: Vec<_> = first.iter().map(|(vcpu, processor)| (*vcpu, 1 - processor)).collect();
+    for (round, wanted) in [swapped, vec![(0, 1), (1, 1)], first].into_iter().enumerate() {
         pin(&stack, &wanted);
         answers(&stack, round);
     }
 
+    let begun = Instant::now();
     let folder = tempfile::tempdir().expect("a folder");
     // Attacks that a monitor survives by answering them, then some that it may only answer by stopping the guest.
     // The third has a second processor that does nothing but interrupt the first.
@@ -76,8 +77,7 @@ fn attackers_end_alone_beside_a_guest_with_two_processors() {
         }
     }
 
-    let node = stack.listed_node().expect("listed");
-    assert_eq!(node["state"], "ready", "{node}");
+    stack.await_ready_since(begun).expect("the node lives on");
     let neighbour = stack.server("neighbour").expect("the neighbour");
     assert_eq!(neighbour["state"], "running", "{neighbour}");
     answers(&stack, 3);

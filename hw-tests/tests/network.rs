@@ -154,9 +154,12 @@ fn nodes_become_ready_though_the_appliance_was_killed_while_they_booted() {
         assert!(std::time::Instant::now() < end, "no image: {}", second.serial().last_lines(5));
         std::thread::sleep(Duration::from_millis(50));
     }
+    // It stays on its way until the appliance is gone, however long that takes.
+    ground.lab.set_group(&second.spec().name, 1).expect("cut");
     nodes::approve_when_it_asks(&ground.access, &first, PATIENCE).expect("approved");
     // As soon as the approval is acknowledged.
     ground.lab.program("appliance").expect("the appliance").kill();
+    ground.lab.set_group(&second.spec().name, 0).expect("healed");
     let said = second.serial().text();
     assert!(!said.lines().any(|line| line.trim().starts_with("weft")), "the image had arrived: {said}");
     ground.lab.set_faults(&second.spec().name, Faults::default()).expect("set");

@@ -10,6 +10,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use serde_json::Value;
 use weft_hw_tests::stack::{Ground, Options, appliance};
 use weft_hw_tests::workspace::{output, program};
@@ -164,30 +165,40 @@ fn an_operator_speaks_for_the_appliance(lab: &mut Partition) {
     let (first, second) = (lab.name(0), lab.name(1));
     lab.ground.lab.program("appliance").expect("the appliance").kill();
 
-    let listed = |lab: &Partition, node: &str| -> Value {
-        let text =
-            output(&mut lab.operator(&file, node, &["vs", "list", "-o", "json"])).expect("a node answers");
-        let listed: Value = serde_json::from_str(&text).expect("JSON");
-        listed
-            .as_array()
-            .into_iter()
-            .flatten()
-            .find(|seen| seen["name"] == "big")
-            .cloned()
-            .expect("big is there")
+    let listed = |lab: &Partition, node: &str| -> anyhow::Result<Value> {
+        let text = output(&mut lab.operator(&file, node, &["vs", "list", "-o", "json"]))?;
+        let listed: Value = serde_json::from_str(&text)?;
+        let found = listed.as_array().into_iter().flatten().find(|seen| seen["name"] == "big").cloned();
+        found.with_context(|| format!("big is not there: {listed}"))
     };
+    // A node that does not answer in time has not said no.
     let until = |lab: &Partition, node: &str, wanted: &str| {
         let end = Instant::now() + PATIENCE;
-        while state(&listed(lab, node)) != wanted {
-            assert!(Instant::now() < end, "big is not {wanted}: {}", listed(lab, node));
+        loop {
+            let seen = listed(lab, node);
+            if seen.as_ref().is_ok_and(|seen| state(seen) == wanted) {
+                return;
+            }
+            assert!(Instant::now() < end, "big is not {wanted}: {seen:?}");
             std::thread::sleep(Duration::from_millis(500));
         }
     };
-    output(&mut lab.operator(&file, &second, &["configure", "--stop", "big"])).expect("agreed");
+    let agreed = |lab: &Partition, node: &str, words: &[&str]| {
+        for last in [false, false, true] {
+            match output(&mut lab.operator(&file, node, words)) {
+                Ok(_) => return,
+                Err(error) if !last && error.to_string().contains("cannot reach") => {
+                    std::thread::sleep(Duration::from_secs(2));
+                }
+                Err(error) => panic!("not agreed: {error:#}"),
+            }
+        }
+    };
+    agreed(lab, &second, &["configure", "--stop", "big"]);
     until(lab, &first, "stopped");
     until(lab, &second, "stopped");
     // Its files are in the memory of the node that loads them.
-    output(&mut lab.operator(&file, &first, &["vs", "start", "big"])).expect("agreed");
+    agreed(lab, &first, &["vs", "start", "big"]);
     until(lab, &second, "running");
 
     appliance::start_again(&mut lab.ground.lab, &lab.ground.guest, &Options::default())

@@ -271,7 +271,7 @@ impl Wire {
         let mut line = String::new();
         let ready = stream
             .set_nonblocking(false)
-            .and_then(|()| stream.set_read_timeout(Some(Duration::from_millis(500))))
+            .and_then(|()| stream.set_read_timeout(Some(Duration::from_secs(5))))
             .and_then(|()| BufReader::new((&stream).take(64 * 1024)).read_line(&mut line));
         let parsed = ready
             .map_err(|e| e.to_string())

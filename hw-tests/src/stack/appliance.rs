@@ -263,15 +263,21 @@ fn await_answer(lab: &mut Lab, prepared: impl Fn() -> bool) -> anyhow::Result<()
     }
 }
 
+/// Whether a TLS server says something. The forwarder takes a connection also while nobody listens inside, and closes
+/// it sooner or later; that it is still open means nothing.
 fn listens(lab: &Lab) -> bool {
+    use std::io::{Read, Write};
     let Some(api) = lab.api() else { return false };
-    // The forwarder closes a connection at once while nobody listens inside; a TLS server waits for our words.
-    let Ok(stream) = std::net::TcpStream::connect_timeout(&api, Duration::from_secs(1)) else { return false };
-    let waited = stream.set_read_timeout(Some(Duration::from_millis(300))).and_then(|()| {
-        use std::io::Read;
-        (&stream).read(&mut [0; 1])
-    });
-    matches!(waited, Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut))
+    let Ok(mut stream) = std::net::TcpStream::connect_timeout(&api, Duration::from_secs(1)) else {
+        return false;
+    };
+    let mut answer = [0; 1];
+    let answered = stream
+        .set_read_timeout(Some(Duration::from_secs(10)))
+        .and_then(|()| stream.write_all(b"no handshake\r\n\r\n"))
+        .and_then(|()| stream.read_exact(&mut answer));
+    // An alert: this was no handshake.
+    answered.is_ok() && answer == [21]
 }
 
 /// A session for the command line, as the owner of the machine gets it; no password is spent.

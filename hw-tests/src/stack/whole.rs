@@ -1,7 +1,7 @@
 //! One lab with an appliance, and where most whole-node tests begin: a node that is ready.
 
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use serde_json::Value;
@@ -55,14 +55,14 @@ impl Ground {
         what: &str,
         is_so: impl Fn(&Value) -> bool,
     ) -> anyhow::Result<Value> {
-        let end = std::time::Instant::now() + READY;
+        let end = Instant::now() + READY;
         loop {
             let seen = self.listed(node)?;
             if let Some(seen) = seen.as_ref().filter(|seen| is_so(seen)) {
                 return Ok(seen.clone());
             }
             anyhow::ensure!(
-                std::time::Instant::now() < end,
+                Instant::now() < end,
                 "{} is not {what}: {seen:?}; its console ends:\n{}",
                 node.spec().name,
                 node.serial().last_lines(10)
@@ -85,14 +85,14 @@ impl Ground {
 
     /// Waits for an event of this name whose text contains `words`.
     pub fn await_event(&self, name: &str, words: &str, patience: Duration) -> anyhow::Result<Value> {
-        let end = std::time::Instant::now() + patience;
+        let end = Instant::now() + patience;
         loop {
             let events = self.events(name)?;
             let wanted = |event: &&Value| event["text"].as_str().is_some_and(|text| text.contains(words));
             if let Some(event) = events.iter().find(wanted) {
                 return Ok(event.clone());
             }
-            anyhow::ensure!(std::time::Instant::now() < end, "no event {name} with {words:?}: {events:?}");
+            anyhow::ensure!(Instant::now() < end, "no event {name} with {words:?}: {events:?}");
             std::thread::sleep(Duration::from_millis(500));
         }
     }
@@ -135,6 +135,21 @@ impl Stack {
         nodes.pop().context("a node")
     }
 
+    /// Waits until the node is ready, and has been up for all of the time since `begun`.
+    pub fn await_ready_since(&self, begun: Instant) -> anyhow::Result<()> {
+        let end = Instant::now() + READY;
+        loop {
+            let node = self.listed_node()?;
+            let up = Duration::from_millis(node["uptime_ms"].as_u64().unwrap_or_default());
+            // Its clock is one of its own.
+            if node["state"] == "ready" && up > begun.elapsed().mul_f64(0.9) {
+                return Ok(());
+            }
+            anyhow::ensure!(Instant::now() < end, "not ready since {:?}: {node}", begun.elapsed());
+            std::thread::sleep(Duration::from_millis(300));
+        }
+    }
+
     /// A virtual server, as the appliance shows it.
     pub fn server(&self, name: &str) -> anyhow::Result<Value> {
         let listed = self.access.ask(&["vs", "list"])?;
@@ -144,13 +159,13 @@ impl Stack {
 
     /// Waits until a virtual server is in one of these states and returns it.
     pub fn await_state(&self, name: &str, states: &[&str], patience: Duration) -> anyhow::Result<Value> {
-        let end = std::time::Instant::now() + patience;
+        let end = Instant::now() + patience;
         loop {
             let server = self.server(name)?;
             if states.iter().any(|state| server["state"] == *state) {
                 return Ok(server);
             }
-            anyhow::ensure!(std::time::Instant::now() < end, "{name} is not one of {states:?}: {server}");
+            anyhow::ensure!(Instant::now() < end, "{name} is not one of {states:?}: {server}");
             std::thread::sleep(Duration::from_millis(500));
         }
     }
