@@ -48,7 +48,9 @@ const BEGUN: &str = "weft dvmm";
 fn number(said: &str, what: &str) -> u64 {
     let (_, rest) = said.rsplit_once(what).unwrap_or_else(|| panic!("no `{what}` in:\n{said}"));
     let digits = rest.split(|c: char| !c.is_ascii_digit()).next();
-    digits.and_then(|digits| digits.parse().ok()).unwrap_or_else(|| panic!("no number after `{what}` in:\n{said}"))
+    digits
+        .and_then(|digits| digits.parse().ok())
+        .unwrap_or_else(|| panic!("no number after `{what}` in:\n{said}"))
 }
 
 fn guest() -> guest::Guest {
@@ -121,7 +123,12 @@ fn processors_of_two_nodes_are_one_machine_that_computes_right() {
         assert!(node.contains("weft guest: PowerOff"), "{}", said.evidence());
         // Neither side sees anything that the protocol has no place for.
         for defect in ["impossible", "malformed", "other_epoch"] {
-            assert_eq!(count(node, "coherence", defect).expect("figures"), 0, "{defect}: {}", said.evidence());
+            assert_eq!(
+                count(node, "coherence", defect).expect("figures"),
+                0,
+                "{defect}: {}",
+                said.evidence()
+            );
         }
     }
 }

@@ -36,6 +36,14 @@ pub enum StoreError {
         /// Key.
         key: String,
     },
+    /// A file is not what was written.
+    #[error("{} is damaged: {what}", path.display())]
+    Unsound {
+        /// File or folder.
+        path: PathBuf,
+        /// What was found.
+        what: String,
+    },
     /// A number is used up.
     #[error("{0} is exhausted")]
     Exhausted(&'static str),

@@ -11,6 +11,7 @@
 //! - A record counter and a server's identifier are on disk before anything uses them, and neither comes back
 //!   ([`Store::next_record`], [`Batch::draw`]).
 //! - History and events are only ever added to.
+//! - What is on the disk is looked at before it is used ([`damage`]); copies of all rows are [`snapshot`]s.
 //!
 //! One process per data folder: [`Store::open`] holds a lock.
 
@@ -20,6 +21,7 @@ mod batch_auth;
 mod batch_containers;
 mod batch_power;
 mod counters;
+mod damage;
 mod error;
 mod history;
 mod jobs;
@@ -27,6 +29,7 @@ mod open;
 mod read;
 mod rows;
 mod schema;
+mod snapshot;
 
 pub use answers::{ANSWER_KEPT_S, AnswerRow, MAX_ANSWERS};
 pub use batch::{Batch, Committed};
@@ -40,3 +43,4 @@ pub use rows::{
     LicenceRow, NewEvent, NodeRow, PartitionRow, PlaceRow, PoolRow, ScopeRow, SessionRow, StartedRow,
     TemplateRow, TokenRow, TransactionRow, UserRow, VsRow,
 };
+pub use snapshot::{Snapshot, restore, schema_version};

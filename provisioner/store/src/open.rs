@@ -5,14 +5,21 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use hiqlite::{Client, LogSync, Node, NodeConfig, Param, Params};
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::Mutex;
 
 use crate::counters::Counter;
+use crate::damage;
 use crate::error::StoreError;
 use crate::schema::{MIGRATIONS, Migration};
+use crate::snapshot;
+
+/// How often it is looked for new snapshots of the log, which happens all ten thousand changes.
+const SNAPSHOTS_EVERY: Duration = Duration::from_secs(30);
 
 /// The store. Cheap to share behind an `Arc`.
 pub struct Store {
@@ -20,6 +27,9 @@ pub struct Store {
     /// Held across a commit, so that events and transactions come out in their order.
     pub(crate) last: Mutex<Last>,
     pub(crate) counters: Mutex<HashMap<String, Counter>>,
+    pub(crate) folder: PathBuf,
+    /// Ends with the store.
+    _watch: Arc<()>,
     /// Kept open: the lock lives as long as the store.
     _lock: File,
 }
@@ -40,26 +50,58 @@ impl Store {
     pub async fn open(folder: &Path) -> Result<Self, StoreError> {
         make_folder(folder)?;
         let lock = take_lock(folder)?;
+        snapshot::tidy(folder).map_err(|source| StoreError::Folder { path: folder.to_path_buf(), source })?;
+        damage::look(folder)?;
         let db = start(folder).await?;
         migrate(&db, MIGRATIONS).await?;
         let event = number(&db, "SELECT coalesce(max(seq), 0) AS n FROM events").await?;
         let transaction = number(&db, "SELECT coalesce(max(number), 0) AS n FROM transactions").await?;
+        let watch = Arc::new(());
+        tokio::spawn(watch_snapshots(Arc::downgrade(&watch), folder.to_path_buf()));
         Ok(Self {
             db,
             last: Mutex::new(Last { event, transaction }),
             counters: Mutex::new(HashMap::new()),
+            folder: folder.to_path_buf(),
+            _watch: watch,
             _lock: lock,
         })
     }
 
     /// Closes the log cleanly. A store that is not closed loses nothing; it only starts slower.
     pub async fn close(&self) -> Result<(), StoreError> {
-        Ok(self.db.shutdown().await?)
+        self.db.shutdown().await?;
+        let folder = self.folder.clone();
+        let kept = tokio::task::spawn_blocking(move || damage::closed(&folder)).await;
+        if let Ok(Err(error)) = kept {
+            tracing::warn!(%error, "the next start builds the database anew");
+        }
+        Ok(())
     }
 }
 
+/// Keeps the digest of each snapshot soon after it was made.
+async fn watch_snapshots(store: std::sync::Weak<()>, folder: PathBuf) {
+    loop {
+        tokio::time::sleep(SNAPSHOTS_EVERY).await;
+        if store.upgrade().is_none() {
+            return;
+        }
+        let folder = folder.clone();
+        let kept = tokio::task::spawn_blocking(move || damage::remember(&folder)).await;
+        if let Ok(Err(error)) = kept {
+            tracing::debug!(%error, "digests of snapshots");
+        }
+    }
+}
+
+/// Where the rows are.
+pub(crate) fn database_path(folder: &Path) -> PathBuf {
+    folder.join("db/state_machine/db/weft.db")
+}
+
 /// The database as it is on disk.
-async fn start(folder: &Path) -> Result<Client, StoreError> {
+pub(crate) async fn start(folder: &Path) -> Result<Client, StoreError> {
     let secrets = [secret(folder, "raft.secret")?, secret(folder, "api.secret")?];
     let db_folder = folder.join("db");
     make_folder(&db_folder)?;
@@ -92,7 +134,7 @@ fn config(folder: &Path, [secret_raft, secret_api]: [String; 2]) -> NodeConfig {
     }
 }
 
-fn make_folder(path: &Path) -> Result<(), StoreError> {
+pub(crate) fn make_folder(path: &Path) -> Result<(), StoreError> {
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -139,7 +181,7 @@ fn secret(folder: &Path, name: &str) -> Result<String, StoreError> {
     Ok(text)
 }
 
-async fn migrate(db: &Client, migrations: &[Migration]) -> Result<(), StoreError> {
+pub(crate) async fn migrate(db: &Client, migrations: &[Migration]) -> Result<(), StoreError> {
     db.execute(
         "CREATE TABLE IF NOT EXISTS schema_version (one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL) STRICT",
         Params::new(),
