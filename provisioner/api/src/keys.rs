@@ -5,7 +5,7 @@ pub const MAX_KEY: usize = 64;
 
 /// Requests that take no key: what they carry or answer with is secret and is not kept, not as a digest either; or they are
 /// files, which are named by their digest; or questions.
-const UNKEYED: [(&str, &str); 11] = [
+const UNKEYED: [(&str, &str); 12] = [
     ("POST", "/api/v1/login"),
     ("POST", "/api/v1/logout"),
     ("POST", "/api/v1/password"),
@@ -17,6 +17,7 @@ const UNKEYED: [(&str, &str); 11] = [
     ("PUT", "/api/v1/blobs"),
     ("PUT", "/api/v1/nodes/{name}/bmc"),
     ("POST", "/api/v1/auth/can-i"),
+    ("POST", "/api/v1/backup"),
 ];
 
 /// Whether a request is a change that takes a key. The path may be that of a route, with `{name}`, or of a request.

@@ -75,6 +75,7 @@
 //! Errors are [`Problem`] (RFC 9457) with the HTTP status.
 
 mod auth;
+mod backup;
 mod containers;
 mod editing;
 mod groups;
@@ -95,6 +96,7 @@ pub use auth::{
     Account, AccountCreate, Answer, AuthPolicy, AuthPolicyCreate, AuthSchema, MAX_QUESTIONS, PasswordReset,
     Question, Questions, RoleChange, SessionInfo, Token, TokenCreate, TokenScope,
 };
+pub use backup::BackupCreate;
 pub use containers::{Container, ContainerCreate, ContainerEdit, NodeMove, VsMove};
 pub use editing::VsEdit;
 pub use groups::{LabelChange, MAX_GROUP, NodeGroup, Selection, VsGroup};

@@ -61,6 +61,11 @@ impl Client {
         Ok(Self { endpoint: Endpoint::new(settings)?, token: settings.token()? })
     }
 
+    /// For these settings, with this token.
+    pub(crate) fn with_token(settings: &Settings, token: String) -> Result<Self, CliError> {
+        Ok(Self { endpoint: Endpoint::new(settings)?, token: Some(token) })
+    }
+
     /// `GET`, and the answer as `T`.
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, CliError> {
         self.answer(Method::GET, path, Payload::None).await

@@ -94,6 +94,8 @@ pub struct Core {
     pub(crate) jobs: Jobs,
     pub(crate) loads: Loads,
     pub(crate) turns: crate::http::Turns,
+    /// Backups that are made at once.
+    pub(crate) backups: Arc<tokio::sync::Semaphore>,
 }
 
 impl Core {
@@ -150,6 +152,7 @@ impl Core {
             jobs,
             loads: Loads::default(),
             turns: crate::http::Turns::default(),
+            backups: Arc::new(tokio::sync::Semaphore::new(1)),
         });
         core.tidy_blobs()?;
         core.load_boot_files()?;

@@ -269,18 +269,15 @@ impl Core {
         if let Some(image) = active
             && !trust.is_revoked(&digest_of(&image))
         {
-            let file = fs::read(self.files().join(&image.file))?;
-            if hex(&sha256(&file)) != image.file {
-                return Err(
-                    std::io::Error::other(format!("the file of image {} is damaged", image.digest)).into()
-                );
+            if let Some(file) = self.boot_bytes(&image.file)? {
+                if let Ok(section) = pe::section_data(&file, MANIFEST_SECTION) {
+                    files.insert("manifest.bin".to_string(), Bytes::copy_from_slice(section));
+                }
+                files.insert("weft.efi".to_string(), Bytes::from(file));
             }
-            if let Ok(section) = pe::section_data(&file, MANIFEST_SECTION) {
-                files.insert("manifest.bin".to_string(), Bytes::copy_from_slice(section));
-            }
-            files.insert("weft.efi".to_string(), Bytes::from(file));
-            if !image.bios_file.is_empty() {
-                let bios = fs::read(self.files().join(&image.bios_file))?;
+            if !image.bios_file.is_empty()
+                && let Some(bios) = self.boot_bytes(&image.bios_file)?
+            {
                 files.insert("weft.bios".to_string(), Bytes::from(bios));
                 files.insert("boot.ipxe".to_string(), Bytes::from(self.ipxe_script()));
             }
@@ -293,6 +290,26 @@ impl Core {
         }
         self.world().boot_files = Arc::new(files);
         Ok(())
+    }
+
+    /// A file of the active image. Without it nothing is offered, and everything else goes on: the same file, published again,
+    /// puts it back.
+    fn boot_bytes(&self, digest: &str) -> Result<Option<Vec<u8>>, Error> {
+        let path = self.files().join(digest);
+        let how = match fs::read(&path) {
+            Ok(bytes) if hex(&sha256(&bytes)) == digest => return Ok(Some(bytes)),
+            Ok(_) => {
+                // Else the right one, published again, would not be written.
+                fs::rename(&path, path.with_extension("damaged"))?;
+                "is damaged"
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => "is missing",
+            Err(error) => return Err(error.into()),
+        };
+        let text = format!("{} {how}; publish the image again: weft image publish FILE", path.display());
+        tracing::error!("{text}");
+        self.emit(event("image.file-lost", "error", text));
+        Ok(None)
     }
 
     fn ipxe_script(&self) -> String {

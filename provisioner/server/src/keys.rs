@@ -12,6 +12,7 @@ use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundK
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use weft_format::KeyId;
 
+use crate::restore::RESTORING;
 use crate::util::{hex, private_folder, random, unhex, write_whole};
 
 /// Why the keys are not there.
@@ -29,6 +30,12 @@ pub enum KeyError {
     /// A file holds no key.
     #[error("{} holds no key", .0.display())]
     Malformed(PathBuf),
+    /// A key is not there although the appliance is not new.
+    #[error("{} is missing, and there is a store that goes with it", .0.display())]
+    Missing(PathBuf),
+    /// A restore broke off.
+    #[error("a restore broke off in {}", .0.display())]
+    HalfRestored(PathBuf),
 }
 
 /// The keys.
@@ -41,8 +48,24 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// Reads the keys of a data folder, or draws them.
+    /// Reads the keys of a data folder, or draws them for a new one.
     pub fn open(data: &Path) -> Result<Self, KeyError> {
+        // A new key beside an old store would pass unseen: nodes trust the old one, and sealed passwords need it.
+        let old = data.join("store/db").exists();
+        for name in ["channel.key", "record.key", "seal.key"] {
+            let path = data.join("keys").join(name);
+            if old && !path.exists() {
+                return Err(KeyError::Missing(path));
+            }
+        }
+        Self::open_or_draw(data)
+    }
+
+    /// The same, and draws also what an old folder has lost.
+    pub fn open_or_draw(data: &Path) -> Result<Self, KeyError> {
+        if data.join(RESTORING).exists() {
+            return Err(KeyError::HalfRestored(data.to_path_buf()));
+        }
         let folder = data.join("keys");
         private_folder(&folder).map_err(|source| KeyError::File { path: folder.clone(), source })?;
         let channel_path = folder.join("channel.key");
@@ -166,6 +189,20 @@ mod tests {
         for damaged in ["", "00", &sealed[1..], &sealed[..sealed.len() - 2], &format!("{sealed}é")] {
             assert_eq!(again.unseal("a", damaged), None, "{damaged}");
         }
+    }
+
+    #[test]
+    fn a_key_that_an_old_folder_has_lost_is_drawn_when_told_so_only() {
+        let data = tempfile::tempdir().expect("a folder");
+        let first = Keys::open(data.path()).expect("drawn");
+        fs::create_dir_all(data.path().join("store/db")).expect("a store");
+        let path = data.path().join("keys/seal.key");
+        fs::remove_file(&path).expect("lost");
+        assert!(matches!(Keys::open(data.path()), Err(KeyError::Missing(lost)) if lost == path));
+        assert!(!path.exists());
+        let again = Keys::open_or_draw(data.path()).expect("drawn");
+        assert_eq!(first.channel_public(), again.channel_public());
+        assert!(Keys::open(data.path()).is_ok());
     }
 
     #[test]

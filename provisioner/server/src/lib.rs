@@ -12,6 +12,7 @@
 //! | `jobs` | several changes as one unit that waits for the nodes |
 //! | `images`, `blobs` | what is published and fetched |
 //! | `load`, `metrics` | what nodes and servers use, now and before; for other systems |
+//! | `backup`, `restore` | one file of everything, and back |
 //! | `boots`, `doctor` | machines on their way; where they stopped |
 //! | `accounts`, `auth`, [`http`] | who asks; what it may do; the interface itself |
 //! | [`trust`], [`keys`] | what root holders signed; this appliance's own keys |
@@ -23,6 +24,7 @@ mod affinity;
 pub mod agent;
 mod apply;
 mod auth;
+mod backup;
 mod blobs;
 mod boots;
 mod cluster;
@@ -53,6 +55,7 @@ mod past;
 mod pools;
 mod power;
 mod records;
+mod restore;
 mod servers;
 #[cfg(feature = "simnode")]
 pub mod simnode;
@@ -70,6 +73,7 @@ mod world;
 pub use accounts::{ADMIN, password_path};
 pub use boots::{DhcpSeen, Program};
 pub use error::Error;
+pub use restore::{RestoreError, restore};
 
 /// An error and its sources on one line.
 pub fn chain(error: &dyn std::error::Error) -> String {

@@ -7,15 +7,16 @@ mod interface;
 mod no_router;
 mod notify;
 mod observer;
+mod restore;
 mod run;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use weft_server::chain;
-use weft_server::keys::Keys;
+use weft_server::keys::{KeyError, Keys};
 use weft_server::trust::{Trust, TrustFiles};
 
 /// Default data folder.
@@ -46,6 +47,24 @@ enum Verb {
     #[command(after_help = "Example:\n  \
         weft appliance token --data DIR --out FILE; WEFT_TOKEN_FILE=FILE weft node list")]
     Token(TokenArguments),
+    /// Write one file of everything that a new appliance needs, from one that runs; or check such a file
+    #[command(disable_help_flag = true)]
+    Backup(Passed),
+    /// Make a data folder of a backup; the folder must be empty, and no appliance runs on it
+    #[command(
+        after_help = "The file is checked as a whole before anything is written. Run it as the appliance's own user.\n\n\
+        Examples:\n  \
+        weft appliance restore weft.backup --data /var/lib/weft\n  \
+        weft appliance restore weft.backup --data DIR --passphrase-file FILE"
+    )]
+    Restore(restore::RestoreArguments),
+}
+
+/// Words for the command line over the interface, which has this verb.
+#[derive(Debug, Args)]
+struct Passed {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    _words: Vec<std::ffi::OsString>,
 }
 
 #[derive(Debug, Args)]
@@ -83,6 +102,10 @@ struct InitArguments {
     /// Take a root set that a lab made for itself
     #[arg(long)]
     lab: bool,
+    /// Draw keys that an old data folder has lost; root holders must delegate anew, and passwords of management controllers
+    /// are set again
+    #[arg(long)]
+    new_keys: bool,
     /// Port of the agent channel, for the delegation
     #[arg(long, default_value_t = weft_wire::ports::AGENT)]
     agent_port: u16,
@@ -205,6 +228,8 @@ pub(crate) fn main() -> ExitCode {
         Verb::Run(arguments) => run::run(*arguments),
         Verb::Init(arguments) => init(&arguments),
         Verb::ResetAdmin(arguments) => admin::reset(&arguments.data),
+        Verb::Backup(_) => return weft_cli::main(),
+        Verb::Restore(arguments) => restore::run(&arguments),
         Verb::Token(arguments) => admin::token(&arguments.data.data, &arguments.out),
     };
     match done {
@@ -238,7 +263,8 @@ impl Failure {
 
 fn init(arguments: &InitArguments) -> Result<(), Failure> {
     let data = &arguments.data.data;
-    let keys = Keys::open(data).map_err(|error| Failure::of(&error, "is the data folder writable?"))?;
+    let keys = if arguments.new_keys { Keys::open_or_draw(data) } else { Keys::open(data) };
+    let keys = keys.map_err(|error| lost_key(data, &error))?;
     let files = TrustFiles {
         roots: arguments.roots.clone(),
         delegation: arguments.delegation.clone(),
@@ -266,6 +292,22 @@ fn init(arguments: &InitArguments) -> Result<(), Failure> {
         (None, _) => eprintln!("next: weft appliance init --data {} --roots FILE", data.display()),
     }
     Ok(())
+}
+
+/// What to do where there are no keys.
+fn lost_key(data: &Path, error: &KeyError) -> Failure {
+    let data = data.display();
+    let next = match error {
+        KeyError::Missing(_) => format!(
+            "put it back from a backup; where there is none, draw another: weft appliance init --data {data} --new-keys"
+        ),
+        KeyError::Malformed(_) => "put it back from a backup".to_string(),
+        KeyError::HalfRestored(_) => {
+            format!("empty the folder, then: weft appliance restore FILE --data {data}")
+        }
+        KeyError::File { .. } => "is the data folder writable?".to_string(),
+    };
+    Failure::of(error, next)
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {

@@ -21,7 +21,7 @@ use weft_server::http::{Certificate, serve_local, serve_tls};
 
 use super::engines::{Engines, advice, listen_on};
 use super::interface::{self, Place};
-use super::{DhcpMode, Failure, RunArguments, admin, notify};
+use super::{DhcpMode, Failure, RunArguments, admin, lost_key, notify};
 
 /// How often the trust files are looked at.
 const TRUST_EVERY: Duration = Duration::from_secs(3);
@@ -76,10 +76,23 @@ fn settings(arguments: &RunArguments, place: &Place, http_port: u16) -> Settings
     }
 }
 
+/// What to do where the data folder is not what was written.
+fn way_out(data: &Path, error: &weft_server::Error) -> String {
+    match error {
+        weft_server::Error::Store(error) if error.is_damage() => {
+            let data = data.display();
+            format!(
+                "move {data} away as it is, and restore a backup: weft appliance restore FILE --data {data}"
+            )
+        }
+        _ => "see the data folder".to_string(),
+    }
+}
+
 /// Ports: as asked, else as delegated, else the usual ones.
 fn ports(arguments: &RunArguments) -> Result<(u16, u16), Failure> {
     let data = &arguments.data.data;
-    let keys = weft_server::keys::Keys::open(data).map_err(|error| Failure::of(&error, ""))?;
+    let keys = weft_server::keys::Keys::open(data).map_err(|error| lost_key(data, &error))?;
     let trust = weft_server::trust::Trust::open(data, &keys, arguments.lab)
         .map_err(|error| Failure::of(&error, "see: weft appliance init"))?;
     let (agent, http) = trust.ports(&keys).unwrap_or((weft_wire::ports::AGENT, weft_wire::ports::HTTP));
@@ -129,7 +142,7 @@ async fn appliance(arguments: RunArguments) -> Result<(), Failure> {
     let (agent_port, http_port) = ports(&arguments)?;
     let (core, events) = Core::open(settings(&arguments, &place, http_port))
         .await
-        .map_err(|error| Failure::of(&error, "see the data folder"))?;
+        .map_err(|error| Failure::of(&error, way_out(&arguments.data.data, &error)))?;
     let served = serve(&arguments, &place, agent_port, http_port, &core, events).await;
     let closed = core.close().await.map_err(|error| Failure::of(&error, ""));
     served.and(closed)

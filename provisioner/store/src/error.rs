@@ -55,6 +55,13 @@ pub enum StoreError {
     Database(String),
 }
 
+impl StoreError {
+    /// Whether files are not what was written.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Unsound { .. } | Self::Damaged { .. })
+    }
+}
+
 impl From<hiqlite::Error> for StoreError {
     fn from(error: hiqlite::Error) -> Self {
         let text = error.to_string();

@@ -18,6 +18,7 @@
 mod answers;
 mod batch;
 mod batch_auth;
+mod batch_backup;
 mod batch_containers;
 mod batch_power;
 mod counters;
@@ -33,6 +34,7 @@ mod snapshot;
 
 pub use answers::{ANSWER_KEPT_S, AnswerRow, MAX_ANSWERS};
 pub use batch::{Batch, Committed};
+pub use batch_backup::BackupRow;
 pub use counters::RecordNumber;
 pub use error::StoreError;
 pub use history::HistoryFilter;

@@ -7,6 +7,7 @@ mod accounts;
 mod affinity;
 mod agents;
 mod apply;
+mod backup;
 mod common;
 mod containers;
 mod editing;

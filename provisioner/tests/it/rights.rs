@@ -133,6 +133,7 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("get",    "/api/v1/events/stream",              "voua"),
     ("get",    "/api/v1/doctor",                     "voua"),
     ("get",    "/api/v1/config",                     "voua"),
+    ("post",   "/api/v1/backup",                     "a"),
 ];
 
 const ROLES: [(&str, char); 5] =

@@ -9,6 +9,7 @@ use weft_signing::cli::{DelegationCommand, ImageCommand, KeyCommand, RevocationC
 
 use crate::complete;
 
+mod appliance;
 mod apply;
 mod auth;
 mod container;
@@ -23,6 +24,7 @@ mod vs;
 
 use select::SELECTORS;
 
+pub(crate) use appliance::{Appliance, Backup};
 pub(crate) use apply::{Apply, Diff, Document, Get};
 pub(crate) use auth::{Account, Auth, AuthPolicy, Session, Token};
 pub(crate) use container::{
@@ -174,6 +176,9 @@ pub(crate) enum Command {
     /// Images that must not run any more (needs no appliance)
     #[command(subcommand)]
     Revocation(RevocationCommand),
+    /// Backups of the appliance; `weft appliance --help` on its own machine has more
+    #[command(subcommand)]
+    Appliance(Appliance),
     /// The appliance's settings
     #[command(subcommand)]
     Config(Config),

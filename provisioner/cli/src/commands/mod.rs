@@ -1,6 +1,7 @@
 //! The verbs.
 
 mod account;
+mod appliance;
 mod apply;
 mod auth;
 mod container;
@@ -89,6 +90,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), CliError> {
         Command::Licence(Licence::Offline(verb)) => offline(SigningCommand::Licence(verb), output),
         Command::Image(Image::Published(verb)) => image::run(&context()?, &verb).await,
         Command::Config(verb) => config(&context()?, &verb).await,
+        Command::Appliance(verb) => appliance::run(&global, output, &verb).await,
         Command::Account(verb) => account::run(&context()?, &verb).await,
         Command::Session(verb) => account::sessions(&context()?, &verb).await,
         Command::Token(verb) => token::run(&context()?, &verb).await,

@@ -56,6 +56,8 @@ const fn right_of(kind: Kind) -> Option<&'static str> {
         | Kind::AccountSetPassword
         | Kind::TokenCreate
         | Kind::TokenRevoke
+        | Kind::Backup
+        | Kind::Restore
         | Kind::AuthPolicyAdd
         | Kind::AuthPolicyDelete => None,
     }

@@ -220,9 +220,19 @@ fn routes() -> OpenApiRouter<App> {
         .layer(DefaultBodyLimit::disable())
         .layer(from_fn(handlers::dry_run::none))
         .layer(from_fn(upload_limit));
+    let backup = OpenApiRouter::new()
+        .routes(routes!(handlers::backup::create))
+        .layer(DefaultBodyLimit::max(MAX_JSON))
+        .layer(from_fn(handlers::dry_run::none))
+        .layer(from_fn(upload_limit));
     let streams =
         OpenApiRouter::new().routes(routes!(stream::events_stream)).routes(routes!(stream::console));
-    OpenApiRouter::with_openapi(Document::openapi()).merge(plain).merge(images).merge(blobs).merge(streams)
+    OpenApiRouter::with_openapi(Document::openapi())
+        .merge(plain)
+        .merge(images)
+        .merge(blobs)
+        .merge(backup)
+        .merge(streams)
 }
 
 /// The OpenAPI document.

@@ -148,6 +148,7 @@ pub(crate) const RIGHTS: &[(&str, &str, Right)] = {
         ("get",    "/api/v1/events/stream",                 Whole("view", Event)),
         ("get",    "/api/v1/doctor",                        Whole("view", Appliance)),
         ("get",    "/api/v1/config",                        Whole("view", Appliance)),
+        ("post",   "/api/v1/backup",                        Whole("backup", Appliance)),
     ]
 };
 

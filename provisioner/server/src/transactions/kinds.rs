@@ -70,6 +70,9 @@ pub(crate) enum Kind {
     TokenRevoke,
     AuthPolicyAdd,
     AuthPolicyDelete,
+    /// Everything was sent to somebody, keys included.
+    Backup,
+    Restore,
 }
 
 /// Whether a transaction can be taken back.
@@ -111,7 +114,7 @@ pub(crate) const UNKNOWN: Undo = Undo::Irreversible {
 
 impl Kind {
     /// All kinds, in the order of their declaration.
-    const ALL: [Self; Self::AuthPolicyDelete as usize + 1] = [
+    const ALL: [Self; Self::Restore as usize + 1] = [
         Self::VsCreate,
         Self::VsStart,
         Self::VsStop,
@@ -168,6 +171,8 @@ impl Kind {
         Self::TokenRevoke,
         Self::AuthPolicyAdd,
         Self::AuthPolicyDelete,
+        Self::Backup,
+        Self::Restore,
     ];
 
     /// The table: name in history, and whether it can be taken back.
@@ -348,6 +353,20 @@ impl Kind {
                 Irreversible {
                     why: "rights are given and taken by a person who looks at them",
                     next: "add it again, with the text that weft tx show has of it",
+                },
+            ),
+            Self::Backup => (
+                "appliance backup",
+                Irreversible {
+                    why: "somebody has the file, and the keys in it",
+                    next: "delete the file where it lies",
+                },
+            ),
+            Self::Restore => (
+                "appliance restore",
+                Irreversible {
+                    why: "what came after the backup is not here",
+                    next: "restore another into an empty folder: weft appliance restore FILE --data DIR",
                 },
             ),
         }
