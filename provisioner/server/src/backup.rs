@@ -48,8 +48,8 @@ struct Ready {
     manifest: Manifest,
     parts: Vec<Part>,
     /// Its file is one of the parts.
-    _rows: Snapshot,
-    _turn: OwnedSemaphorePermit,
+    rows: Snapshot,
+    turn: OwnedSemaphorePermit,
 }
 
 impl Core {
@@ -73,12 +73,14 @@ impl Core {
         let (sender, pieces) = mpsc::channel(4);
         let runtime = tokio::runtime::Handle::current();
         tokio::task::spawn_blocking(move || {
+            // Taken whole: the file of the rows and the turn last until all is sent.
+            let Ready { manifest, parts, rows: _rows, turn: _turn } = ready;
             let out = Sending {
                 sender: sender.clone(),
                 runtime: runtime.clone(),
                 waiting: Vec::with_capacity(PIECE),
             };
-            let sent = weft_backup::write(out, ready.manifest, &ready.parts).and_then(|mut out| out.flush());
+            let sent = weft_backup::write(out, manifest, &parts).and_then(|mut out| out.flush());
             if let Err(error) = sent {
                 tracing::warn!(%error, "a backup was not sent to its end");
                 // An answer that merely ended would look whole.
@@ -131,7 +133,7 @@ fn gather(data: &Path, rows: Snapshot, files: bool, turn: OwnedSemaphorePermit) 
         left_out: if files { 0 } else { all.len() as u64 },
         parts: Vec::new(),
     };
-    Ok(Ready { manifest, parts, _rows: rows, _turn: turn })
+    Ok(Ready { manifest, parts, rows, turn })
 }
 
 fn lost(name: &str, how: &str) -> Error {

@@ -154,6 +154,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/backup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send one file of everything that a new appliance needs
+         * @description Keys are in it: whoever has the file has the appliance.
+         */
+        post: operations["appliance_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/blobs": {
         parameters: {
             query?: never;
@@ -1733,6 +1753,11 @@ export interface components {
         };
         BTreeMap: {
             [key: string]: string;
+        };
+        /** @description What goes into a backup. */
+        BackupCreate: {
+            /** @description With the files of images and guests; without them they are published and uploaded again after a restore. */
+            files: boolean;
         };
         /** @description A stored blob. */
         BlobReply: {
@@ -4370,6 +4395,45 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["AuthSchema"];
+                };
+            };
+        };
+    };
+    appliance_create: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BackupCreate"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-tar": unknown;
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
                 };
             };
         };
