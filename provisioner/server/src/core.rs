@@ -155,7 +155,7 @@ impl Core {
             backups: Arc::new(tokio::sync::Semaphore::new(1)),
         });
         core.tidy_blobs()?;
-        core.load_boot_files()?;
+        core.load_boot_files_there_are()?;
         Ok((core, EventQueue(queue)))
     }
 
@@ -179,7 +179,7 @@ impl Core {
     pub fn reload_trust(&self) -> Result<(), Error> {
         let trust = Trust::open(&self.settings.data, &self.keys, self.settings.lab)?;
         *self.trust.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(trust);
-        self.load_boot_files()?;
+        self.load_boot_files_there_are()?;
         self.push_all();
         Ok(())
     }

@@ -164,7 +164,7 @@ impl Core {
         let told = told(actor, "image.published", &row);
         self.commit(Kind::ImagePublish.batch(actor).put_image(before.as_ref(), &row).event(told)).await?;
         self.world().images.insert(row.digest.clone(), row.clone());
-        let loaded = self.load_boot_files();
+        let loaded = self.load_boot_files_there_are();
         self.push_all();
         loaded.map(|()| show(&row))
     }
@@ -200,7 +200,7 @@ impl Core {
         let told = told(actor, "image.bios", &row);
         self.commit(Kind::ImageBios.batch(actor).put_image(Some(&before), &row).event(told)).await?;
         self.world().images.insert(row.digest.clone(), row.clone());
-        self.load_boot_files()?;
+        self.load_boot_files_there_are()?;
         Ok(show(&row))
     }
 
@@ -260,6 +260,16 @@ impl Core {
 
     /// Reads the files of the active image into memory, from where they are served.
     pub(crate) fn load_boot_files(&self) -> Result<(), Error> {
+        self.load_files(false)
+    }
+
+    /// The same at the start: an image whose file is lost is not offered, and everything else goes on. The same file,
+    /// published again, puts it back.
+    pub(crate) fn load_boot_files_there_are(&self) -> Result<(), Error> {
+        self.load_files(true)
+    }
+
+    fn load_files(&self, without_lost: bool) -> Result<(), Error> {
         let active = active(&self.world()).cloned();
         let trust = self.trust();
         let mut files = BTreeMap::new();
@@ -269,14 +279,14 @@ impl Core {
         if let Some(image) = active
             && !trust.is_revoked(&digest_of(&image))
         {
-            if let Some(file) = self.boot_bytes(&image.file)? {
+            if let Some(file) = self.boot_bytes(&image.file, without_lost)? {
                 if let Ok(section) = pe::section_data(&file, MANIFEST_SECTION) {
                     files.insert("manifest.bin".to_string(), Bytes::copy_from_slice(section));
                 }
                 files.insert("weft.efi".to_string(), Bytes::from(file));
             }
             if !image.bios_file.is_empty()
-                && let Some(bios) = self.boot_bytes(&image.bios_file)?
+                && let Some(bios) = self.boot_bytes(&image.bios_file, without_lost)?
             {
                 files.insert("weft.bios".to_string(), Bytes::from(bios));
                 files.insert("boot.ipxe".to_string(), Bytes::from(self.ipxe_script()));
@@ -292,21 +302,23 @@ impl Core {
         Ok(())
     }
 
-    /// A file of the active image. Without it nothing is offered, and everything else goes on: the same file, published again,
-    /// puts it back.
-    fn boot_bytes(&self, digest: &str) -> Result<Option<Vec<u8>>, Error> {
+    /// A file of the active image.
+    fn boot_bytes(&self, digest: &str, without_lost: bool) -> Result<Option<Vec<u8>>, Error> {
         let path = self.files().join(digest);
         let how = match fs::read(&path) {
             Ok(bytes) if hex(&sha256(&bytes)) == digest => return Ok(Some(bytes)),
-            Ok(_) => {
-                // Else the right one, published again, would not be written.
-                fs::rename(&path, path.with_extension("damaged"))?;
-                "is damaged"
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => "is missing",
+            Ok(_) => "is damaged",
+            Err(error) if without_lost && error.kind() == std::io::ErrorKind::NotFound => "is missing",
             Err(error) => return Err(error.into()),
         };
         let text = format!("{} {how}; publish the image again: weft image publish FILE", path.display());
+        if !without_lost {
+            return Err(std::io::Error::other(text).into());
+        }
+        if path.exists() {
+            // Else the right one, published again, would not be written.
+            fs::rename(&path, path.with_extension("damaged"))?;
+        }
         tracing::error!("{text}");
         self.emit(event("image.file-lost", "error", text));
         Ok(None)
