@@ -78,7 +78,11 @@ impl Door {
             |visitor: &Visitor| visitor.pending.map_or(visitor.session.deadline_ns(), |(_, until)| until);
         let next = self.visitors.iter().map(due).min().unwrap_or(u64::MAX);
         // While it is shut nobody counts tokens, and nobody comes in.
-        if self.tokens == 0 && !self.listeners.is_empty() { next.min(self.counted_ns.saturating_add(TOKEN_NS)) } else { next }
+        if self.tokens == 0 && !self.listeners.is_empty() {
+            next.min(self.counted_ns.saturating_add(TOKEN_NS))
+        } else {
+            next
+        }
     }
 
     fn count_tokens(&mut self, now_ns: u64) {
