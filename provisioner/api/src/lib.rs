@@ -40,6 +40,8 @@
 //! | `GET /api/v1/vs/{name}/console` (WebSocket) | binary frames: history first, then live; client frames are input |
 //! | `GET /api/v1/images`, `POST /api/v1/images` (body: image file) | [`Image`] |
 //! | `POST /api/v1/images/{digest}/activate`, `…/revoke` | |
+//! | `GET /api/v1/rollouts?before=N&limit=N`, `POST /api/v1/rollouts` [`RolloutCreate`] | [`Rollout`], newest first; 202 and its address |
+//! | `GET /api/v1/rollouts/{number}`, `POST …/pause`, `…/resume`, `…/abort`, `…/back` | [`Rollout`] |
 //! | `PUT /api/v1/images/{digest}/bios` (body: Multiboot file) | companion for BIOS nodes, [`Image`] |
 //! | `PUT /api/v1/blobs` (body: file) → `{digest, size}` | guest kernels and initramfs |
 //! | `GET /api/v1/events?after=SEQ&limit=N` | [`Event`] |
@@ -85,6 +87,7 @@ mod load;
 mod manifest;
 mod pools;
 mod power;
+mod rollouts;
 mod selector;
 mod span;
 mod templates;
@@ -112,6 +115,7 @@ pub use manifest::{
 };
 pub use pools::{Licence, LicenceAdd, Pool, PoolCreate, PoolExtend, PoolRange};
 pub use power::{Bmc, BmcSet, MAX_POWER, NodePower, PowerState};
+pub use rollouts::{MAX_ROLLOUT, ROLLOUT_TIMEOUT_S, Rollout, RolloutCreate, RolloutNode};
 pub use selector::{
     Labels, MAX_CONDITIONS, MAX_LABEL_PART, MAX_LABELS, Selector, SelectorError, check_key, check_value,
     parse_label,
@@ -156,6 +160,9 @@ pub struct Node {
     pub generation: u64,
     /// Image digest.
     pub image: String,
+    /// Digest of the image that was chosen for it, empty: it boots the active one.
+    #[serde(default)]
+    pub chosen_image: String,
     /// Logical processors.
     pub cpus: u16,
     /// Processor model.

@@ -6,7 +6,6 @@
 //! A file is on disk before the row that names it, so a crash leaves at most a file without a row. What
 //! a node would refuse is refused here: nobody finds out at three in the morning.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,6 +17,7 @@ use weft_format::pe::{self, MANIFEST_SECTION};
 use weft_format::verify_image;
 use weft_store::{ImageRow, ImageState, NewEvent};
 
+use crate::boot_files::chosen_no_more;
 use crate::auth::{Object, ObjectKind};
 use crate::core::{Core, event};
 use crate::error::Error;
@@ -32,10 +32,8 @@ pub(crate) const MAX_IMAGE: usize = 64 * 1024 * 1024;
 pub(crate) const KEEP_FREE: u64 = 64 * 1024 * 1024;
 /// Earlier manifests remembered for each image.
 const MAX_EARLIER: usize = 16;
-/// Where Debian's iPXE package puts what a BIOS ROM loads.
-const UNDIONLY: &str = "/usr/lib/ipxe/undionly.kpxe";
 
-fn refused(error: &ManifestError) -> Error {
+pub(crate) fn refused(error: &ManifestError) -> Error {
     let (code, next) = match error {
         ManifestError::Absent | ManifestError::Signatures(_) => {
             ("image-unsigned", "have enough root holders sign it: weft image sign, weft image verify")
@@ -60,7 +58,7 @@ fn refused(error: &ManifestError) -> Error {
 }
 
 impl Core {
-    fn files(&self) -> PathBuf {
+    pub(crate) fn files(&self) -> PathBuf {
         self.settings.data.join("files")
     }
 
@@ -221,6 +219,8 @@ impl Core {
         let active = |other: &&ImageRow| other.state == ImageState::Active && other.digest != image.digest;
         let set_aside = |other: &ImageRow| set(other, ImageState::Published);
         changes.extend(self.world().images.values().filter(active).map(set_aside));
+        // It is for all nodes: what was chosen for some goes.
+        changes.extend(chosen_no_more(&self.world()));
         self.carry_out(actor, Draft::new(Kind::ImageActivate, changes, told), dry).await
     }
 
@@ -258,94 +258,6 @@ impl Core {
         })
     }
 
-    /// Reads the files of the active image into memory, from where they are served.
-    pub(crate) fn load_boot_files(&self) -> Result<(), Error> {
-        self.load_files(false)
-    }
-
-    /// The same at the start: an image whose file is lost is not offered, and everything else goes on. The same file,
-    /// published again, puts it back.
-    pub(crate) fn load_boot_files_there_are(&self) -> Result<(), Error> {
-        self.load_files(true)
-    }
-
-    fn load_files(&self, without_lost: bool) -> Result<(), Error> {
-        let active = active(&self.world()).cloned();
-        let trust = self.trust();
-        let mut files = BTreeMap::new();
-        if let Some((_, bytes)) = &trust.delegation {
-            files.insert("delegation.bin".to_string(), Bytes::from(bytes.clone()));
-        }
-        if let Some(image) = active
-            && !trust.is_revoked(&digest_of(&image))
-        {
-            if let Some(file) = self.boot_bytes(&image.file, without_lost)? {
-                if let Ok(section) = pe::section_data(&file, MANIFEST_SECTION) {
-                    files.insert("manifest.bin".to_string(), Bytes::copy_from_slice(section));
-                }
-                files.insert("weft.efi".to_string(), Bytes::from(file));
-            }
-            if !image.bios_file.is_empty()
-                && let Some(bios) = self.boot_bytes(&image.bios_file, without_lost)?
-            {
-                files.insert("weft.bios".to_string(), Bytes::from(bios));
-                files.insert("boot.ipxe".to_string(), Bytes::from(self.ipxe_script()));
-            }
-        }
-        match fs::read(UNDIONLY) {
-            Ok(bytes) => {
-                files.insert("ipxe/undionly.kpxe".to_string(), Bytes::from(bytes));
-            }
-            Err(error) => tracing::debug!(%error, "no {UNDIONLY}: BIOS ROMs without iPXE cannot boot"),
-        }
-        self.world().boot_files = Arc::new(files);
-        Ok(())
-    }
-
-    /// A file of the active image.
-    fn boot_bytes(&self, digest: &str, without_lost: bool) -> Result<Option<Vec<u8>>, Error> {
-        let path = self.files().join(digest);
-        let how = match fs::read(&path) {
-            Ok(bytes) if hex(&sha256(&bytes)) == digest => return Ok(Some(bytes)),
-            Ok(_) => "is damaged",
-            Err(error) if without_lost && error.kind() == std::io::ErrorKind::NotFound => "is missing",
-            Err(error) => return Err(error.into()),
-        };
-        let text = format!("{} {how}; publish the image again: weft image publish FILE", path.display());
-        if !without_lost {
-            return Err(std::io::Error::other(text).into());
-        }
-        if path.exists() {
-            // Else the right one, published again, would not be written.
-            fs::rename(&path, path.with_extension("damaged"))?;
-        }
-        tracing::error!("{text}");
-        self.emit(event("image.file-lost", "error", text));
-        Ok(None)
-    }
-
-    fn ipxe_script(&self) -> String {
-        let base = format!("http://{}:{}", self.settings.address, self.settings.http_port);
-        // Beside another DHCP server, the node's own lease does not name the appliance.
-        let server = format!("server={}", self.settings.address);
-        format!(
-            "#!ipxe\n\
-             echo Weft: loading the node image\n\
-             kernel {base}/weft.bios {server} || kernel tftp://${{next-server}}/weft.bios {server} || goto failed\n\
-             module {base}/manifest.bin manifest || module tftp://${{next-server}}/manifest.bin manifest || goto failed\n\
-             boot || goto failed\n\
-             :failed\n\
-             echo Weft: the node image did not load, next try in 10 seconds\n\
-             sleep 10\n\
-             reboot\n"
-        )
-    }
-
-    /// A file for a booting machine, by name.
-    pub fn boot_file(&self, name: &str) -> Option<Bytes> {
-        self.world().boot_files.get(name).cloned()
-    }
-
     /// Digest and generation of the active image.
     pub fn active_image(&self) -> Option<(String, u64)> {
         active(&self.world()).map(|image| (image.digest.clone(), image.generation))
@@ -362,11 +274,11 @@ fn earlier(old: &ImageRow, new: &ImageRow) -> Vec<(String, u64)> {
     all
 }
 
-fn active(world: &World) -> Option<&ImageRow> {
+pub(crate) fn active(world: &World) -> Option<&ImageRow> {
     world.images.values().find(|image| image.state == ImageState::Active && image.expiry > unix_s())
 }
 
-fn digest_of(image: &ImageRow) -> [u8; 32] {
+pub(crate) fn digest_of(image: &ImageRow) -> [u8; 32] {
     crate::util::unhex(&image.digest).unwrap_or_default()
 }
 

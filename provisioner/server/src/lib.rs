@@ -26,6 +26,7 @@ mod apply;
 mod auth;
 mod backup;
 mod blobs;
+mod boot_files;
 mod boots;
 mod cluster;
 mod console;

@@ -213,6 +213,7 @@ impl Core {
             row.name =
                 predecessor.as_ref().map_or_else(|| world.free_node_name(), |node| node.row.name.clone());
             row.labels = predecessor.as_ref().map(|node| node.row.labels.clone()).unwrap_or_default();
+            row.image = predecessor.as_ref().map(|node| node.row.image.clone()).unwrap_or_default();
             row.frame = predecessor.as_ref().map(|node| node.row.frame.clone()).unwrap_or_default();
             (crowded, predecessor)
         };

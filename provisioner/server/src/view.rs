@@ -128,6 +128,7 @@ pub(crate) fn show(world: &World, node: &NodeEntry, boots: &[Boot], servers: Vec
         uptime_ms: if node.live.is_some() { node.beat.uptime_ms } else { 0 },
         servers,
         labels: row.labels.clone(),
+        chosen_image: row.image.clone(),
         frame: world.containers.get(node.frame()).map(|frame| frame.name.clone()).unwrap_or_default(),
         ..Node::default()
     };

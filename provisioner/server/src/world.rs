@@ -13,6 +13,7 @@ use weft_api::LogEntry;
 use weft_store::{BmcRow, ContainerRow, ImageRow, NodeRow, TemplateRow, VsRow};
 use weft_wire::agent::{BootKind, BootReport, Heartbeat, Inventory, ToNode, VsStatus};
 
+use crate::boot_files::BootFiles;
 use crate::error::Error;
 use crate::jobs::JobEntry;
 use crate::partitions::PartitionEntry;
@@ -208,7 +209,7 @@ pub(crate) struct World {
     /// Jobs that have not ended.
     pub(crate) jobs: BTreeMap<u64, JobEntry>,
     /// Files offered to booting nodes.
-    pub(crate) boot_files: Arc<BTreeMap<String, bytes::Bytes>>,
+    pub(crate) boot_files: Arc<BootFiles>,
 }
 
 /// A name that leads nowhere, or to several.

@@ -1,4 +1,4 @@
-//! What booting machines fetch, for the TFTP and HTTP engines: the active image's files, and blobs.
+//! What booting machines fetch, for the TFTP and HTTP engines: files of the image that the machine is to boot, and blobs.
 //!
 //! TFTP serves the small, public files that a boot needs; blobs go by HTTP alone. Nothing here is secret.
 
@@ -20,7 +20,7 @@ pub(crate) struct Content {
 }
 
 /// Boot files offered at once, with room for those that a transfer still reads.
-const MADE: usize = 16;
+const MADE: usize = 32;
 
 impl Content {
     pub(crate) fn new(core: Arc<Core>) -> Self {
@@ -44,6 +44,14 @@ impl Content {
         Some(blob)
     }
 
+    fn boot_file(&self, peer: SocketAddr, name: &str) -> Option<weft_tftp::Bytes> {
+        if let IpAddr::V4(address) = peer.ip() {
+            // Which machine asks says which image it is given.
+            observer::know(&self.core, address);
+        }
+        self.core.boot_file(peer.ip(), name)
+    }
+
     fn blob(&self, digest: &str) -> Option<Blob> {
         let good = digest.len() == 64 && digest.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         if !good || !self.core.has_blob(digest) {
@@ -54,8 +62,8 @@ impl Content {
 }
 
 impl weft_tftp::Content for Content {
-    fn open(&self, _: SocketAddr, name: &str) -> Option<weft_tftp::Bytes> {
-        self.core.boot_file(name)
+    fn open(&self, peer: SocketAddr, name: &str) -> Option<weft_tftp::Bytes> {
+        self.boot_file(peer, name)
     }
 
     fn event(&self, event: &weft_tftp::TransferEvent) {
@@ -81,10 +89,10 @@ impl weft_tftp::Content for Content {
 }
 
 impl weft_boothttp::Content for Content {
-    fn open(&self, _: SocketAddr, path: &str) -> Option<Blob> {
+    fn open(&self, peer: SocketAddr, path: &str) -> Option<Blob> {
         match path.strip_prefix("blob/") {
             Some(digest) => self.blob(digest),
-            None => self.core.boot_file(path).and_then(|bytes| self.memory(bytes)),
+            None => self.boot_file(peer, path).and_then(|bytes| self.memory(bytes)),
         }
     }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::StoreError;
 use crate::open::Store;
+use crate::rollouts::RolloutRow;
 
 /// Stands for the number of the transaction that a row is written with.
 pub const THIS_TRANSACTION: u64 = u64::MAX;
@@ -29,6 +30,10 @@ pub enum JobState {
     Undone,
     /// A person left it as it was.
     Abandoned,
+    /// A rollout that begins with no further node, as a person asked for.
+    Paused,
+    /// A rollout of which a node failed: it stands where it is; a person must decide.
+    Stopped,
 }
 
 impl JobState {
@@ -36,7 +41,7 @@ impl JobState {
     pub const fn ended(self) -> bool {
         match self {
             Self::Done | Self::Undone | Self::Abandoned => true,
-            Self::Running | Self::Undoing | Self::Stuck => false,
+            Self::Running | Self::Undoing | Self::Stuck | Self::Paused | Self::Stopped => false,
         }
     }
 
@@ -49,6 +54,8 @@ impl JobState {
             Self::Done => "done",
             Self::Undone => "undone",
             Self::Abandoned => "abandoned",
+            Self::Paused => "paused",
+            Self::Stopped => "stopped",
         }
     }
 }
@@ -117,6 +124,8 @@ pub enum WaitFor {
     Told,
     /// The node is here and has taken its configuration.
     Ready,
+    /// The node has restarted into an image, is here and has taken its configuration.
+    Boots,
 }
 
 /// One thing that a step waits for.
@@ -130,6 +139,12 @@ pub struct WaitRow {
     pub nodes: Vec<String>,
     /// They agree on it as members of a partition.
     pub spans: bool,
+    /// Of a restart: digest of the image.
+    #[serde(default)]
+    pub image: String,
+    /// Of a restart: the boot that is to end, by its nonce; empty where the node was not seen since.
+    #[serde(default)]
+    pub before: String,
 }
 
 /// A step.
@@ -145,6 +160,9 @@ pub struct StepRow {
     pub state: StepState,
     /// Time for the nodes, seconds.
     pub timeout_s: u32,
+    /// A pause is kept before it.
+    #[serde(default)]
+    pub opens: bool,
     /// Its transaction, 0 where it made none.
     pub transaction: u64,
     /// The transaction that took it back, 0 where none did.
@@ -180,6 +198,9 @@ pub struct JobRow {
     pub comment: String,
     /// In order.
     pub steps: Vec<StepRow>,
+    /// What it rolls out, where it is a rollout.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<RolloutRow>,
 }
 
 impl JobRow {
@@ -225,6 +246,17 @@ impl Store {
         let before = i64::try_from(before).unwrap_or(i64::MAX);
         self.job_docs(
             "SELECT number, doc FROM jobs WHERE number < $1 ORDER BY number DESC LIMIT $2",
+            vec![Param::from(before), Param::from(i64::from(limit))],
+        )
+        .await
+    }
+
+    /// Likewise, those that are rollouts.
+    pub async fn rollouts(&self, before: u64, limit: u32) -> Result<Vec<JobRow>, StoreError> {
+        let before = i64::try_from(before).unwrap_or(i64::MAX);
+        self.job_docs(
+            "SELECT number, doc FROM jobs WHERE number < $1 AND json_extract(doc, '$.rollout') IS NOT NULL \
+             ORDER BY number DESC LIMIT $2",
             vec![Param::from(before), Param::from(i64::from(limit))],
         )
         .await

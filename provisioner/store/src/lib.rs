@@ -28,6 +28,7 @@ mod history;
 mod jobs;
 mod open;
 mod read;
+mod rollouts;
 mod rows;
 mod schema;
 mod snapshot;
@@ -40,6 +41,7 @@ pub use error::StoreError;
 pub use history::HistoryFilter;
 pub use jobs::{JobObject, JobRow, JobState, StepRow, StepState, THIS_TRANSACTION, WaitFor, WaitRow};
 pub use open::Store;
+pub use rollouts::{Drain, RolloutNodeRow, RolloutRow};
 pub use rows::{
     AskedRow, AuthPolicyRow, BlobRow, BmcRow, ContainerRow, EventRow, ImageRow, ImageState, Level,
     LicenceRow, NewEvent, NodeRow, PartitionRow, PlaceRow, PoolRow, ScopeRow, SessionRow, StartedRow,

@@ -38,6 +38,9 @@ pub struct NodeRow {
     /// Id of the frame that it stands in, empty: the free pool.
     #[serde(default)]
     pub frame: String,
+    /// Digest of the image that was chosen for it, empty: it boots the active one.
+    #[serde(default)]
+    pub image: String,
 }
 
 /// What a container is; each but the first stands in one of the level before it.

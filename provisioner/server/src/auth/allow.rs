@@ -37,6 +37,7 @@ const fn right_of(kind: Kind) -> Option<&'static str> {
         Kind::NodeApprove | Kind::NodeHold => Some("approve"),
         Kind::NodeForget => Some("forget"),
         Kind::NodeBmcSet | Kind::NodeBmcClear => Some("set-bmc"),
+        Kind::NodeImage => Some("reboot"),
         Kind::NodePower => Some("power"),
         Kind::ImagePublish | Kind::ImageBios => Some("publish"),
         Kind::ImageActivate => Some("activate"),
@@ -321,6 +322,12 @@ impl Core {
             let verbs = match right_of(draft.kind) {
                 // An edit may change labels along with the rest, and its undo as well.
                 Some(_) if draft.kind == Kind::VsSet => verbs_of(change),
+                // An activation is for all nodes: what was chosen for one of them goes.
+                Some(_)
+                    if draft.kind == Kind::ImageActivate && matches!(change, Change::Node { .. }) =>
+                {
+                    vec!["reboot"]
+                }
                 Some(verb) => vec![verb],
                 None if draft.kind == Kind::Apply => verbs_of(change),
                 None => Vec::new(),

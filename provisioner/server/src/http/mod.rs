@@ -150,6 +150,8 @@ fn of_objects() -> OpenApiRouter<App> {
         .routes(routes!(handlers::images::activate))
         .routes(routes!(handlers::images::revoke))
         .routes(routes!(handlers::jobs::get_one))
+        .routes(routes!(handlers::rollouts::get_one))
+        .routes(routes!(handlers::rollouts::back))
 }
 
 /// Accounts and rights, history, and the appliance itself.
@@ -184,6 +186,7 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(handlers::power::change))
         .routes(routes!(handlers::templates::series))
         .routes(routes!(handlers::jobs::list, handlers::jobs::create))
+        .routes(routes!(handlers::rollouts::list, handlers::rollouts::start))
         .layer(DefaultBodyLimit::max(MAX_GROUP_JSON));
     let manifest = OpenApiRouter::new()
         .routes(routes!(handlers::manifest::export, handlers::manifest::apply))
@@ -201,6 +204,9 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(handlers::jobs::retry))
         .routes(routes!(handlers::jobs::skip))
         .routes(routes!(handlers::jobs::abandon))
+        .routes(routes!(handlers::rollouts::pause))
+        .routes(routes!(handlers::rollouts::resume))
+        .routes(routes!(handlers::rollouts::abort))
         .layer(from_fn(handlers::dry_run::none));
     let plain = of_objects()
         .merge(of_appliance())

@@ -22,8 +22,10 @@ pub(super) enum Todo {
 /// What comes next.
 pub(super) fn todo(row: &JobRow) -> Todo {
     match row.state {
-        JobState::Running => {
+        JobState::Running | JobState::Paused => {
+            let pauses = row.state == JobState::Paused;
             let next = row.steps.iter().enumerate().find_map(|(index, step)| match step.state {
+                StepState::Waiting if pauses && step.opens => Some(Todo::Nothing),
                 StepState::Waiting => Some(Todo::Begin(index)),
                 StepState::Running => Some(Todo::Watch(index)),
                 // No job runs on behind these.
@@ -41,7 +43,11 @@ pub(super) fn todo(row: &JobRow) -> Todo {
             });
             last.unwrap_or(Todo::End(JobState::Undone))
         }
-        JobState::Stuck | JobState::Done | JobState::Undone | JobState::Abandoned => Todo::Nothing,
+        JobState::Stuck
+        | JobState::Done
+        | JobState::Undone
+        | JobState::Abandoned
+        | JobState::Stopped => Todo::Nothing,
     }
 }
 
@@ -81,6 +87,22 @@ mod tests {
             assert_eq!(next(ended, &[S::Done]), Todo::Nothing);
         }
         assert_eq!(stuck(&job(Stuck, &[S::Done, S::Stuck, S::Undone])), Some(1));
+    }
+
+    #[test]
+    fn a_pause_brings_what_is_under_way_to_its_end_and_begins_nothing_new() {
+        let next = |state, steps: &[S]| {
+            let mut row = job(state, steps);
+            row.steps.iter_mut().step_by(2).for_each(|step| step.opens = true);
+            todo(&row)
+        };
+        let paused = JobState::Paused;
+        assert_eq!(next(paused, &[S::Waiting, S::Waiting]), Todo::Nothing);
+        assert_eq!(next(paused, &[S::Running, S::Waiting]), Todo::Watch(0));
+        assert_eq!(next(paused, &[S::Done, S::Waiting, S::Waiting]), Todo::Begin(1));
+        assert_eq!(next(paused, &[S::Done, S::Done, S::Waiting]), Todo::Nothing);
+        assert_eq!(next(Running, &[S::Done, S::Done, S::Waiting]), Todo::Begin(2));
+        assert_eq!(next(JobState::Stopped, &[S::Failed, S::Waiting]), Todo::Nothing);
     }
 
     /// Whatever becomes of its steps, a job comes to an end or waits for a person.

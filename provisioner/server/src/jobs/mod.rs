@@ -13,17 +13,20 @@
 //! ```
 //! [`machine`] says what comes next, [`waits`] what nodes are to report, [`decide`] what a step changes, [`run`] does it,
 //! [`verbs`] are the operator's. The state of a step is written in the batch of its change, so that a crash between them
-//! cannot be: the appliance goes on where it was.
+//! cannot be: the appliance goes on where it was. A [`rollout`] is a job of another kind: where it fails it stops, and is not undone.
 
 mod check;
 mod decide;
 mod machine;
 mod plan;
+mod rollout;
 mod run;
 mod show;
 mod verbs;
 mod waits;
 
+use std::collections::BTreeSet;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
@@ -55,6 +58,8 @@ pub(crate) struct Jobs {
     /// A job was made, or a person decided.
     wake: Notify,
     last: AtomicU64,
+    /// Sessions in which a node was asked to restart.
+    asked: Mutex<BTreeSet<u64>>,
 }
 
 impl Jobs {
@@ -68,7 +73,11 @@ impl Jobs {
             }
             world.jobs.insert(row.number, JobEntry::new(row));
         }
-        Ok(Self { wake: Notify::new(), last: AtomicU64::new(store.last_job().await?) })
+        Ok(Self {
+            wake: Notify::new(),
+            last: AtomicU64::new(store.last_job().await?),
+            asked: Mutex::default(),
+        })
     }
 
     /// The next number. The caller holds `change`.
@@ -93,5 +102,6 @@ fn step_words(row: &JobRow, index: usize) -> String {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    format!("step {} ({} {}{more})", index.saturating_add(1), step.verb, names.join(" "))
+    let what = format!("{} {}{more}", step.verb, names.join(" "));
+    format!("step {} ({})", index.saturating_add(1), what.trim_end())
 }

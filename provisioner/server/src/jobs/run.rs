@@ -37,6 +37,10 @@ impl Core {
                     tracing::error!(job = number, error = crate::chain(&error), "the job does not go on yet");
                     pause = AFTER_FAILURE;
                 }
+                if let Err(error) = self.urge_restarts(*number).await {
+                    tracing::error!(job = number, error = crate::chain(&error), "no restart is asked for yet");
+                    pause = AFTER_FAILURE;
+                }
             }
             let waits = self.world().jobs.values().any(|job| todo(&job.row) != Todo::Nothing);
             tokio::select! {
@@ -123,6 +127,9 @@ impl Core {
 
     /// Makes the change of a step.
     async fn begin(&self, mut row: JobRow, index: usize) -> Result<(), Error> {
+        if row.rollout.is_some() {
+            return self.begin_rollout(row, index).await;
+        }
         let Some(step) = row.steps.get(index).cloned() else { return Ok(()) };
         let mut decided = match self.decide_step(&self.sketch(), &row.actor, &step) {
             Ok(decided) if decided.group.refused.is_empty() => decided,
@@ -174,6 +181,9 @@ impl Core {
 
     /// A step did not come to be: all is undone.
     async fn fail(&self, row: JobRow, index: usize, reason: String) -> Result<(), Error> {
+        if row.rollout.is_some() {
+            return self.stop_rollout(row, index, &reason).await;
+        }
         let why = format!("{}: {reason}", step_words(&row, index));
         let event = told(&row, &row.actor, "job.failed", "error", &format!("{why}; what was done is undone"));
         let mut row = with_step(row, index, StepState::Failed, &reason);
@@ -294,7 +304,7 @@ pub(super) fn with_step(mut row: JobRow, index: usize, state: StepState, reason:
 }
 
 /// A refusal in one line; any other error is passed on.
-fn refusal(error: Error) -> Result<String, Error> {
+pub(super) fn refusal(error: Error) -> Result<String, Error> {
     match error {
         Error::Refused { title, next, .. } => Ok(format!("{title}; {next}")),
         // The store found it out: trying again would find the same.

@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::world::World;
 
 /// Most jobs of one answer.
-const MAX_JOBS: u32 = 100;
+pub(super) const MAX_JOBS: u32 = 100;
 
 fn show(world: &World, row: &JobRow) -> Job {
     let step = |(number, step): (u32, &StepRow)| JobStep {
@@ -45,7 +45,7 @@ fn show(world: &World, row: &JobRow) -> Job {
 }
 
 /// What a step waits for still, and what is there instead.
-fn waiting(world: &World, step: &StepRow) -> Vec<String> {
+pub(super) fn waiting(world: &World, step: &StepRow) -> Vec<String> {
     let wait = |wait| match look(world, wait) {
         Seen::Met => None,
         Seen::NotYet(why) | Seen::Never(why) => Some(format!("until {}: {why}", words(wait))),

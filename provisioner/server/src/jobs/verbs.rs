@@ -15,7 +15,7 @@ use crate::transactions::{Draft, Kind};
 use crate::util::now;
 
 /// Most jobs that have not ended.
-const MAX_OPEN: usize = 32;
+pub(super) const MAX_OPEN: usize = 32;
 
 impl Core {
     /// Makes a job, or says only what it would do. It begins at once; its steps are waited for elsewhere.
@@ -72,7 +72,7 @@ impl Core {
     }
 
     /// A job that has not ended. The caller holds `change`.
-    async fn open_job(&self, number: u64) -> Result<JobRow, Error> {
+    pub(super) async fn open_job(&self, number: u64) -> Result<JobRow, Error> {
         if let Some(job) = self.world().jobs.get(&number) {
             return Ok(job.row.clone());
         }
@@ -99,7 +99,7 @@ impl Core {
         }
     }
 
-    async fn decided(&self, row: JobRow, actor: &str, name: &str, text: &str) -> Result<Job, Error> {
+    pub(super) async fn decided(&self, row: JobRow, actor: &str, name: &str, text: &str) -> Result<Job, Error> {
         let event = told(&row, actor, name, "warn", text);
         self.write_job(Move { row: row.clone(), told: event }).await?;
         self.jobs.wake.notify_one();
@@ -110,6 +110,14 @@ impl Core {
     pub(crate) async fn job_cancel(&self, actor: &str, number: u64) -> Result<Job, Error> {
         let _change = self.change.lock().await;
         let mut row = self.open_job(number).await?;
+        if row.rollout.is_some() {
+            return Err(Error::refused(
+                409,
+                "job-is-rollout",
+                format!("job {number} is a rollout of an image"),
+                format!("end it: weft image rollout abort {number}; take it back: weft image rollout back {number}"),
+            ));
+        }
         if row.state != JobState::Running {
             return Err(Error::refused(
                 409,

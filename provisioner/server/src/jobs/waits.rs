@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use weft_store::{JobObject, NodeRow, VsRow, WaitFor, WaitRow};
 use weft_wire::agent::{VsState, VsStatus};
 
+use super::rollout::look_boots;
 use crate::transactions::{Change, Kind};
 use crate::world::{VsEntry, World};
 
@@ -30,12 +31,13 @@ fn of_server(wait: WaitFor, row: &VsRow) -> WaitRow {
         vec![row.node.clone()]
     };
     let object = JobObject { kind: "vs".to_string(), id: row.id.clone(), name: row.name.clone() };
-    WaitRow { wait, object, nodes, spans }
+    WaitRow { wait, object, nodes, spans, image: String::new(), before: String::new() }
 }
 
 fn of_node(row: &NodeRow) -> WaitRow {
     let object = JobObject { kind: "node".to_string(), id: row.id.clone(), name: row.name.clone() };
-    WaitRow { wait: WaitFor::Ready, object, nodes: vec![row.id.clone()], spans: false }
+    let (image, before) = Default::default();
+    WaitRow { wait: WaitFor::Ready, object, nodes: vec![row.id.clone()], spans: false, image, before }
 }
 
 /// What the nodes are to report once these changes are made. Labels are the appliance's own affair.
@@ -88,7 +90,7 @@ pub(super) fn living(world: &World, waits: &[WaitRow]) -> Vec<(String, BTreeSet<
 }
 
 /// Why a wait's nodes have not followed yet; `None` where they have.
-fn behind(world: &World, wait: &WaitRow) -> Option<String> {
+pub(super) fn behind(world: &World, wait: &WaitRow) -> Option<String> {
     for id in &wait.nodes {
         let Some(node) = world.nodes.get(id) else {
             // One that was forgotten has nothing of what is gone.
@@ -179,6 +181,7 @@ pub(super) fn look(world: &World, wait: &WaitRow) -> Seen {
             (None, Some(nodes)) if !nodes.is_empty() => Seen::NotYet(format!("{name} still runs")),
             (None, _) => Seen::Met,
         },
+        (WaitFor::Boots, _) => look_boots(world, wait),
         (WaitFor::Ready, _) => match world.nodes.get(&wait.object.id) {
             Some(node) if node.trusted_with_records() => told(),
             Some(node) => Seen::Never(format!("{name} is {}", node.state())),
@@ -209,6 +212,9 @@ pub(super) fn words(wait: &WaitRow) -> String {
         WaitFor::Gone => format!("the guest of {name} is off, and its node knows {name} no more"),
         WaitFor::Told => format!("the node of {name} knows it"),
         WaitFor::Ready => format!("{name} has taken its configuration"),
+        WaitFor::Boots => {
+            format!("{name} runs image {}", wait.image.get(..12).unwrap_or(&wait.image))
+        }
     }
 }
 

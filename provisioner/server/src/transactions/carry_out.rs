@@ -81,7 +81,15 @@ impl Core {
             }
         }
         draft.changes.iter().for_each(|change| self.remember(change));
-        let images = draft.changes.iter().any(|change| matches!(change, Change::Image { .. }));
+        let offers = |change: &Change| match change {
+            Change::Image { .. } => true,
+            Change::Node { before, after, .. } => {
+                let image = |row: &Option<NodeRow>| row.as_ref().map(|row| row.image.clone());
+                image(before).unwrap_or_default() != image(after).unwrap_or_default()
+            }
+            Change::Vs { .. } | Change::Partition { .. } | Change::Kept(_) => false,
+        };
+        let images = draft.changes.iter().any(offers);
         let loaded = if images { self.load_boot_files() } else { Ok(()) };
         // What is done is done, also where a file cannot be read: nodes hear of it.
         self.push_changes(&draft, &prepared);

@@ -90,7 +90,9 @@ impl Draft {
             Change::Vs { .. } | Change::Partition { .. } | Change::Image { .. } => false,
             Change::Kept(_) => true,
         };
-        self.kind.told_to_nodes() && !(self.kind == Kind::Apply && quiet())
+        // Which image a node boots is the appliance's own affair.
+        let chosen = self.kind == Kind::ImageActivate && matches!(change, Change::Node { .. });
+        self.kind.told_to_nodes() && !chosen && !(self.kind == Kind::Apply && quiet())
     }
 
     /// Servers that are given identifiers when it is made.
@@ -103,6 +105,11 @@ impl Draft {
     pub(crate) fn plan(&self, world: &World) -> Plan {
         let undo = self.kind.undo();
         let effects = |change: &Change| match change {
+            Change::Node { before, after, .. }
+                if matches!(self.kind, Kind::NodeImage | Kind::ImageActivate) =>
+            {
+                crate::boot_files::effects(world, before.as_ref(), after.as_ref()).into_iter().collect()
+            }
             Change::Node { before, after, .. } if matches!(self.kind, Kind::NodeMove | Kind::Apply) => {
                 crate::moves::effects(world, before.as_ref(), after.as_ref()).into_iter().collect()
             }

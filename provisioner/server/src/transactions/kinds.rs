@@ -44,6 +44,8 @@ pub(crate) enum Kind {
     FrameDelete,
     /// Nodes go into a frame, or into the free pool.
     NodeMove,
+    /// Which image a node boots.
+    NodeImage,
     /// A node's management controller is set.
     NodeBmcSet,
     NodeBmcClear,
@@ -149,6 +151,7 @@ impl Kind {
         Self::FrameEdit,
         Self::FrameDelete,
         Self::NodeMove,
+        Self::NodeImage,
         Self::NodeBmcSet,
         Self::NodeBmcClear,
         Self::NodePower,
@@ -252,6 +255,13 @@ impl Kind {
             Self::FrameEdit => ("frame edit", Reversible { by: Self::FrameEdit }),
             Self::FrameDelete => ("frame delete", Reversible { by: Self::FrameCreate }),
             Self::NodeMove => ("node move", Reversible { by: Self::NodeMove }),
+            Self::NodeImage => (
+                "node image",
+                Compensable {
+                    by: Self::NodeImage,
+                    lost: "what the node runs: it runs it until it restarts, and keeps the floor that it set",
+                },
+            ),
             Self::NodeBmcSet => (
                 "node bmc set",
                 Irreversible {
@@ -384,7 +394,7 @@ impl Kind {
 
     /// Whether nodes hear of it: labels and frames are the appliance's own affair.
     pub(crate) const fn told_to_nodes(self) -> bool {
-        !matches!(self, Self::VsLabel | Self::NodeLabel | Self::NodeMove)
+        !matches!(self, Self::VsLabel | Self::NodeLabel | Self::NodeMove | Self::NodeImage)
     }
 
     /// By its name in history.

@@ -17,6 +17,7 @@ pub(crate) mod partitions;
 pub(crate) mod pools;
 pub(crate) mod power;
 pub(crate) mod rights;
+pub(crate) mod rollouts;
 pub(crate) mod session;
 pub(crate) mod templates;
 pub(crate) mod topology;

@@ -1,0 +1,97 @@
+//! What an operator does with a rollout that has begun: pause, resume, abort.
+
+use weft_api::Rollout;
+use weft_store::{JobRow, JobState, StepState};
+
+use super::super::told;
+use super::spec;
+use crate::core::Core;
+use crate::error::Error;
+use crate::util::now;
+
+fn cannot(row: &JobRow, verb: &str) -> Error {
+    let number = row.number;
+    Error::refused(
+        409,
+        "rollout-state",
+        format!("rollout {number} is {}: there is nothing to {verb}", row.state.word()),
+        format!("see how far it is: weft image rollout show {number}"),
+    )
+}
+
+impl Core {
+    /// Lets a rollout begin with no further node.
+    pub(crate) async fn rollout_pause(&self, actor: &str, number: u64) -> Result<Rollout, Error> {
+        let _change = self.change.lock().await;
+        let mut row = self.rollout_row(number).await?;
+        if row.state != JobState::Running {
+            return Err(cannot(&row, "pause"));
+        }
+        row.state = JobState::Paused;
+        let text = "paused: what is under way is brought to its end, and no further node is begun";
+        self.decided(row.clone(), actor, "job.paused", text).await?;
+        self.show_rollout(&row)
+    }
+
+    /// Lets a rollout go on. Where it stopped, the nodes that failed are begun anew.
+    pub(crate) async fn rollout_resume(&self, actor: &str, number: u64) -> Result<Rollout, Error> {
+        let _change = self.change.lock().await;
+        let mut row = self.rollout_row(number).await?;
+        match row.state {
+            JobState::Paused => {}
+            JobState::Stopped => begin_anew(&mut row)?,
+            JobState::Running
+            | JobState::Undoing
+            | JobState::Stuck
+            | JobState::Done
+            | JobState::Undone
+            | JobState::Abandoned => return Err(cannot(&row, "resume")),
+        }
+        row.state = JobState::Running;
+        row.reason.clear();
+        self.decided(row.clone(), actor, "job.resumed", "it goes on").await?;
+        self.show_rollout(&row)
+    }
+
+    /// Ends a rollout where it stands.
+    pub(crate) async fn rollout_abort(&self, actor: &str, number: u64) -> Result<Rollout, Error> {
+        let _change = self.change.lock().await;
+        let row = self.rollout_row(number).await?;
+        if row.state.ended() {
+            return Err(cannot(&row, "abort"));
+        }
+        self.end_rollout(actor, row, "aborted").await?;
+        self.rollout(number).await
+    }
+
+    /// Ends a rollout that has not ended, with the start of servers that it had stopped. The caller holds `change`.
+    pub(super) async fn end_rollout(&self, actor: &str, mut row: JobRow, why: &str) -> Result<(), Error> {
+        row.state = JobState::Abandoned;
+        row.ended = now();
+        row.comment = if row.reason.is_empty() {
+            format!("{why} by {actor}")
+        } else {
+            format!("{why} by {actor}, after {}", row.reason)
+        };
+        let event = told(&row, actor, "job.aborted", "warn", &format!("{why}; nodes stay as they are"));
+        self.end_with_servers(row, event).await
+    }
+}
+
+/// The batch that failed, as if it had not begun.
+fn begin_anew(row: &mut JobRow) -> Result<(), Error> {
+    let failed = row.steps.iter().find(|step| step.state == StepState::Failed);
+    let Some(batch) = failed.map(spec).transpose()?.map(|spec| spec.batch) else { return Ok(()) };
+    for step in &mut row.steps {
+        if spec(step)?.batch == batch {
+            step.state = StepState::Waiting;
+            step.waits.clear();
+            step.reason.clear();
+            step.started.clear();
+            if step.verb != "node image" {
+                step.objects.clear();
+            }
+        }
+    }
+    Ok(())
+}
