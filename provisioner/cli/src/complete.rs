@@ -19,6 +19,8 @@ struct Named {
     digest: String,
     #[serde(default)]
     id: String,
+    #[serde(default)]
+    number: u64,
 }
 
 /// Names of nodes.
@@ -74,6 +76,11 @@ pub(crate) fn licences(current: &OsStr) -> Vec<CompletionCandidate> {
 /// Digests of images.
 pub(crate) fn images(current: &OsStr) -> Vec<CompletionCandidate> {
     candidates(current, "/api/v1/images", |item| item.digest.clone())
+}
+
+/// Numbers of rollouts.
+pub(crate) fn rollouts(current: &OsStr) -> Vec<CompletionCandidate> {
+    candidates(current, "/api/v1/rollouts", |item| item.number.to_string())
 }
 
 /// Names of accounts.

@@ -10,9 +10,11 @@ use std::time::Duration;
 use tokio::net::TcpSocket;
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
-use weft_format::RecordError;
 use weft_format::delegation::Delegation;
 use weft_format::gate::RecordGate;
+use weft_format::manifest::ManifestError;
+use weft_format::pe::{self, MANIFEST_SECTION};
+use weft_format::{RecordError, RootSet};
 use weft_types::{BlobDigest, Fingerprint, NodeId, VsId};
 use weft_wire::agent::{
     BootKind, BootReport, Heartbeat, Hello, Inventory, NicReport, PROTOCOL, RecordResult, Stage, ToNode,
@@ -142,6 +144,17 @@ impl SimNode {
             self.boot_counter = self.boot_counter.saturating_add(1);
         }
         self.boot_nonce = random();
+    }
+
+    /// Boots this image, judged as a real node judges it; its floor rises to what the image asks for.
+    pub fn boot_into(&mut self, image: &[u8], roots: &RootSet) -> Result<(), ManifestError> {
+        let manifest = weft_format::verify_image(image, roots, &RingVerifier, self.boot.floor)?;
+        let section = pe::section_data(image, MANIFEST_SECTION).map_err(ManifestError::Image)?;
+        self.boot.manifest_digest = BlobDigest(weft_format::sha256(section));
+        self.boot.image_digest = BlobDigest(manifest.image_digest);
+        self.boot.generation = manifest.generation;
+        self.boot.floor = self.boot.floor.max(manifest.least_generation);
+        Ok(())
     }
 
     /// Its identity.

@@ -1,16 +1,19 @@
 //! A simulated node that follows its configuration as a real one does: it answers the record, does what is new in it, and
-//! reports each server. It can be told to wait, and to fail. It outlives the appliance, and dials it again.
+//! reports each server. Told to restart, it fetches what it is to boot, as a machine does. It can be told to wait, and to
+//! fail. It outlives the appliance, and dials it again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use weft_server::simnode::{Heard, SimNode, SimSession};
 use weft_types::VsId;
-use weft_wire::agent::VsState;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use weft_wire::agent::{Command, ToNode, VsState};
 use weft_wire::record::{Desired, NodeConfig, VsSpec};
 
-use crate::common::Appliance;
+use crate::common::{Appliance, roots};
 
 /// A server as the node has it.
 #[derive(Clone, Debug)]
@@ -21,11 +24,32 @@ pub(crate) struct Held {
     pub(crate) state: VsState,
 }
 
+/// An appliance, as a node reaches it.
+#[derive(Clone)]
+struct Target {
+    agent: SocketAddr,
+    http: SocketAddr,
+    key: [u8; 32],
+    delegation: weft_format::delegation::Delegation,
+}
+
+/// What a node does when it is told to restart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Restarts {
+    /// It boots what it is offered.
+    #[default]
+    Offered,
+    /// It boots what it had.
+    Same,
+    /// It does not come up until it is told otherwise.
+    Never,
+}
+
 /// What the node holds and has heard.
 #[derive(Default)]
 pub(crate) struct Hands {
     /// Where the appliance is; `None`: the node does not dial.
-    target: Option<(std::net::SocketAddr, [u8; 32], weft_format::delegation::Delegation)>,
+    target: Option<Target>,
     last: (u64, u64),
     pub(crate) held: BTreeMap<String, Held>,
     /// The last configuration, by name.
@@ -36,6 +60,11 @@ pub(crate) struct Hands {
     pub(crate) permits: usize,
     /// Servers that fail when they are started.
     pub(crate) fails: BTreeSet<String>,
+    pub(crate) restarts: Restarts,
+    /// Times that it was told to restart.
+    pub(crate) told: usize,
+    /// Generations of the images that it booted since.
+    pub(crate) boots: Vec<u64>,
 }
 
 /// A running node.
@@ -67,7 +96,12 @@ impl Machine {
 
     /// The appliance is here now.
     pub(crate) fn dial(&self, appliance: &Appliance) {
-        self.hands().target = Some((appliance.agent, appliance.channel_key, appliance.delegation.clone()));
+        self.hands().target = Some(Target {
+            agent: appliance.agent,
+            http: appliance.http,
+            key: appliance.channel_key,
+            delegation: appliance.delegation.clone(),
+        });
     }
 
     /// The node is not reached any more.
@@ -95,33 +129,78 @@ impl Machine {
     }
 }
 
-async fn run(node: SimNode, hands: Arc<Mutex<Hands>>) {
+async fn run(mut node: SimNode, hands: Arc<Mutex<Hands>>) {
     loop {
         let (target, last) = {
             let hands = hands.lock().expect("no panic");
             (hands.target.clone(), hands.last)
         };
-        if let Some((at, key, delegation)) = target
-            && let Ok(session) = node.connect(at, &key, &delegation, last).await
+        if let Some(Target { agent, key, delegation, .. }) = target
+            && let Ok(session) = node.connect(agent, &key, &delegation, last).await
+            && serve(session, &hands, agent).await
         {
-            serve(session, &hands, at).await;
+            restart(&mut node, &hands).await;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
-async fn serve(mut session: SimSession, hands: &Mutex<Hands>, at: std::net::SocketAddr) {
+/// What a machine gets that asks for this file from this address.
+pub(crate) async fn fetch(from: IpAddr, at: SocketAddr, path: &str) -> Option<Vec<u8>> {
+    let socket = tokio::net::TcpSocket::new_v4().ok()?;
+    socket.bind(SocketAddr::new(from, 0)).ok()?;
+    let mut stream = socket.connect(at).await.ok()?;
+    let ask = format!("GET /{path} HTTP/1.1\r\nHost: weft\r\nConnection: close\r\n\r\n");
+    stream.write_all(ask.as_bytes()).await.ok()?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.ok()?;
+    let end = answer.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
+    (answer.get(9..12)? == b"200").then(|| answer.split_off(end))
+}
+
+/// Goes off, and comes up again with what it is offered from there on.
+async fn restart(node: &mut SimNode, hands: &Mutex<Hands>) {
+    {
+        let mut hands = hands.lock().expect("no panic");
+        hands.told += 1;
+        hands.held.clear();
+        hands.heard.clear();
+    }
+    node.reboot();
+    loop {
+        let (restarts, target) = {
+            let hands = hands.lock().expect("no panic");
+            (hands.restarts, hands.target.clone())
+        };
+        let booted = match (restarts, target) {
+            (Restarts::Same, _) => true,
+            (Restarts::Offered, Some(target)) => match fetch(node.source.into(), target.http, "weft.efi").await {
+                Some(image) => node.boot_into(&image, &roots(false)).is_ok(),
+                None => false,
+            },
+            (Restarts::Never, _) | (Restarts::Offered, None) => false,
+        };
+        if booted {
+            hands.lock().expect("no panic").boots.push(node.boot.generation);
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Returns whether it was told to restart.
+async fn serve(mut session: SimSession, hands: &Mutex<Hands>, at: SocketAddr) -> bool {
     let known: Vec<Held> = hands.lock().expect("no panic").held.values().cloned().collect();
     for held in known {
         if report(&mut session, &held).await.is_err() {
-            return;
+            return false;
         }
     }
     let mut beat = Instant::now();
     loop {
-        let here = hands.lock().expect("no panic").target.as_ref().is_some_and(|target| target.0 == at);
+        let here = hands.lock().expect("no panic").target.as_ref().is_some_and(|target| target.agent == at);
         if !here {
-            return;
+            return false;
         }
         match tokio::time::timeout(Duration::from_millis(20), session.next()).await {
             Ok(Ok(Heard::Config(config))) => {
@@ -130,19 +209,20 @@ async fn serve(mut session: SimSession, hands: &Mutex<Hands>, at: std::net::Sock
                 hands.hear(config);
             }
             Ok(Ok(Heard::Refused(error))) => panic!("a record was refused: {error}"),
+            Ok(Ok(Heard::Message(ToNode::Command(Command::Reboot)))) => return true,
             Ok(Ok(Heard::Standing(_) | Heard::Message(_))) | Err(_) => {}
-            Ok(Err(_)) => return,
+            Ok(Err(_)) => return false,
         }
         let done = hands.lock().expect("no panic").follow();
         for held in done {
             if report(&mut session, &held).await.is_err() {
-                return;
+                return false;
             }
         }
         if beat.elapsed() > Duration::from_millis(500) {
             beat = Instant::now();
             if session.beat(1).await.is_err() {
-                return;
+                return false;
             }
         }
     }

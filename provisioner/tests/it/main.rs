@@ -26,6 +26,7 @@ mod power;
 mod publish;
 mod repeats;
 mod rights;
+mod rollout;
 mod span;
 mod streams;
 mod templates;

@@ -17,6 +17,7 @@ mod job;
 mod operator;
 mod pool;
 mod power;
+mod rollout;
 mod select;
 mod template;
 mod tx;
@@ -34,6 +35,7 @@ pub(crate) use job::Job;
 pub(crate) use operator::{Operator, OperatorIssue, StartStop};
 pub(crate) use pool::{Held, Licence, Pool};
 pub(crate) use power::{Bmc, BmcSet, Power, PowerArgs};
+pub(crate) use rollout::{Rollout, RolloutStart};
 pub(crate) use select::{Chosen, LabelArg, Nodes, Servers, Shown};
 pub(crate) use template::{Settings, Template, TemplateCreate, VsCopy};
 pub(crate) use tx::{DryRun, Tx};
@@ -476,6 +478,9 @@ pub(crate) enum Published {
         #[command(flatten)]
         dry_run: DryRun,
     },
+    /// Let nodes restart into an image, one after the other
+    #[command(subcommand, visible_alias = "rollouts")]
+    Rollout(Rollout),
     /// Never serve this image again
     #[command(after_help = "Example:\n  weft image revoke 3f2a91c0 --yes")]
     Revoke {

@@ -1,4 +1,4 @@
-//! `image` with an appliance: list, publish, activate, revoke.
+//! `image` with an appliance: list, publish, activate, rollout, revoke.
 
 use hyper::Method;
 use weft_api::Image;
@@ -56,6 +56,7 @@ pub(super) async fn run(context: &Context, verb: &Verb) -> Result<(), CliError> 
             }
             change(context, &digest, "activate").await
         }
+        Verb::Rollout(verb) => super::rollout::run(context, verb).await,
         Verb::Revoke { digest, dry_run, yes } => {
             let digest = resolve(context, &digest.digest).await?;
             if dry_run.dry_run {

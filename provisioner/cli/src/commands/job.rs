@@ -213,7 +213,7 @@ async fn watch(context: &Context, number: u64, timeout_s: u64) -> Result<(), Cli
                 moved(last.as_ref(), &job).iter().for_each(|line| context.output.note(line));
             }
         }
-        if matches!(job.state.as_str(), "done" | "undone" | "stuck" | "abandoned") {
+        if matches!(job.state.as_str(), "done" | "undone" | "stuck" | "abandoned" | "stopped" | "paused") {
             if !streams {
                 show(context, &job)?;
             }
@@ -230,7 +230,9 @@ async fn watch(context: &Context, number: u64, timeout_s: u64) -> Result<(), Cli
 
 fn not_done(job: &Job) -> CliError {
     let number = job.number;
-    let next = if job.state == "stuck" {
+    let next = if matches!(job.state.as_str(), "stopped" | "paused") {
+        format!("it is a rollout: weft image rollout show {number}")
+    } else if job.state == "stuck" {
         format!("weft job retry {number}, or skip {number} --reason …, or abandon {number} --comment …")
     } else {
         format!("see each step: weft job show {number}")

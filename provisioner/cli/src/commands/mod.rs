@@ -14,6 +14,7 @@ mod partition;
 mod plan;
 mod pool;
 mod power;
+mod rollout;
 mod session;
 mod set;
 mod span;
