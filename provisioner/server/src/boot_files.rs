@@ -227,3 +227,41 @@ impl Core {
         world.boot_files.find(&chosen(&world, mac.as_deref(), peer), name)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::world::NodeEntry;
+
+    #[test]
+    fn a_machine_is_known_by_its_mac_or_else_by_its_address_and_a_bad_choice_is_none() {
+        let mut world = World::default();
+        let row = NodeRow {
+            id: "n".into(),
+            mac: "02:00:00:00:00:01".into(),
+            address: "10.0.0.5".into(),
+            image: "ab".into(),
+            approved: true,
+            ..NodeRow::default()
+        };
+        world.nodes.insert("n".into(), NodeEntry::from_row(row));
+        let (ours, other): (IpAddr, IpAddr) = ([10, 0, 0, 5].into(), [10, 0, 0, 6].into());
+        assert_eq!(chosen(&world, None, ours), "", "there is no such image");
+        let image = ImageRow { digest: "ab".into(), expiry: u64::MAX, ..ImageRow::default() };
+        world.images.insert("ab".into(), image.clone());
+        assert_eq!(chosen(&world, Some("02:00:00:00:00:01"), other), "ab");
+        assert_eq!(chosen(&world, None, ours), "ab");
+        // Another machine has the address by now.
+        assert_eq!(chosen(&world, Some("02:00:00:00:00:02"), ours), "");
+        assert_eq!(chosen(&world, None, other), "");
+        for bad in
+            [ImageRow { state: ImageState::Revoked, ..image.clone() }, ImageRow { expiry: 1, ..image.clone() }]
+        {
+            world.images.insert("ab".into(), bad);
+            assert_eq!(chosen(&world, None, ours), "");
+        }
+        world.images.insert("ab".into(), image);
+        let changes = chosen_no_more(&world);
+        assert!(matches!(&changes[..], [Change::Node { after: Some(row), .. }] if row.image.is_empty()));
+    }
+}

@@ -17,8 +17,8 @@ use weft_format::pe::{self, MANIFEST_SECTION};
 use weft_format::verify_image;
 use weft_store::{ImageRow, ImageState, NewEvent};
 
-use crate::boot_files::chosen_no_more;
 use crate::auth::{Object, ObjectKind};
+use crate::boot_files::chosen_no_more;
 use crate::core::{Core, event};
 use crate::error::Error;
 use crate::transactions::{Change, Draft, Kind};

@@ -7,9 +7,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use weft_server::simnode::{Heard, SimNode, SimSession};
 use weft_types::VsId;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use weft_wire::agent::{Command, ToNode, VsState};
 use weft_wire::record::{Desired, NodeConfig, VsSpec};
 
@@ -174,10 +174,12 @@ async fn restart(node: &mut SimNode, hands: &Mutex<Hands>) {
         };
         let booted = match (restarts, target) {
             (Restarts::Same, _) => true,
-            (Restarts::Offered, Some(target)) => match fetch(node.source.into(), target.http, "weft.efi").await {
-                Some(image) => node.boot_into(&image, &roots(false)).is_ok(),
-                None => false,
-            },
+            (Restarts::Offered, Some(target)) => {
+                match fetch(node.source.into(), target.http, "weft.efi").await {
+                    Some(image) => node.boot_into(&image, &roots(false)).is_ok(),
+                    None => false,
+                }
+            }
             (Restarts::Never, _) | (Restarts::Offered, None) => false,
         };
         if booted {

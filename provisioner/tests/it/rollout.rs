@@ -139,8 +139,10 @@ async fn nodes_boot_a_new_image_one_after_the_other_behind_the_canary_and_go_bac
     let transactions = rack.client.newest().await;
     let (status, plan) = rack.client.json("POST", "/api/v1/rollouts?dry_run=true", &wanted).await;
     assert_eq!((status, plan["state"].as_str()), (200, Some("planned")), "{plan}");
-    assert!(text(&plan["effects"], "0").is_empty());
-    assert!(plan["effects"][0].as_str().is_some_and(|first| first.contains("first, alone: node-2")), "{plan}");
+    assert!(
+        plan["effects"][0].as_str().is_some_and(|first| first.contains("first, alone: node-2")),
+        "{plan}"
+    );
     assert_eq!(rack.client.newest().await, transactions);
 
     let number = rack.start(&wanted).await;
@@ -220,7 +222,7 @@ async fn a_node_that_does_not_come_back_in_time_stops_the_rollout_and_those_befo
     let digest = rack.publish(&image(8, 5)).await;
     rack.machines[1].hands().restarts = Restarts::Never;
     let names = ["node-1", "node-2", "node-3"];
-    let wanted = json!({"image": digest, "select": {"names": names}, "timeout_s": 5});
+    let wanted = json!({"image": digest, "select": {"names": names}, "timeout_s": 20});
     let number = rack.start(&wanted).await;
     let rollout = rack.ends(number, "stopped").await;
     assert_eq!(states(&rollout), ["done", "failed", "waiting"], "{rollout}");
@@ -337,10 +339,16 @@ async fn the_command_line_plans_pauses_resumes_and_shows() {
     };
     assert_eq!(weft(&["start", &digest]).0, Some(2), "it must be said to which nodes");
     let (code, out, err) = weft(&["start", &digest[..12], "--all", "--canary", "node-2", "--dry-run"]);
-    assert!(code == Some(0) && out.contains("first, alone: node-2") && err.contains("nothing was"), "{out}{err}");
+    assert!(
+        code == Some(0) && out.contains("first, alone: node-2") && err.contains("nothing was"),
+        "{out}{err}"
+    );
     rack.machines[1].hands().restarts = Restarts::Never;
     let (code, out, err) = weft(&["start", &digest[..12], "--nodes", "node-1,node-2", "--canary", "node-2"]);
-    assert!(code == Some(0) && out.contains("test-8") && err.contains("weft image rollout watch 1"), "{out}{err}");
+    assert!(
+        code == Some(0) && out.contains("test-8") && err.contains("weft image rollout watch 1"),
+        "{out}{err}"
+    );
     rack.machines[1].until("told to restart", |hands| hands.told == 1).await;
     let (code, out, _) = weft(&["pause", "1", "-o", "json"]);
     assert!(code == Some(0) && out.contains("\"paused\""), "{out}");

@@ -95,7 +95,9 @@ async fn start(context: &Context, args: &RolloutStart) -> Result<(), CliError> {
 async fn begun(context: &Context, at: &str, payload: Payload<'_>) -> Result<(), CliError> {
     let rollout: Rollout = context.client.answer(Method::POST, at, payload).await?;
     let number = rollout.number;
-    context.output.note(&format!("rollout {number} is on its way; to follow it: weft image rollout watch {number}"));
+    context
+        .output
+        .note(&format!("rollout {number} is on its way; to follow it: weft image rollout watch {number}"));
     context.output.list(&[rollout], &columns(), "")
 }
 
@@ -169,8 +171,8 @@ async fn watch(context: &Context, number: u64, timeout_s: u64) -> Result<(), Cli
         }
         // One that is paused may still have nodes under way.
         let under_way = ["draining", "restarting", "starting"];
-        let rests = one.state == "paused"
-            && one.nodes.iter().all(|node| !under_way.contains(&node.state.as_str()));
+        let rests =
+            one.state == "paused" && one.nodes.iter().all(|node| !under_way.contains(&node.state.as_str()));
         if rests || matches!(one.state.as_str(), "done" | "stopped" | "aborted") {
             if !streams {
                 show(context, &one)?;

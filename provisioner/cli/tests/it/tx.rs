@@ -171,6 +171,8 @@ fn each_verb_that_changes_something_has_a_dry_run_or_refuses_one() {
         &["node", "forget", "-l", "rack=3"],
         &["image", "activate", "1.0"],
         &["image", "revoke", "1.0"],
+        &["image", "rollout", "start", "1.0", "--all", "--drain", "stop"],
+        &["image", "rollout", "back", "1"],
         &["config", "push"],
         &["configure", "node-1"],
     ] {
@@ -184,6 +186,7 @@ fn each_verb_that_changes_something_has_a_dry_run_or_refuses_one() {
     for args in [
         &["node", "reboot", "node-1", "--yes"][..],
         &["image", "publish", &kernel],
+        &["image", "rollout", "pause", "1"],
         &["vs", "create", "new", "--kernel", &kernel],
         &["logout"],
     ] {

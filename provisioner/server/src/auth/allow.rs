@@ -323,9 +323,7 @@ impl Core {
                 // An edit may change labels along with the rest, and its undo as well.
                 Some(_) if draft.kind == Kind::VsSet => verbs_of(change),
                 // An activation is for all nodes: what was chosen for one of them goes.
-                Some(_)
-                    if draft.kind == Kind::ImageActivate && matches!(change, Change::Node { .. }) =>
-                {
+                Some(_) if draft.kind == Kind::ImageActivate && matches!(change, Change::Node { .. }) => {
                     vec!["reboot"]
                 }
                 Some(verb) => vec![verb],

@@ -43,11 +43,9 @@ pub(super) fn todo(row: &JobRow) -> Todo {
             });
             last.unwrap_or(Todo::End(JobState::Undone))
         }
-        JobState::Stuck
-        | JobState::Done
-        | JobState::Undone
-        | JobState::Abandoned
-        | JobState::Stopped => Todo::Nothing,
+        JobState::Stuck | JobState::Done | JobState::Undone | JobState::Abandoned | JobState::Stopped => {
+            Todo::Nothing
+        }
     }
 }
 

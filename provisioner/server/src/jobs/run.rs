@@ -38,7 +38,11 @@ impl Core {
                     pause = AFTER_FAILURE;
                 }
                 if let Err(error) = self.urge_restarts(*number).await {
-                    tracing::error!(job = number, error = crate::chain(&error), "no restart is asked for yet");
+                    tracing::error!(
+                        job = number,
+                        error = crate::chain(&error),
+                        "no restart is asked for yet"
+                    );
                     pause = AFTER_FAILURE;
                 }
             }

@@ -99,7 +99,13 @@ impl Core {
         }
     }
 
-    pub(super) async fn decided(&self, row: JobRow, actor: &str, name: &str, text: &str) -> Result<Job, Error> {
+    pub(super) async fn decided(
+        &self,
+        row: JobRow,
+        actor: &str,
+        name: &str,
+        text: &str,
+    ) -> Result<Job, Error> {
         let event = told(&row, actor, name, "warn", text);
         self.write_job(Move { row: row.clone(), told: event }).await?;
         self.jobs.wake.notify_one();
@@ -115,7 +121,9 @@ impl Core {
                 409,
                 "job-is-rollout",
                 format!("job {number} is a rollout of an image"),
-                format!("end it: weft image rollout abort {number}; take it back: weft image rollout back {number}"),
+                format!(
+                    "end it: weft image rollout abort {number}; take it back: weft image rollout back {number}"
+                ),
             ));
         }
         if row.state != JobState::Running {

@@ -197,6 +197,9 @@ export const api = {
   /** `reason` is kept with the job. */
   skipJob: (number: number, reason: string) => change("POST", `/jobs/${number}/skip`, { reason }),
   abandonJob: (number: number, reason: string) => change("POST", `/jobs/${number}/abandon`, { reason }),
+  rollouts: (limit: number) => text(`/rollouts?limit=${limit}`),
+  rollout: (number: number, verb: "pause" | "resume" | "abort" | "back") => change("POST", `/rollouts/${number}/${verb}`),
+  rolloutBackPlan: async (number: number) => (await (await change("POST", `/rollouts/${number}/back?dry_run=true`)).json()) as Plan,
   canI: async (questions: Question[]) => (await (await change("POST", "/auth/can-i", { questions })).json()) as Answer[],
   accounts: () => get<Account[]>("/accounts"),
   createAccount: (wanted: AccountCreate) => change("POST", "/accounts", wanted),

@@ -20,6 +20,7 @@ test("progress goes forward with steps that are done, and back with steps that a
   expect(progress(job("undone", "undone", "skipped", "waiting"))).toBe(1);
   expect(progress(job("undone", "waiting"))).toBe(1);
   expect(progressWords(job("running", "done", "running"))).toBe("1 of 2 steps done");
+  expect(progressWords(job("stopped", "done", "failed"))).toBe("1 of 2 steps done");
   expect(progressWords(job("undoing", "done", "undone", "waiting"))).toBe("1 of 2 steps undone");
 });
 

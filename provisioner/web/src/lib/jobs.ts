@@ -10,10 +10,13 @@ export function pageQuery(before?: number): URLSearchParams {
   return query;
 }
 
+/** States of a job that is not on its way back; the last two are of rollouts. */
+const FORWARD = ["running", "done", "paused", "stopped"];
+
 /** How much of it is behind it, from 0 to 1: steps done, or, on the way back, steps undone. */
 export function progress({ state, steps }: Job): number {
   if (steps.length === 0) return 0;
-  const back = state !== "running" && state !== "done";
+  const back = !FORWARD.includes(state);
   // What was never begun has no way back.
   const counted = back ? steps.filter((step) => step.state !== "waiting") : steps;
   const behind = counted.filter((step) => (back ? step.state === "undone" || step.state === "skipped" : step.state === "done"));
@@ -22,13 +25,8 @@ export function progress({ state, steps }: Job): number {
 
 export function progressWords(job: Job): string {
   const back = job.steps.filter(({ state }) => state === "undone" || state === "skipped").length;
-  switch (job.state) {
-    case "running":
-    case "done":
-      return `${job.done} of ${job.steps.length} steps done`;
-    default:
-      return `${back} of ${job.steps.filter(({ state }) => state !== "waiting").length} steps undone`;
-  }
+  if (FORWARD.includes(job.state)) return `${job.done} of ${job.steps.length} steps done`;
+  return `${back} of ${job.steps.filter(({ state }) => state !== "waiting").length} steps undone`;
 }
 
 /** The step that a person must decide on. */

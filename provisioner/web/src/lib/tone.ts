@@ -42,6 +42,9 @@ const TONES: Record<string, Tone> = {
   // transactions, plans, and what becomes of objects
   done: "ok",
   undone: "idle",
+  // rollouts
+  paused: "warn",
+  aborted: "idle",
   planned: "busy",
   nothing: "idle",
   irreversible: "warn",

@@ -9,6 +9,7 @@ import { bytes, shortDigest } from "../lib/format";
 import { useWhyNot } from "../state/rights";
 import { useStore } from "../state/store";
 import { useToasts } from "../state/toasts";
+import { Rollouts } from "./rollouts";
 
 type Choice = { verb: "activate" | "revoke"; image: Image } | { verb: "publish" } | null;
 
@@ -67,6 +68,7 @@ export function ImagesPage() {
           ))}
         </div>
       )}
+      <Rollouts />
       {choice?.verb === "publish" && <PublishDialog onClose={() => setChoice(null)} />}
       {(choice?.verb === "activate" || choice?.verb === "revoke") && <ChangeDialog verb={choice.verb} image={choice.image} onClose={() => setChoice(null)} />}
     </>

@@ -108,8 +108,8 @@ impl Core {
         self.allow_asked("activate", &Object::new(ObjectKind::Image, &image.digest, &image.name))?;
         let words = image_words(&self.world(), digest);
         self.check_offer(&image).map_err(|error| match error {
-            Error::Refused { code, status, title, next } => {
-                Error::refused(status, code, format!("there is no way back to {words}: {title}"), next)
+            Error::Refused { code, title, next, .. } => {
+                Error::refused(409, code, format!("there is no way back to {words}: {title}"), next)
             }
             other => other,
         })

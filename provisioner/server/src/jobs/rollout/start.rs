@@ -121,6 +121,7 @@ impl Core {
             nodes.insert(0, canary);
         }
         for node in &nodes {
+            self.allow_drain(node, &image.digest, manner.drain)?;
             let name = &node.row.name;
             let checks = [
                 self.check_here(node),
@@ -179,7 +180,8 @@ impl Core {
                     continue;
                 }
             };
-            if !node.row.approved && wanted.select.names.is_empty() || !seen.insert(node.row.id.clone()) {
+            let by_name = !wanted.select.names.is_empty();
+            if !(node.row.approved || by_name) || !seen.insert(node.row.id.clone()) {
                 continue;
             }
             self.pass_node(gate.as_mut(), &node)?;
@@ -207,25 +209,36 @@ impl Core {
         }
         if node.live.is_none() {
             let title = format!("{name} is not connected");
-            return Err(Error::refused(409, "node-away", title, "leave it out, or see where it is: weft doctor"));
+            return Err(Error::refused(
+                409,
+                "node-away",
+                title,
+                "leave it out, or see where it is: weft doctor",
+            ));
         }
         Ok(())
     }
 
-    /// What becomes of servers on a node that is to restart: whether they are in the way, and who asks may stop and start them.
+    /// Whether servers are in the way of a node's restart.
     fn check_guests(&self, node: &NodeEntry, image: &str, drain: Drain) -> Result<(), Error> {
-        if runs(node) == image {
+        let guests = self.guests_of(&[node]);
+        match guests.first() {
+            Some(vs) if drain == Drain::Refuse && runs(node) != image => Err(Error::refused(
+                409,
+                "node-in-use",
+                format!("{} runs {}", node.row.name, vs.row.name),
+                "to have servers stopped and started again: --drain stop",
+            )),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Whether who asks may stop and start what is drained.
+    fn allow_drain(&self, node: &NodeEntry, image: &str, drain: Drain) -> Result<(), Error> {
+        if drain == Drain::Refuse || runs(node) == image {
             return Ok(());
         }
         for vs in self.guests_of(&[node]) {
-            if drain == Drain::Refuse {
-                return Err(Error::refused(
-                    409,
-                    "node-in-use",
-                    format!("{} runs {}", node.row.name, vs.row.name),
-                    "to have servers stopped and started again: --drain stop",
-                ));
-            }
             let object = Object {
                 labels: Some(&vs.row.labels),
                 ..Object::new(ObjectKind::Vs, &vs.row.id, &vs.row.name)
@@ -257,7 +270,9 @@ impl Core {
                 409,
                 "rollout-in-the-way",
                 format!("rollout {number} ({name}) has not ended"),
-                format!("wait for it: weft image rollout watch {number}; or end it: weft image rollout abort {number}"),
+                format!(
+                    "wait for it: weft image rollout watch {number}; or end it: weft image rollout abort {number}"
+                ),
             ));
         }
         drop(world);
@@ -306,7 +321,12 @@ impl Core {
     }
 
     /// What a rollout would do, node by node.
-    pub(super) fn rollout_plan(&self, rollout: &RolloutRow, timeout_s: u32, conflicts: Vec<Conflict>) -> Plan {
+    pub(super) fn rollout_plan(
+        &self,
+        rollout: &RolloutRow,
+        timeout_s: u32,
+        conflicts: Vec<Conflict>,
+    ) -> Plan {
         let mut effects = Vec::new();
         for row in &rollout.nodes {
             let Ok(node) = self.find_node(&row.id) else { continue };

@@ -52,8 +52,7 @@ impl Core {
     /// Servers that are to run on one of these nodes, those that span it included.
     pub(super) fn guests_of(&self, nodes: &[&NodeEntry]) -> Vec<VsEntry> {
         let world = self.world();
-        let here =
-            |vs: &&VsEntry| vs.row.running && nodes.iter().any(|node| lies_on(&vs.row, &node.row.id));
+        let here = |vs: &&VsEntry| vs.row.running && nodes.iter().any(|node| lies_on(&vs.row, &node.row.id));
         world.servers.values().filter(here).cloned().collect()
     }
 
@@ -159,7 +158,9 @@ impl Core {
             if let Some(vs) = guests.first() {
                 let (name, vs) = (&node.row.name, &vs.row.name);
                 let next = match rollout.drain {
-                    Drain::Refuse => format!("stop it first: weft vs stop {vs}; or roll out with --drain stop"),
+                    Drain::Refuse => {
+                        format!("stop it first: weft vs stop {vs}; or roll out with --drain stop")
+                    }
                     Drain::Stop => "resume the rollout: it is stopped, and started again".to_string(),
                 };
                 return Err(Error::refused(409, "node-in-use", format!("{name} runs {vs}"), next));
@@ -275,7 +276,8 @@ impl Core {
             step.reason.clone_from(&text);
         }
         drop(world);
-        let event = told(row, &row.actor, "image.activated", "info", &text);
+        let name = if activates { "image.activated" } else { "job.step" };
+        let event = told(row, &row.actor, name, "info", &text);
         Ok((Draft::new(kind, changes, event), next))
     }
 
@@ -287,10 +289,8 @@ impl Core {
         reason: &str,
     ) -> Result<(), Error> {
         let why = format!("{}: {reason}", step_words(&row, index));
-        let text = format!(
-            "{why}; the nodes behind it stay as they are: weft image rollout show {}",
-            row.number
-        );
+        let text =
+            format!("{why}; the nodes behind it stay as they are: weft image rollout show {}", row.number);
         let event = told(&row, &row.actor, "job.stopped", "error", &text);
         let mut next = with_step(row, index, StepState::Failed, reason);
         next.state = JobState::Stopped;
@@ -352,7 +352,8 @@ impl Core {
     fn ask_restart(&self, row: &JobRow, node: &NodeEntry) {
         let Some(live) = &node.live else { return };
         let mut asked = self.jobs.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        if asked.contains(&live.session) || live.asks.try_send(Ask::Send(ToNode::Command(Command::Reboot))).is_err()
+        if asked.contains(&live.session)
+            || live.asks.try_send(Ask::Send(ToNode::Command(Command::Reboot))).is_err()
         {
             // Where its line is full it is asked at the next look.
             return;
@@ -363,7 +364,12 @@ impl Core {
         asked.insert(live.session);
         self.emit(NewEvent {
             actor: row.actor.clone(),
-            ..node_event("node.reboot", "info", &node.row.name, format!("asked to restart by rollout {}", row.number))
+            ..node_event(
+                "node.reboot",
+                "info",
+                &node.row.name,
+                format!("asked to restart by rollout {}", row.number),
+            )
         });
     }
 
