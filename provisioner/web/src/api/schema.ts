@@ -1173,6 +1173,121 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/rollouts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List rollouts of images, newest first */
+        get: operations["rollouts_list"];
+        put?: never;
+        /**
+         * Roll an image out, node by node
+         * @description The canary restarts into it first, alone; then the others, at most `max_unavailable` at once. Where one does not come
+         *     back in time, or with another image, the rollout stops by itself, and the nodes behind stay as they are. Once all approved
+         *     nodes run the image it becomes the active one. It takes the right to activate the image, to restart each node, and to
+         *     stop and start what is drained.
+         */
+        post: operations["rollouts_start"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rollouts/{number}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show a rollout and how far each node is */
+        get: operations["rollouts_get_one"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rollouts/{number}/abort": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * End a rollout where it stands
+         * @description Nodes keep the image that was chosen for them. Servers that were stopped for it start again.
+         */
+        post: operations["rollouts_abort"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rollouts/{number}/back": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Go back: a new rollout, of the images before, to the nodes that this one has moved
+         * @description One that has not ended ends. Refused where an image before is revoked, expired, below the floor, or not known here.
+         */
+        post: operations["rollouts_back"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rollouts/{number}/pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Pause a rollout: what is under way is brought to its end, and no further node is begun */
+        post: operations["rollouts_pause"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rollouts/{number}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Let a rollout go on that is paused or stopped; nodes that failed are begun anew */
+        post: operations["rollouts_resume"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/sessions": {
         parameters: {
             query?: never;
@@ -2241,6 +2356,8 @@ export interface components {
              * @description Busy share, 1/1000.
              */
             busy_permille: number;
+            /** @description Digest of the image that was chosen for it, empty: it boots the active one. */
+            chosen_image?: string;
             /** @description Processor model. */
             cpu_model: string;
             /**
@@ -2685,6 +2802,104 @@ export interface components {
         RoleChange: {
             /** @description As in [`Account`]. */
             role: string;
+        };
+        /** @description A rollout. It is a job too, of the same number. */
+        Rollout: {
+            /** @description Who asked for it. */
+            actor: string;
+            /** @description When. */
+            at: string;
+            /**
+             * Format: int64
+             * @description The rollout that it takes back, 0 where none.
+             */
+            back_of: number;
+            /** @description Name of the node that goes first. */
+            canary: string;
+            /**
+             * Format: int32
+             * @description Nodes that are done.
+             */
+            done: number;
+            /** @description `refuse` or `stop`. */
+            drain: string;
+            /** @description When it ended, empty before. */
+            ended: string;
+            /**
+             * Format: int64
+             * @description Its generation.
+             */
+            generation: number;
+            /** @description Digest of the image; of a way back, that of its first node. */
+            image: string;
+            /** @description Its name. */
+            image_name: string;
+            /**
+             * Format: int32
+             * @description Nodes that restart at once.
+             */
+            max_unavailable: number;
+            /** @description `test-9`, or `back-of-7`. */
+            name: string;
+            /** @description What can be done now. */
+            next: string;
+            /** @description In their order. */
+            nodes: components["schemas"]["RolloutNode"][];
+            /**
+             * Format: int64
+             * @description Its number; they grow.
+             */
+            number: number;
+            /** @description Why it is stopped, empty where it is not; at its end what is to be said of it. */
+            reason: string;
+            /** @description `running`, `paused` (no further node is begun), `stopped` (a node failed; a person decides), `done`, `aborted`. */
+            state: string;
+            /**
+             * Format: int32
+             * @description Seconds for each step of a node.
+             */
+            timeout_s: number;
+        };
+        /** @description A new rollout: the canary first, alone; then the others; it stops by itself where one fails. */
+        RolloutCreate: {
+            /** @description The node that goes first, alone; empty: the first by name. */
+            canary?: string;
+            /**
+             * @description What becomes of servers that run on a node: `refuse` (it is not begun) or `stop` (they are stopped, and started again
+             *     afterwards); empty: `refuse`.
+             */
+            drain?: string;
+            /** @description Digest of a published image, its first digits, or its name. */
+            image: string;
+            /**
+             * Format: int32
+             * @description Nodes that restart at once, behind the canary; 0: 1.
+             */
+            max_unavailable?: number;
+            /** @description Which nodes, 128 at most. */
+            select: components["schemas"]["Selection"];
+            /**
+             * Format: int32
+             * @description Seconds for a node to come back, and for servers to stop and to start, 1–3600; 0: 600.
+             */
+            timeout_s?: number;
+        };
+        /** @description A node of a rollout. */
+        RolloutNode: {
+            /** @description Its id. */
+            id: string;
+            /** @description Digest of the image that it gets. */
+            image: string;
+            /** @description Digest of the image that it ran before. */
+            image_before: string;
+            /** @description Its name. */
+            name: string;
+            /** @description What is waited for, or why it failed. */
+            reason: string;
+            /** @description Servers that were stopped for it and those beside it. */
+            servers: string[];
+            /** @description `waiting`, `draining`, `restarting`, `starting` (its servers), `done`, `failed`. */
+            state: string;
         };
         /** @description Objects: exactly one of `names`, `selector` and `all` says which. */
         Selection: {
@@ -7309,6 +7524,278 @@ export interface operations {
                 };
             };
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    rollouts_list: {
+        parameters: {
+            query?: {
+                /** @description Those with smaller numbers: the next page */
+                before?: number;
+                /** @description At most so many, 50 by default, 100 at most */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Rollout"][];
+                };
+            };
+        };
+    };
+    rollouts_start: {
+        parameters: {
+            query?: {
+                /** @description Only plan it */
+                dry_run?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RolloutCreate"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            202: {
+                headers: {
+                    location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Rollout"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    rollouts_get_one: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Rollout"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    rollouts_abort: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Rollout"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    rollouts_back: {
+        parameters: {
+            query?: {
+                /** @description Only plan it */
+                dry_run?: boolean;
+            };
+            header?: never;
+            path: {
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            202: {
+                headers: {
+                    location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Rollout"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    rollouts_pause: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Rollout"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    rollouts_resume: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                number: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Rollout"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -21,6 +21,13 @@ const EXPLAINED: Record<Exclude<RolloutVerb, "back">, string> = {
   abort: "It ends where it stands: nodes keep the image that they have. Servers that were stopped for it start again.",
 };
 
+const DONE_BY: Record<RolloutVerb, (number: number) => Promise<unknown>> = {
+  pause: api.pauseRollout,
+  resume: api.resumeRollout,
+  abort: api.abortRollout,
+  back: api.rolloutBack,
+};
+
 type Choice = { verb: RolloutVerb; rollout: Rollout; plan: Plan | null };
 
 export function Rollouts() {
@@ -89,7 +96,7 @@ function RolloutDialog({ choice: { verb, rollout, plan }, look, onClose }: { cho
       action={verb}
       danger={verb === "abort" || verb === "back"}
       onAction={async () => {
-        const problem = await tryTo(() => api.rollout(rollout.number, verb), `${rollout.name}: ${verb}`);
+        const problem = await tryTo(() => DONE_BY[verb](rollout.number), `${rollout.name}: ${verb}`);
         await look();
         return problem;
       }}
