@@ -254,9 +254,10 @@ mod tests {
         // Another machine has the address by now.
         assert_eq!(chosen(&world, Some("02:00:00:00:00:02"), ours), "");
         assert_eq!(chosen(&world, None, other), "");
-        for bad in
-            [ImageRow { state: ImageState::Revoked, ..image.clone() }, ImageRow { expiry: 1, ..image.clone() }]
-        {
+        for bad in [
+            ImageRow { state: ImageState::Revoked, ..image.clone() },
+            ImageRow { expiry: 1, ..image.clone() },
+        ] {
             world.images.insert("ab".into(), bad);
             assert_eq!(chosen(&world, None, ours), "");
         }
