@@ -18,7 +18,9 @@ use crate::error::StoreError;
 use crate::schema::{MIGRATIONS, Migration};
 use crate::snapshot;
 
-/// How often it is looked for new snapshots of the log, which happens all ten thousand changes.
+/// Changes after which the log is replaced by a snapshot of what they led to.
+pub(crate) const SNAPSHOT_AFTER: u64 = 10_000;
+/// How often it is looked for new snapshots of the log.
 const SNAPSHOTS_EVERY: Duration = Duration::from_secs(30);
 
 /// The store. Cheap to share behind an `Arc`.
@@ -48,11 +50,16 @@ const ADDRESS: &str = "127.0.0.1:0";
 impl Store {
     /// Opens or makes the store in `folder`.
     pub async fn open(folder: &Path) -> Result<Self, StoreError> {
+        Self::open_with(folder, SNAPSHOT_AFTER).await
+    }
+
+    /// The same, with a snapshot of the log after so many changes.
+    pub async fn open_with(folder: &Path, snapshot_after: u64) -> Result<Self, StoreError> {
         make_folder(folder)?;
         let lock = take_lock(folder)?;
         snapshot::tidy(folder).map_err(|source| StoreError::Folder { path: folder.to_path_buf(), source })?;
         damage::look(folder)?;
-        let db = start(folder).await?;
+        let db = start(folder, snapshot_after).await?;
         migrate(&db, MIGRATIONS).await?;
         let event = number(&db, "SELECT coalesce(max(seq), 0) AS n FROM events").await?;
         let transaction = number(&db, "SELECT coalesce(max(number), 0) AS n FROM transactions").await?;
@@ -101,17 +108,17 @@ pub(crate) fn database_path(folder: &Path) -> PathBuf {
 }
 
 /// The database as it is on disk.
-pub(crate) async fn start(folder: &Path) -> Result<Client, StoreError> {
+pub(crate) async fn start(folder: &Path, snapshot_after: u64) -> Result<Client, StoreError> {
     let secrets = [secret(folder, "raft.secret")?, secret(folder, "api.secret")?];
     let db_folder = folder.join("db");
     make_folder(&db_folder)?;
-    let db = hiqlite::start_node(config(&db_folder, secrets)).await?;
+    let db = hiqlite::start_node(config(&db_folder, secrets, snapshot_after)).await?;
     db.wait_until_healthy_db_timeout(std::time::Duration::from_secs(30)).await?;
     Ok(db)
 }
 
-fn config(folder: &Path, [secret_raft, secret_api]: [String; 2]) -> NodeConfig {
-    let mut raft_config = NodeConfig::default_raft_config(10_000);
+fn config(folder: &Path, [secret_raft, secret_api]: [String; 2], snapshot_after: u64) -> NodeConfig {
+    let mut raft_config = NodeConfig::default_raft_config(snapshot_after);
     raft_config.cluster_name = "weft".to_string();
     // With one voter an election is won at once; waiting for others' heartbeats only delays the start.
     raft_config.heartbeat_interval = 200;
@@ -231,7 +238,7 @@ mod tests {
 
     /// A store as the second schema left it, with these history rows: time, cause, object.
     async fn old_store(folder: &Path, rows: &[(&str, &str, &str)]) {
-        let db = start(folder).await.expect("a database");
+        let db = start(folder, SNAPSHOT_AFTER).await.expect("a database");
         migrate(&db, MIGRATIONS.split_at(2).0).await.expect("the second schema");
         for (at, cause, object) in rows {
             db.execute(
@@ -248,7 +255,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn rows_from_before_there_were_labels_load_and_keep_what_they_have() {
         let folder = tempfile::tempdir().expect("a folder");
-        let db = start(folder.path()).await.expect("a database");
+        let db = start(folder.path(), SNAPSHOT_AFTER).await.expect("a database");
         migrate(&db, MIGRATIONS).await.expect("the schema");
         let vs = r#"{"id":"v","name":"web","node":"n","running":true,"vcpus":2,"memory_mib":256,"kernel":"k",
             "kernel_size":1,"initrd":"","initrd_size":0,"append":"","macs":["02:57:00:00:00:00"],"generation":4,
@@ -273,7 +280,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn macs_of_the_third_schema_stay_drawn_and_the_two_pools_are_there() {
         let folder = tempfile::tempdir().expect("a folder");
-        let db = start(folder.path()).await.expect("a database");
+        let db = start(folder.path(), SNAPSHOT_AFTER).await.expect("a database");
         migrate(&db, MIGRATIONS.split_at(3).0).await.expect("the third schema");
         for n in [0i64, 1, 2, 9] {
             let row = vec![Param::from(n), Param::from("v")];
@@ -300,7 +307,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn history_from_before_there_were_jobs_is_of_none_and_a_job_stands_with_its_transaction() {
         let folder = tempfile::tempdir().expect("a folder");
-        let db = start(folder.path()).await.expect("a database");
+        let db = start(folder.path(), SNAPSHOT_AFTER).await.expect("a database");
         migrate(&db, MIGRATIONS.split_at(4).0).await.expect("the fourth schema");
         db.execute(
             "INSERT INTO transactions (number, at, actor, verb, cause, undoes, kind, object, before, after) \
@@ -389,7 +396,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn accounts_from_before_there_were_roles_become_administrators() {
         let folder = tempfile::tempdir().expect("a folder");
-        let db = start(folder.path()).await.expect("a database");
+        let db = start(folder.path(), SNAPSHOT_AFTER).await.expect("a database");
         migrate(&db, MIGRATIONS.split_at(5).0).await.expect("the fifth schema");
         let user = r#"{"name":"admin","hash":"$argon2id$x","must_change":false,"one_time":false}"#;
         let session = r#"{"token_hash":"h","user":"admin","expires":9}"#;
@@ -421,7 +428,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn nodes_from_before_there_were_frames_are_in_none_and_names_are_of_a_level() {
         let folder = tempfile::tempdir().expect("a folder");
-        let db = start(folder.path()).await.expect("a database");
+        let db = start(folder.path(), SNAPSHOT_AFTER).await.expect("a database");
         migrate(&db, MIGRATIONS.split_at(6).0).await.expect("the sixth schema");
         let node = r#"{"id":"n","key":"k","name":"node-1","approved":true,"approved_boot_only":false,"conflict":"",
             "boot_counter":1,"mac":"","address":"","first_seen":"","last_seen":"","report":null,"labels":{"a":"b"}}"#;
@@ -450,7 +457,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn keys_of_changes_come_with_the_eighth_schema_and_stand_with_their_change() {
         let folder = tempfile::tempdir().expect("a folder");
-        let db = start(folder.path()).await.expect("a database");
+        let db = start(folder.path(), SNAPSHOT_AFTER).await.expect("a database");
         migrate(&db, MIGRATIONS.split_at(7).0).await.expect("the seventh schema");
         db.shutdown().await.expect("closed");
         let store = Store::open(folder.path()).await.expect("it migrates");
@@ -501,7 +508,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn nodes_from_before_there_was_power_have_no_controller_and_history_has_no_password() {
         let folder = tempfile::tempdir().expect("a folder");
-        let db = start(folder.path()).await.expect("a database");
+        let db = start(folder.path(), SNAPSHOT_AFTER).await.expect("a database");
         migrate(&db, MIGRATIONS.split_at(8).0).await.expect("the eighth schema");
         let node = r#"{"id":"n","key":"k","name":"node-1","approved":true,"approved_boot_only":false,"conflict":"",
             "boot_counter":1,"mac":"","address":"","first_seen":"","last_seen":"","report":null}"#;

@@ -153,7 +153,7 @@ pub async fn restore(folder: &Path, from: &Path) -> Result<(), StoreError> {
     let judged = tokio::task::spawn_blocking(move || judge(&copy)).await;
     let schema = judged.map_err(|_| StoreError::Database("the copy was not read".into()))??;
     open::make_folder(folder)?;
-    let db = open::start(folder).await?;
+    let db = open::start(folder, open::SNAPSHOT_AFTER).await?;
     let known = usize::try_from(schema).ok().and_then(|known| MIGRATIONS.get(..known));
     open::migrate(&db, known.unwrap_or(MIGRATIONS)).await?;
     let done = fill(&db, from).await;

@@ -127,6 +127,14 @@ async fn a_log_that_is_damaged_in_the_middle_is_refused_and_a_torn_end_after_a_c
     assert!(store.servers().await.expect("servers").is_empty(), "the torn change is not half there");
     store.close().await.expect("closed");
 
+    // A kill, or a full disk, while the next file of the log is made.
+    for unmade in [0, 20, 4096] {
+        let folder = twin(&good);
+        let next = log_file(folder.path()).with_file_name("0000000000000002.wal");
+        fs::write(&next, vec![0; unmade]).expect("written");
+        whole(folder.path()).await;
+    }
+
     let settings = twin(&good);
     flip(&settings.path().join("db/logs/meta.hql"), 13);
     refused(settings.path(), "meta.hql").await;
@@ -196,4 +204,56 @@ async fn a_copy_makes_a_store_with_its_rows_a_later_epoch_and_no_sessions() {
     assert_eq!(more.transaction, Some(CHANGES + 2));
     again.close().await.expect("closed");
     store.close().await.expect("closed");
+}
+
+fn snapshot_files(folder: &Path) -> Vec<PathBuf> {
+    let files = fs::read_dir(folder.join("db/state_machine/snapshots")).into_iter().flatten();
+    files
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.file_name().is_some_and(|name| name.len() == 36))
+        .collect()
+}
+
+/// The rows are those of the last change.
+async fn has(folder: &Path, changes: u64) -> Store {
+    let store = Store::open(folder).await.expect("it opens");
+    assert_eq!(store.nodes().await.expect("nodes"), [node(changes)]);
+    store
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_with_a_snapshot_starts_again_and_again_and_is_refused_where_that_was_changed_or_is_gone() {
+    let good = tempfile::tempdir().expect("a folder");
+    let store = Store::open_with(good.path(), 20).await.expect("open");
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    let mut changes = 0;
+    // The log begins behind the snapshot: a file of it is given up once another one is begun.
+    let text = "x".repeat(40_000);
+    while snapshot_files(good.path()).is_empty() || log_file(good.path()).ends_with("0000000000000001.wal") {
+        assert!(std::time::Instant::now() < end, "no snapshot after {changes} changes");
+        changes += 1;
+        let told = NewEvent { at: AT.into(), text: text.clone(), ..NewEvent::default() };
+        store.commit(Batch::new(AT, "t", "change").put_node(None, &node(changes)).event(told)).await.expect("a change");
+    }
+    // As a crash leaves it, whatever runs.
+    let crashed = twin(&good);
+    has(crashed.path(), changes).await.close().await.expect("closed");
+    store.close().await.expect("closed");
+    drop(store);
+    for _ in 0..3 {
+        let store = has(good.path(), changes).await;
+        let crashed = twin(&good);
+        has(crashed.path(), changes).await.close().await.expect("closed");
+        store.close().await.expect("closed");
+    }
+
+    let gone = twin(&good);
+    for file in snapshot_files(gone.path()) {
+        fs::remove_file(file).expect("removed");
+    }
+    refused(gone.path(), "no snapshot").await;
+    let changed = twin(&good);
+    let file = snapshot_files(changed.path()).pop().expect("a snapshot");
+    flip(&file, find(&file, "node-", 0) + 5);
+    refused(changed.path(), file.file_name().and_then(|name| name.to_str()).expect("a name")).await;
 }
