@@ -50,6 +50,9 @@ pub struct Keys {
 impl Keys {
     /// Reads the keys of a data folder, or draws them for a new one.
     pub fn open(data: &Path) -> Result<Self, KeyError> {
+        if data.join(RESTORING).exists() {
+            return Err(KeyError::HalfRestored(data.to_path_buf()));
+        }
         // A new key beside an old store would pass unseen: nodes trust the old one, and sealed passwords need it.
         let old = data.join("store/db").exists();
         for name in ["channel.key", "record.key", "seal.key"] {

@@ -8,7 +8,7 @@
 
 use std::fs;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use weft_backup::{Ask, BackupError, Listed, Manifest, STORE};
@@ -74,20 +74,43 @@ fn failed(path: &Path) -> impl FnOnce(io::Error) -> RestoreError {
 /// Restores `file` into the empty folder `data`.
 pub async fn restore(file: &Path, data: &Path, ask: Ask<'_>) -> Result<Manifest, RestoreError> {
     let made = empty(data)?;
-    // All of it is judged before anything is written.
-    let manifest = weft_backup::read(file, ask, &mut judge, &mut |_, _| Ok(()))?;
     if made {
         private_folder(data).map_err(failed(data))?;
     }
     let at = data.join(RESTORING);
-    let done = match fill(file, &manifest, &at, ask).await {
-        Ok(()) => settle(data, &at),
+    claim(data, &at)?;
+    let done = match judged_and_filled(file, &at, ask).await {
+        Ok(manifest) => settle(data, &at).map(|()| manifest),
         Err(error) => Err(error),
     };
     if done.is_err() {
         clear(data, made);
     }
-    done.map(|()| manifest)
+    done
+}
+
+/// Takes the folder: as long as the marker is there no appliance starts on it, and no other restore.
+fn claim(data: &Path, at: &Path) -> Result<(), RestoreError> {
+    match fs::DirBuilder::new().mode(0o700).create(at) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            return Err(RestoreError::NotEmpty(data.to_path_buf()));
+        }
+        Err(error) => return Err(failed(at)(error)),
+    }
+    // Whoever began in between was before the marker.
+    if fs::read_dir(data).map_err(failed(data))?.count() > 1 {
+        fs::remove_dir(at).map_err(failed(at))?;
+        return Err(RestoreError::NotEmpty(data.to_path_buf()));
+    }
+    Ok(())
+}
+
+/// All of it is judged before anything is written.
+async fn judged_and_filled(file: &Path, at: &Path, ask: Ask<'_>) -> Result<Manifest, RestoreError> {
+    let manifest = weft_backup::read(file, ask, &mut judge, &mut |_, _| Ok(()))?;
+    fill(file, &manifest, at, ask).await?;
+    Ok(manifest)
 }
 
 /// Whether the folder is to be made.

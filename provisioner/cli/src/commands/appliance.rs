@@ -181,7 +181,12 @@ impl Partial {
     fn becomes(self, file: &Path) -> Result<(), CliError> {
         let wrap = |error| CliError::file(file, error);
         // A link, not a renaming: what came there meanwhile stays.
-        fs::hard_link(&self.0, file).map_err(wrap)?;
+        match fs::hard_link(&self.0, file) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists || file.exists() => return Err(wrap(error)),
+            // File systems of removable media have no links.
+            Err(_) => fs::rename(&self.0, file).map_err(wrap)?,
+        }
         let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
         fs::File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all()).map_err(wrap)
     }
