@@ -20,19 +20,24 @@ pub(crate) struct Keyed {
 }
 
 tokio::task_local! {
-    static CALLER: Caller;
+    static CALLER: Option<Caller>;
     static EXPECTED: Expected;
     static KEYED: Keyed;
 }
 
 /// Runs a request's work as its caller.
 pub(crate) async fn scope<T>(caller: Caller, work: impl Future<Output = T>) -> T {
-    CALLER.scope(caller, Box::pin(work)).await
+    CALLER.scope(Some(caller), Box::pin(work)).await
+}
+
+/// Runs a part of a request's work as the appliance's own: whoever may cause it need not be allowed to do it by hand.
+pub(crate) async fn by_itself<T>(work: impl Future<Output = T>) -> T {
+    CALLER.scope(None, Box::pin(work)).await
 }
 
 /// Who asks; `None`: nobody does.
 pub(crate) fn current() -> Option<Caller> {
-    CALLER.try_with(Clone::clone).ok()
+    CALLER.try_with(Clone::clone).ok().flatten()
 }
 
 /// Runs a request's work as a change of this version of an object.

@@ -22,7 +22,7 @@ mod steps;
 mod verbs;
 
 use serde::{Deserialize, Serialize};
-use weft_store::{Drain, JobObject, JobRow, RolloutNodeRow, RolloutRow, StepRow, WaitRow};
+use weft_store::{Drain, JobObject, JobRow, RolloutNodeRow, RolloutRow, StepRow, StepState, WaitRow};
 
 use super::waits::{Seen, behind};
 use crate::error::Error;
@@ -65,6 +65,25 @@ fn spec(step: &StepRow) -> Result<Spec, Error> {
 /// The step of a part of a batch, by its place.
 fn place(row: &JobRow, part: Part, batch: u32) -> Option<usize> {
     row.steps.iter().position(|step| spec(step).is_ok_and(|spec| spec == Spec { part, batch }))
+}
+
+/// Of a rollout that goes no further: starts that it owes to servers that it stopped. One that was refused was not made.
+fn owed(row: &JobRow) -> impl Iterator<Item = &StepRow> {
+    row.steps.iter().filter(|step| owes(step))
+}
+
+fn owes(step: &StepRow) -> bool {
+    let open = match step.state {
+        StepState::Waiting => true,
+        StepState::Failed => step.transaction == 0,
+        StepState::Running
+        | StepState::Done
+        | StepState::Undoing
+        | StepState::Undone
+        | StepState::Skipped
+        | StepState::Stuck => false,
+    };
+    open && spec(step).is_ok_and(|spec| spec.part == Part::Fill)
 }
 
 /// The steps of a rollout, none of them begun.
@@ -186,6 +205,30 @@ mod tests {
         assert_eq!(place(&row, Part::Activate, 2), Some(6));
         let plain = steps(&rollout(Drain::Refuse, &[0, 1]), 9);
         assert!(plain.iter().all(|step| step.opens) && plain.len() == 3);
+    }
+
+    #[test]
+    fn a_start_is_owed_until_it_is_made() {
+        let mut steps = steps(&rollout(Drain::Stop, &[0, 1]), 9);
+        let web = JobObject { name: "web".into(), ..JobObject::default() };
+        let count = |steps: &[StepRow]| {
+            let row = JobRow { steps: steps.to_vec(), ..JobRow::default() };
+            owed(&row).map(|step| step.objects.len()).sum::<usize>()
+        };
+        steps[1].objects = vec![web.clone()];
+        assert_eq!(count(&steps), 0, "no restart is one");
+        steps[2].objects = vec![web];
+        for (state, transaction, owes) in [
+            (StepState::Waiting, 0, 1),
+            (StepState::Running, 7, 0),
+            (StepState::Failed, 7, 0),
+            (StepState::Failed, 0, 1),
+            (StepState::Done, 7, 0),
+        ] {
+            steps[2].state = state;
+            steps[2].transaction = transaction;
+            assert_eq!(count(&steps), owes, "{state:?} {transaction}");
+        }
     }
 
     #[test]

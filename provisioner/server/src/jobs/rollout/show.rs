@@ -56,14 +56,20 @@ fn show_node(world: &World, row: &JobRow, node: &RolloutNodeRow) -> RolloutNode 
             now.flat_map(|step| waiting(world, step)).collect::<Vec<_>>().join("; ")
         }
     };
-    let servers = fill.iter().flat_map(|step| &step.objects).map(|object| object.name.clone());
+    // What was stopped for it, also where it was started again at a stop.
+    let mut servers: Vec<String> = Vec::new();
+    for object in [fill, drain].into_iter().flatten().flat_map(|step| &step.objects) {
+        if !servers.contains(&object.name) {
+            servers.push(object.name.clone());
+        }
+    }
     RolloutNode {
         name: node.name.clone(),
         state: word.to_string(),
         id: node.id.clone(),
         image: node.image.clone(),
         image_before: node.before.clone(),
-        servers: servers.collect(),
+        servers,
         reason,
     }
 }

@@ -11,7 +11,8 @@ use weft_wire::agent::{Command, ToNode};
 use super::super::machine::{Todo, todo};
 use super::super::run::{Move, refusal, with_step};
 use super::super::{step_words, told, waits};
-use super::{Part, Spec, Standing, node_of, place, runs, spec, standing};
+use super::{Part, Spec, Standing, node_of, owed, owes, place, runs, spec, standing};
+use crate::auth::asking;
 use crate::boot_files::{choose, chosen_no_more, image_words};
 use crate::core::Core;
 use crate::error::Error;
@@ -46,6 +47,25 @@ fn restarting(core: &Core, rollout: &RolloutRow, batch: u32) -> Result<Vec<(Node
 
 fn vs_object(vs: &VsEntry) -> JobObject {
     JobObject { kind: "vs".to_string(), id: vs.row.id.clone(), name: vs.row.name.clone() }
+}
+
+/// What a start of servers comes to.
+struct Started {
+    draft: Draft,
+    waits: Vec<WaitRow>,
+    /// Those that cannot start: id, and why in words.
+    refused: Vec<(String, String)>,
+}
+
+/// A rollout that goes no further, with what is to be said of servers that stay stopped.
+fn not_started(mut row: JobRow, mut told: NewEvent, why: &str) -> Move {
+    if !why.is_empty() {
+        let words = format!("; not started again: {why}");
+        let said = if row.state.ended() { &mut row.comment } else { &mut row.reason };
+        said.push_str(&words);
+        told.text.push_str(&words);
+    }
+    Move { row, told }
 }
 
 impl Core {
@@ -86,7 +106,10 @@ impl Core {
             return Ok((Draft::of(Kind::NodeImage, None), row.clone()));
         };
         let Spec { part, batch } = spec(step)?;
-        self.check_base(rollout)?;
+        // What was stopped starts again, whatever becomes of the image.
+        if part != Part::Fill {
+            self.check_base(rollout)?;
+        }
         match part {
             Part::Drain => self.decide_drain(row, rollout, index, batch),
             Part::Restart => self.decide_restart(row, rollout, index, batch),
@@ -131,13 +154,14 @@ impl Core {
             .collect::<Result<_, Error>>()?;
         let changes: Vec<Change> = decided.iter().map(|(change, _)| change.clone()).collect();
         let mut next = row.clone();
-        // Written with the very change: what was stopped is known from then on.
-        for at in [Some(index), place(row, Part::Fill, batch)].into_iter().flatten() {
-            if let Some(step) = next.steps.get_mut(at) {
-                step.objects.clone_from(&objects);
-            }
+        // Written with the very change: what was stopped is known from then on, beside what it stopped before.
+        if let Some(fill) = place(row, Part::Fill, batch).and_then(|at| next.steps.get_mut(at)) {
+            let new = objects.iter().filter(|object| fill.objects.iter().all(|old| old.id != object.id));
+            let new: Vec<JobObject> = new.cloned().collect();
+            fill.objects.extend(new);
         }
         if let Some(step) = next.steps.get_mut(index) {
+            step.objects = objects;
             step.waits = waits::of_changes(Kind::VsStop, &changes);
         }
         Ok((Draft::of(Kind::VsStop, decided), next))
@@ -154,16 +178,12 @@ impl Core {
         let mut decided = Vec::new();
         let mut waits = Vec::new();
         for (node, image) in &nodes {
-            let guests = if runs(node) == *image { Vec::new() } else { self.guests_of(&[node]) };
-            if let Some(vs) = guests.first() {
-                let (name, vs) = (&node.row.name, &vs.row.name);
-                let next = match rollout.drain {
-                    Drain::Refuse => {
-                        format!("stop it first: weft vs stop {vs}; or roll out with --drain stop")
-                    }
-                    Drain::Stop => "resume the rollout: it is stopped, and started again".to_string(),
-                };
-                return Err(Error::refused(409, "node-in-use", format!("{name} runs {vs}"), next));
+            if runs(node) != *image {
+                self.check_empty(rollout, node)?;
+            }
+            if let Some(live) = &node.live {
+                // One that was asked in this session for an earlier rollout, or before a resume, is asked again.
+                self.jobs.asked.lock().unwrap_or_else(PoisonError::into_inner).remove(&live.session);
             }
             if node.row.approved && node.row.image != *image {
                 let words = image_words(&self.world(), image);
@@ -193,26 +213,45 @@ impl Core {
         Ok((Draft::of(Kind::NodeImage, decided), next))
     }
 
-    /// A start of servers that were stopped, as far as they are still there.
-    fn started(&self, actor: &str, objects: &[JobObject]) -> Result<(Draft, Vec<WaitRow>), Error> {
-        let (mut decided, mut waits) = (Vec::new(), Vec::new());
+    /// Refused where a server is to run on a node that is to restart.
+    fn check_empty(&self, rollout: &RolloutRow, node: &NodeEntry) -> Result<(), Error> {
+        let guests = self.guests_of(&[node]);
+        let Some(vs) = guests.first() else { return Ok(()) };
+        let (name, vs) = (&node.row.name, &vs.row.name);
+        let next = match rollout.drain {
+            Drain::Refuse => format!("stop it first: weft vs stop {vs}; or roll out with --drain stop"),
+            Drain::Stop => "resume the rollout: it is stopped, and started again".to_string(),
+        };
+        Err(Error::refused(409, "node-in-use", format!("{name} runs {vs}"), next))
+    }
+
+    /// A start of servers that were stopped, as far as they are still there, and those that cannot start.
+    fn started(&self, actor: &str, objects: &[JobObject]) -> Result<Started, Error> {
+        let (mut decided, mut waits, mut refused) = (Vec::new(), Vec::new(), Vec::new());
         for object in objects {
             let Some(vs) = self.world().servers.get(&object.id).cloned() else { continue };
             let row = vs.row.clone();
-            match self.decide_vs(actor, vs, Verb::Start)? {
-                Some(one) => decided.push(one),
-                None => waits.extend(waits::of_same(Kind::VsStart, &row)),
+            match self.decide_vs(actor, vs, Verb::Start) {
+                Ok(Some(one)) => decided.push(one),
+                Ok(None) => waits.extend(waits::of_same(Kind::VsStart, &row)),
+                Err(error) => refused.push((row.id, format!("{}: {}", row.name, refusal(error)?))),
             }
         }
         let changes: Vec<Change> = decided.iter().map(|(change, _)| change.clone()).collect();
         waits.extend(waits::of_changes(Kind::VsStart, &changes));
-        Ok((Draft::of(Kind::VsStart, decided), waits))
+        Ok(Started { draft: Draft::of(Kind::VsStart, decided), waits, refused })
     }
 
     fn decide_fill(&self, row: &JobRow, index: usize) -> Result<(Draft, JobRow), Error> {
         let mut next = row.clone();
         let objects = row.steps.get(index).map(|step| step.objects.clone()).unwrap_or_default();
-        let (draft, waits) = self.started(&row.actor, &objects)?;
+        let Started { draft, waits, refused } = self.started(&row.actor, &objects)?;
+        if !refused.is_empty() {
+            // The others start where the rollout stops.
+            let words: Vec<String> = refused.into_iter().map(|(_, words)| words).collect();
+            let next = "resume the rollout once it can start";
+            return Err(Error::refused(409, "vs-not-started", words.join(". "), next));
+        }
         if let Some(step) = next.steps.get_mut(index) {
             step.waits = waits;
         }
@@ -300,22 +339,21 @@ impl Core {
 
     /// Writes a rollout that goes no further, with the start of servers that it had stopped.
     pub(super) async fn end_with_servers(&self, row: JobRow, event: NewEvent) -> Result<(), Error> {
-        let fills = row.steps.iter().filter(|step| {
-            step.state == StepState::Waiting && spec(step).is_ok_and(|spec| spec.part == Part::Fill)
-        });
-        let objects: Vec<JobObject> = fills.flat_map(|step| step.objects.clone()).collect();
-        let again = match self.started(&row.actor, &objects) {
-            Ok((draft, _)) => self.make_with_job(draft, Move { row: row.clone(), told: event.clone() }).await,
-            Err(error) => Err(error),
-        };
-        let why = match again {
-            Ok(()) => return Ok(()),
-            Err(error) => refusal(error)?,
-        };
-        // What is stopped stays so, and is said.
-        let mut row = row;
-        row.reason = format!("{}; its servers were not started again: {why}", row.reason);
-        self.write_job(Move { row, told: event }).await
+        let objects: Vec<JobObject> = owed(&row).flat_map(|step| step.objects.clone()).collect();
+        let Started { draft, refused, .. } = self.started(&row.actor, &objects)?;
+        // It owes no more than the start of those that cannot start yet.
+        let mut next = row.clone();
+        for step in next.steps.iter_mut().filter(|step| owes(step)) {
+            step.objects.retain(|object| refused.iter().any(|(id, _)| *id == object.id));
+        }
+        let words: Vec<String> = refused.into_iter().map(|(_, words)| words).collect();
+        let to = not_started(next, event.clone(), &words.join(". "));
+        // Whoever may end a rollout need not be allowed to start each server by hand.
+        match asking::by_itself(self.make_with_job(draft, to)).await {
+            Ok(()) => Ok(()),
+            // What is stopped stays so, and is said.
+            Err(error) => self.write_job(not_started(row, event, &refusal(error)?)).await,
+        }
     }
 
     /// Asks nodes to restart whose boot is to end, once in each of their sessions.
@@ -327,6 +365,13 @@ impl Core {
         let Some(mut row) = self.world().jobs.get(&number).map(|job| job.row.clone()) else { return Ok(()) };
         let due = self.due(number);
         let Todo::Watch(index) = todo(&row) else { return Ok(()) };
+        if let Some(rollout) = &row.rollout {
+            // Since the step began, a server may have been started on a node that was away.
+            let empty = due.iter().try_for_each(|(_, _, node)| self.check_empty(rollout, node));
+            if let Err(error) = empty {
+                return self.stop_rollout(row, index, &refusal(error)?).await;
+            }
+        }
         let mut fresh = Vec::new();
         for (at, boot, _) in &due {
             let wait = row.steps.get_mut(index).and_then(|step| step.waits.get_mut(*at));

@@ -4,7 +4,7 @@ use weft_api::Rollout;
 use weft_store::{JobRow, JobState, StepState};
 
 use super::super::told;
-use super::spec;
+use super::{Part, Spec, spec};
 use crate::core::Core;
 use crate::error::Error;
 use crate::util::now;
@@ -39,7 +39,10 @@ impl Core {
         let mut row = self.rollout_row(number).await?;
         match row.state {
             JobState::Paused => {}
-            JobState::Stopped => begin_anew(&mut row)?,
+            JobState::Stopped => {
+                let runs = |id: &str| self.world().servers.get(id).is_some_and(|vs| vs.row.running);
+                begin_anew(&mut row, runs)?;
+            }
             JobState::Running
             | JobState::Undoing
             | JobState::Stuck
@@ -78,19 +81,24 @@ impl Core {
     }
 }
 
-/// The batch that failed, as if it had not begun.
-fn begin_anew(row: &mut JobRow) -> Result<(), Error> {
+/// The batch that failed, as if it had not begun; servers that it stopped and did not start stay known.
+fn begin_anew(row: &mut JobRow, runs: impl Fn(&str) -> bool) -> Result<(), Error> {
     let failed = row.steps.iter().find(|step| step.state == StepState::Failed);
     let Some(batch) = failed.map(spec).transpose()?.map(|spec| spec.batch) else { return Ok(()) };
     for step in &mut row.steps {
-        if spec(step)?.batch == batch {
+        let Spec { part, batch: of } = spec(step)?;
+        if of == batch {
             step.state = StepState::Waiting;
             step.waits.clear();
             step.reason.clear();
             step.started.clear();
-            if step.verb != "node image" {
-                step.objects.clear();
+            match part {
+                Part::Drain => step.objects.clear(),
+                // They were started, and whoever stopped one since meant it.
+                Part::Fill if step.transaction > 0 => step.objects.retain(|object| runs(&object.id)),
+                Part::Fill | Part::Restart | Part::Activate => {}
             }
+            step.transaction = 0;
         }
     }
     Ok(())
