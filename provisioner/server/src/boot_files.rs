@@ -59,14 +59,16 @@ fn chosen(world: &World, mac: Option<&str>, address: IpAddr) -> String {
         Some(mac) => row.mac == mac,
         None => row.address == address.to_string(),
     };
+    // What waits for approval may say any MAC.
+    let approved = || world.nodes.values().filter(|node| node.row.approved);
     let by_nic = || {
         let mac = mac?;
-        world.nodes.values().find(|node| {
+        approved().find(|node| {
             let nics = node.report.as_ref().map(|report| report.inventory.nics.as_slice());
             nics.is_some_and(|nics| nics.iter().any(|nic| mac_text(&nic.mac) == mac))
         })
     };
-    let node = world.nodes.values().find(|node| has(&node.row)).or_else(by_nic);
+    let node = approved().find(|node| has(&node.row)).or_else(by_nic);
     let image = node.and_then(|node| world.images.get(&node.row.image));
     let may_run = |image: &&ImageRow| image.state != ImageState::Revoked && image.expiry > unix_s();
     image.filter(may_run).map(|image| image.digest.clone()).unwrap_or_default()
@@ -135,10 +137,26 @@ impl Core {
             }
             Err(error) => tracing::debug!(%error, "no {UNDIONLY}: BIOS ROMs without iPXE cannot boot"),
         }
+        let mut read = Ok(());
         if let Some(image) = active.filter(may_run) {
             // Read anew, so that what is damaged on disk is found.
-            new.images.insert(image.digest.clone(), Arc::new(self.read_image(&image, without_lost)?));
-            new.active = image.digest;
+            match self.read_image(&image, without_lost) {
+                Ok(offered) => {
+                    new.images.insert(image.digest.clone(), Arc::new(offered));
+                    new.active = image.digest;
+                }
+                // What was offered to all is offered still, where it may run.
+                Err(error) => {
+                    read = Err(error);
+                    let before = self.world().images.get(&had.active).cloned();
+                    if before.filter(may_run).is_some()
+                        && let Some(offered) = had.images.get(&had.active)
+                    {
+                        new.images.insert(had.active.clone(), Arc::clone(offered));
+                        new.active.clone_from(&had.active);
+                    }
+                }
+            }
         }
         for image in chosen.values().filter(|image| may_run(image)) {
             if new.images.contains_key(&image.digest) {
@@ -157,7 +175,24 @@ impl Core {
             }
         }
         self.world().boot_files = Arc::new(new);
-        Ok(())
+        read
+    }
+
+    /// Refused where the files of an image do not read whole: no node would get it.
+    pub(crate) fn check_files(&self, image: &ImageRow) -> Result<(), Error> {
+        self.read_image(image, false).map(drop).map_err(|error| {
+            tracing::error!(
+                image = image.digest,
+                error = crate::chain(&error),
+                "files of an image do not read"
+            );
+            Error::refused(
+                422,
+                "image-file-lost",
+                format!("the files of {} are missing or damaged", image.name),
+                "publish it again: weft image publish FILE, with --bios FILE where it had one",
+            )
+        })
     }
 
     /// The files of an image, checked; `without_lost`: those that there are.
@@ -254,6 +289,16 @@ mod tests {
         // Another machine has the address by now.
         assert_eq!(chosen(&world, Some("02:00:00:00:00:02"), ours), "");
         assert_eq!(chosen(&world, None, other), "");
+        // A stranger that says the same MAC, or is at the same address, takes nothing away.
+        let stranger = NodeRow {
+            id: "a".into(),
+            mac: "02:00:00:00:00:01".into(),
+            address: "10.0.0.5".into(),
+            ..NodeRow::default()
+        };
+        world.nodes.insert("a".into(), NodeEntry::from_row(stranger));
+        assert_eq!(chosen(&world, Some("02:00:00:00:00:01"), other), "ab");
+        assert_eq!(chosen(&world, None, ours), "ab");
         for bad in [
             ImageRow { state: ImageState::Revoked, ..image.clone() },
             ImageRow { expiry: 1, ..image.clone() },

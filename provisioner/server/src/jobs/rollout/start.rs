@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::servers::invalid;
 use crate::util::now;
 use crate::view::natural;
-use crate::world::{NodeEntry, World};
+use crate::world::{NodeEntry, VsEntry, World};
 
 /// Name of its plan.
 const PLAN: &str = "image rollout";
@@ -110,6 +110,7 @@ impl Core {
         let image = self.find_image(&wanted.image)?;
         self.allow_asked("activate", &Object::new(ObjectKind::Image, &image.digest, &image.name))?;
         self.check_offer(&image)?;
+        self.check_files(&image)?;
         let (mut nodes, mut conflicts) = self.rollout_nodes(wanted)?;
         nodes.sort_by_key(|node| natural(&node.row.name));
         if !wanted.canary.is_empty() {
@@ -201,7 +202,7 @@ impl Core {
         Ok((nodes, conflicts))
     }
 
-    fn check_here(&self, node: &NodeEntry) -> Result<(), Error> {
+    pub(super) fn check_here(&self, node: &NodeEntry) -> Result<(), Error> {
         let name = &node.row.name;
         if !node.trusted_with_records() {
             let title = format!("{name} is {}", node.state());
@@ -220,7 +221,7 @@ impl Core {
     }
 
     /// Whether servers are in the way of a node's restart.
-    fn check_guests(&self, node: &NodeEntry, image: &str, drain: Drain) -> Result<(), Error> {
+    pub(super) fn check_guests(&self, node: &NodeEntry, image: &str, drain: Drain) -> Result<(), Error> {
         let guests = self.guests_of(&[node]);
         match guests.first() {
             Some(vs) if drain == Drain::Refuse && runs(node) != image => Err(Error::refused(
@@ -238,7 +239,11 @@ impl Core {
         if drain == Drain::Refuse || runs(node) == image {
             return Ok(());
         }
-        for vs in self.guests_of(&[node]) {
+        self.allow_guests(&self.guests_of(&[node]))
+    }
+
+    pub(super) fn allow_guests(&self, guests: &[VsEntry]) -> Result<(), Error> {
+        for vs in guests {
             let object = Object {
                 labels: Some(&vs.row.labels),
                 ..Object::new(ObjectKind::Vs, &vs.row.id, &vs.row.name)
@@ -351,11 +356,17 @@ impl Core {
         }
         if !rollout.activates.is_empty() {
             let words = image_words(&self.world(), &rollout.activates);
-            effects.push(format!("{words} becomes the active image, where all approved nodes run it"));
+            effects.push(if rollout.back_of == 0 {
+                format!("{words} becomes the active image, where all approved nodes run it")
+            } else {
+                format!("{words} is the active image again, whatever other nodes run")
+            });
         }
         Plan {
             name: PLAN.to_string(),
-            state: if conflicts.is_empty() { "planned" } else { "conflict" }.to_string(),
+            // A way back begins all the same.
+            state: if conflicts.is_empty() || rollout.back_of > 0 { "planned" } else { "conflict" }
+                .to_string(),
             undo: "compensable".to_string(),
             reason: "nodes restart once more; to go back: weft image rollout back".to_string(),
             effects,
