@@ -2,16 +2,18 @@
 //!
 //! It is no undo of transactions: what operators did with servers since stays.
 
-use weft_api::{Plan, Rollout};
-use weft_store::{JobRow, RolloutNodeRow, RolloutRow, StepState};
+use std::collections::BTreeSet;
 
-use super::start::{check_boots, in_batches};
-use super::{Part, node_of, place, runs};
+use weft_api::{Conflict, Plan, Rollout};
+use weft_store::{Drain, JobRow, RolloutNodeRow, RolloutRow, StepState};
+
+use super::start::{check_boots, conflict, in_batches};
+use super::{Part, node_of, owed, place, runs};
 use crate::auth::{Object, ObjectKind};
 use crate::boot_files::image_words;
 use crate::core::Core;
 use crate::error::Error;
-use crate::world::World;
+use crate::world::{VsEntry, World};
 
 /// Whether a rollout has moved a node, or was about to.
 fn moved(world: &World, row: &JobRow, node: &RolloutNodeRow) -> bool {
@@ -32,16 +34,49 @@ impl Core {
         let _change = self.change.lock().await;
         let row = self.rollout_row(number).await?;
         let Some(rollout) = row.rollout.clone() else { return Err(super::show::missing(number)) };
+        if !row.state.ended() {
+            self.allow_asked("decide", &Object::new(ObjectKind::Job, "all", ""))?;
+        }
         let back = self.decide_back(&row, &rollout)?;
+        self.allow_drained(&row, &back)?;
         self.check_free(&back, number)?;
         let timeout_s = row.steps.first().map(|step| step.timeout_s).unwrap_or_default();
         if dry {
-            return Ok(Err(self.rollout_plan(&back, timeout_s, Vec::new())));
+            return Ok(Err(self.rollout_plan(&back, timeout_s, self.in_the_way(&back)?)));
         }
         if !row.state.ended() {
             self.end_rollout(actor, row, "taken back").await?;
         }
         self.launch(actor, format!("back-of-{number}"), back, timeout_s).await.map(Ok)
+    }
+
+    /// Whether who asks may stop and start what is drained: also what the rollout before has stopped by now.
+    fn allow_drained(&self, row: &JobRow, back: &RolloutRow) -> Result<(), Error> {
+        if back.drain == Drain::Refuse {
+            return Ok(());
+        }
+        for node in &back.nodes {
+            self.allow_guests(&self.guests_of(&[&self.find_node(&node.id)?]))?;
+        }
+        let stopped = owed(row).filter(|_| !row.state.ended()).flat_map(|step| &step.objects);
+        let world = self.world();
+        let stopped: Vec<VsEntry> =
+            stopped.filter_map(|object| world.servers.get(&object.id).cloned()).collect();
+        drop(world);
+        self.allow_guests(&stopped)
+    }
+
+    /// What would hold it up; it begins all the same, since the nodes before are better off.
+    fn in_the_way(&self, back: &RolloutRow) -> Result<Vec<Conflict>, Error> {
+        let mut all = Vec::new();
+        for row in &back.nodes {
+            let node = self.find_node(&row.id)?;
+            let checks = [self.check_here(&node), self.check_guests(&node, &row.image, back.drain)];
+            for error in checks.into_iter().filter_map(Result::err) {
+                all.push(conflict(&row.name, error)?);
+            }
+        }
+        Ok(all)
     }
 
     fn decide_back(&self, row: &JobRow, rollout: &RolloutRow) -> Result<RolloutRow, Error> {
@@ -74,6 +109,8 @@ impl Core {
         for node in &nodes {
             self.check_way_back(node)?;
         }
+        let images: BTreeSet<&String> = nodes.iter().map(|node| &node.image).collect();
+        images.into_iter().try_for_each(|image| self.check_files(&self.find_image(image)?))?;
         in_batches(&mut nodes, rollout.max_unavailable);
         let now = self.active_image().map(|(digest, _)| digest).unwrap_or_default();
         // What it made active is no longer so; what somebody else made active stays.
