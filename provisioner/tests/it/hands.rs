@@ -43,6 +43,10 @@ pub(crate) enum Restarts {
     Same,
     /// It does not come up until it is told otherwise.
     Never,
+    /// It fetches what it is offered, and comes up with that once it is told otherwise.
+    Late,
+    /// It stays as it is.
+    Deaf,
 }
 
 /// What the node holds and has heard.
@@ -63,6 +67,8 @@ pub(crate) struct Hands {
     pub(crate) restarts: Restarts,
     /// Times that it was told to restart.
     pub(crate) told: usize,
+    /// What it fetched to boot and has not booted yet.
+    pub(crate) fetched: Option<Vec<u8>>,
     /// Generations of the images that it booted since.
     pub(crate) boots: Vec<u64>,
 }
@@ -168,22 +174,30 @@ async fn restart(node: &mut SimNode, hands: &Mutex<Hands>) {
     }
     node.reboot();
     loop {
-        let (restarts, target) = {
+        let (restarts, target, fetched) = {
             let hands = hands.lock().expect("no panic");
-            (hands.restarts, hands.target.clone())
+            (hands.restarts, hands.target.clone(), hands.fetched.clone())
         };
         let booted = match (restarts, target) {
             (Restarts::Same, _) => true,
             (Restarts::Offered, Some(target)) => {
-                match fetch(node.source.into(), target.http, "weft.efi").await {
-                    Some(image) => node.boot_into(&image, &roots(false)).is_ok(),
-                    None => false,
-                }
+                let image = match fetched {
+                    Some(image) => Some(image),
+                    None => fetch(node.source.into(), target.http, "weft.efi").await,
+                };
+                image.is_some_and(|image| node.boot_into(&image, &roots(false)).is_ok())
             }
-            (Restarts::Never, _) | (Restarts::Offered, None) => false,
+            (Restarts::Late, Some(target)) if fetched.is_none() => {
+                let image = fetch(node.source.into(), target.http, "weft.efi").await;
+                hands.lock().expect("no panic").fetched = image;
+                false
+            }
+            (Restarts::Never | Restarts::Late | Restarts::Deaf, _) | (Restarts::Offered, None) => false,
         };
         if booted {
-            hands.lock().expect("no panic").boots.push(node.boot.generation);
+            let mut hands = hands.lock().expect("no panic");
+            hands.fetched = None;
+            hands.boots.push(node.boot.generation);
             return;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -211,7 +225,13 @@ async fn serve(mut session: SimSession, hands: &Mutex<Hands>, at: SocketAddr) ->
                 hands.hear(config);
             }
             Ok(Ok(Heard::Refused(error))) => panic!("a record was refused: {error}"),
-            Ok(Ok(Heard::Message(ToNode::Command(Command::Reboot)))) => return true,
+            Ok(Ok(Heard::Message(ToNode::Command(Command::Reboot)))) => {
+                let mut hands = hands.lock().expect("no panic");
+                if hands.restarts != Restarts::Deaf {
+                    return true;
+                }
+                hands.told += 1;
+            }
             Ok(Ok(Heard::Standing(_) | Heard::Message(_))) | Err(_) => {}
             Ok(Err(_)) => return false,
         }

@@ -10,6 +10,7 @@ use weft_wire::agent::VsState;
 
 use crate::common::{Appliance, Client, Made, WEFT, digests, hex, sim};
 use crate::hands::{Machine, Restarts, fetch};
+use crate::rights::{account, policy};
 
 fn image(generation: u64, least: u64) -> Vec<u8> {
     let payload = format!("monitor {generation} ").into_bytes().repeat(2000);
@@ -320,6 +321,150 @@ async fn servers_are_in_the_way_or_are_stopped_and_started_again() {
     rack.runs("web").await;
     assert_eq!(rack.verb(number, "abort").await.1["state"], "aborted");
     assert_eq!(rack.told(), [2, 1]);
+}
+
+/// One node, drained of `web` and told to restart into a new image; the rollout's number and the image's digest.
+async fn drained(restarts: Restarts) -> (Rack, u64, String) {
+    let rack = Rack::new(1).await;
+    rack.server("web").await;
+    let digest = rack.publish(&image(8, 5)).await;
+    rack.machines[0].hands().restarts = restarts;
+    let number = rack.start(&json!({"image": digest, "select": {"all": true}, "drain": "stop"})).await;
+    rack.machines[0].until("told to restart", |hands| hands.told == 1).await;
+    assert_eq!(rack.client.get("/api/v1/vs/web").await["desired"], "stopped");
+    (rack, number, digest)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_was_stopped_starts_again_where_its_image_is_revoked_meanwhile() {
+    let (rack, number, digest) = drained(Restarts::Never).await;
+    rack.client.does("POST", &format!("/api/v1/images/{digest}/revoke")).await;
+    rack.machines[0].hands().restarts = Restarts::Offered;
+    let rollout = rack.ends(number, "stopped").await;
+    assert!(text(&rollout, "reason").contains("came back with test-7"), "{rollout}");
+    assert_eq!(rollout["nodes"][0]["servers"], json!(["web"]), "{rollout}");
+    rack.machines[0]
+        .until("started again", |hands| hands.wishes.last().is_some_and(|last| last == "start web"))
+        .await;
+    rack.runs("web").await;
+    assert_eq!(rack.boots(), [vec![7]]);
+
+    // Stopped by hand since: it is not the rollout's to start any more.
+    rack.client.does("POST", "/api/v1/vs/web/stop").await;
+    let (_, rollout) = rack.verb(number, "abort").await;
+    assert_eq!(rollout["state"], "aborted", "{rollout}");
+    assert_eq!(rack.client.get("/api/v1/vs/web").await["desired"], "stopped");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_was_stopped_starts_again_where_another_image_is_made_active_meanwhile() {
+    let (rack, number, _) = drained(Restarts::Late).await;
+    rack.machines[0].until("up soon", |hands| hands.fetched.is_some()).await;
+    let other = rack.publish(&image(9, 9)).await;
+    rack.client.does("POST", &format!("/api/v1/images/{other}/activate")).await;
+    rack.machines[0].hands().restarts = Restarts::Offered;
+    let rollout = rack.ends(number, "stopped").await;
+    assert!(text(&rollout, "reason").contains("test-9 (generation 9) was made active"), "{rollout}");
+    rack.machines[0]
+        .until("started again", |hands| hands.wishes.last().is_some_and(|last| last == "start web"))
+        .await;
+    rack.runs("web").await;
+    assert_eq!(rack.boots(), [vec![8]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_end_a_rollout_ends_it_with_its_servers_started_and_goes_back_only_with_their_rights() {
+    let (rack, number, digest) = drained(Restarts::Never).await;
+    let decides = r#"permit (principal == Account::"ann", action, resource is Job);"#;
+    let boots = r#"permit (principal == Account::"bob", action, resource) when { resource is Image || resource is Node };"#;
+    let both = r#"permit (principal == Account::"cid", action, resource) when { resource is Image || resource is Node || resource is Job };"#;
+    let mut clients = Vec::new();
+    for (name, text) in [("ann", decides), ("bob", boots), ("cid", both)] {
+        policy(&rack.client, name, text).await;
+        clients.push(account(&rack.client, name, "none").await);
+    }
+    for (client, what) in clients.iter().zip(["activate", "decide", "stop"]) {
+        let (status, problem) = client.post(&format!("/api/v1/rollouts/{number}/back?dry_run=true")).await;
+        assert_eq!((status, text(&problem, "code")), (403, "not-allowed"), "{problem}");
+        assert!(text(&problem, "title").contains(&format!("may not {what} ")), "{problem}");
+    }
+    // The way back is open while the node is away, and the plan says so.
+    let (status, plan) = rack.verb(number, "back?dry_run=true").await;
+    assert_eq!((status, text(&plan, "state")), (200, "planned"), "{plan}");
+    assert!(text(&plan["conflicts"][0], "text").contains("node-1 is not connected"), "{plan}");
+
+    rack.client.does("POST", &format!("/api/v1/images/{digest}/revoke")).await;
+    let (status, rollout) = clients[0].post(&format!("/api/v1/rollouts/{number}/abort")).await;
+    assert_eq!((status, text(&rollout, "state")), (200, "aborted"), "{rollout}");
+    rack.machines[0].hands().restarts = Restarts::Offered;
+    rack.machines[0]
+        .until("started again", |hands| hands.wishes.last().is_some_and(|last| last == "start web"))
+        .await;
+    rack.runs("web").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_was_started_before_a_late_restart_is_not_killed() {
+    let rack = Rack::new(2).await;
+    rack.server("web").await;
+    rack.client.does("POST", "/api/v1/vs/web/stop").await;
+    let digest = rack.publish(&image(8, 5)).await;
+    rack.machines[1].hands().restarts = Restarts::Never;
+    let wanted = json!({"image": digest, "select": {"all": true}, "canary": "node-2"});
+    let number = rack.start(&wanted).await;
+    rack.machines[1].until("told to restart", |hands| hands.told == 1).await;
+    rack.machines[0].hang_up();
+    rack.client.until("/api/v1/nodes/node-1", "away", |node| node["state"] != "ready").await;
+    rack.machines[1].hands().restarts = Restarts::Offered;
+    rack.until(number, "at node-1", |rollout| states(rollout) == ["done", "restarting"]).await;
+    rack.client.does("POST", "/api/v1/vs/web/start").await;
+    rack.machines[0].dial(rack.appliance.as_ref().expect("it runs"));
+    let rollout = rack.ends(number, "stopped").await;
+    assert!(text(&rollout, "reason").contains("node-1 runs web"), "{rollout}");
+    rack.runs("web").await;
+    assert_eq!(rack.told(), [0, 1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_did_not_restart_is_asked_again_at_a_resume() {
+    let rack = Rack::new(1).await;
+    let digest = rack.publish(&image(8, 5)).await;
+    rack.machines[0].hands().restarts = Restarts::Deaf;
+    let number = rack.start(&json!({"image": digest, "select": {"all": true}, "timeout_s": 5})).await;
+    let rollout = rack.ends(number, "stopped").await;
+    assert!(text(&rollout, "reason").contains("node-1 has not restarted yet"), "{rollout}");
+    assert_eq!(rack.told(), [1], "once in its session");
+    rack.machines[0].hands().restarts = Restarts::Offered;
+    assert_eq!(rack.verb(number, "resume").await.0, 200);
+    rack.ends(number, "done").await;
+    assert_eq!((rack.told(), rack.boots()), (vec![2], vec![vec![8]]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_file_is_refused_before_anything_and_keeps_no_other_image_from_being_offered() {
+    let rack = Rack::new(1).await;
+    let new = image(8, 5);
+    let digest = rack.publish(&new).await;
+    let file = |bytes: &[u8]| {
+        let data = &rack.appliance.as_ref().expect("it runs").data;
+        data.join("files").join(hex(&weft_format::sha256(bytes)))
+    };
+    std::fs::write(file(&new), b"damaged").expect("written");
+    let wanted = json!({"image": digest, "select": {"all": true}});
+    let (status, problem) = rack.client.json("POST", "/api/v1/rollouts", &wanted).await;
+    assert_eq!((status, text(&problem, "code")), (422, "image-file-lost"), "{problem}");
+    assert!(text(&problem, "next").contains("weft image publish"), "{problem}");
+    assert_eq!(rack.publish(&new).await, digest);
+
+    // The file of the active image is lost: the canary is offered its own all the same.
+    std::fs::remove_file(file(&rack.old)).expect("removed");
+    rack.machines[0].hands().restarts = Restarts::Never;
+    let number = rack.start(&wanted).await;
+    rack.machines[0].until("told to restart", |hands| hands.told == 1).await;
+    assert_eq!((rack.offered(1).await, rack.offered(0).await), (new.clone(), rack.old.clone()));
+    rack.machines[0].hands().restarts = Restarts::Offered;
+    rack.ends(number, "done").await;
+    assert_eq!(rack.offered(0).await, new);
 }
 
 #[tokio::test(flavor = "multi_thread")]
