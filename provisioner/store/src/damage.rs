@@ -66,7 +66,10 @@ pub(crate) fn look(folder: &Path) -> Result<(), StoreError> {
     let Log { first, next, torn, unmade } = log(&logs)?;
     let snapshots = snapshots(folder)?;
     if first.is_some_and(|first| first > 1) && snapshots == 0 {
-        let what = format!("its first record is {}, and there is no snapshot of what was before", first.unwrap_or(0));
+        let what = format!(
+            "its first record is {}, and there is no snapshot of what was before",
+            first.unwrap_or(0)
+        );
         return Err(unsound(&logs, what));
     }
     let closed_path = folder.join(CLOSED);
@@ -186,7 +189,9 @@ fn content(path: &Path) -> Result<String, hiqlite::rusqlite::Error> {
     let mut uri = String::from("file:");
     for byte in path.as_os_str().as_bytes() {
         match byte {
-            b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => uri.push(char::from(*byte)),
+            b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => {
+                uri.push(char::from(*byte))
+            }
             other => uri.push_str(&format!("%{other:02x}")),
         }
     }
@@ -227,7 +232,11 @@ fn content(path: &Path) -> Result<String, hiqlite::rusqlite::Error> {
 }
 
 fn keep(path: &Path, what: &impl Serialize) -> Result<(), StoreError> {
-    let bytes = serde_json::to_vec(what).map_err(|error| failed(path)(error.into()))?;
+    replace(path, &serde_json::to_vec(what).map_err(|error| failed(path)(error.into()))?)
+}
+
+/// Puts these bytes into a file, all or none.
+fn replace(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     let new = path.with_extension("new");
     let written = fs::OpenOptions::new()
         .create(true)
@@ -235,7 +244,7 @@ fn keep(path: &Path, what: &impl Serialize) -> Result<(), StoreError> {
         .write(true)
         .mode(0o600)
         .open(&new)
-        .and_then(|mut file| file.write_all(&bytes).and_then(|()| file.sync_all()))
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
         .and_then(|()| fs::rename(&new, path));
     written.map_err(failed(path))
 }

@@ -233,7 +233,10 @@ async fn a_store_with_a_snapshot_starts_again_and_again_and_is_refused_where_tha
         assert!(std::time::Instant::now() < end, "no snapshot after {changes} changes");
         changes += 1;
         let told = NewEvent { at: AT.into(), text: text.clone(), ..NewEvent::default() };
-        store.commit(Batch::new(AT, "t", "change").put_node(None, &node(changes)).event(told)).await.expect("a change");
+        store
+            .commit(Batch::new(AT, "t", "change").put_node(None, &node(changes)).event(told))
+            .await
+            .expect("a change");
     }
     // As a crash leaves it, whatever runs.
     let crashed = twin(&good);

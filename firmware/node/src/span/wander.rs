@@ -128,8 +128,8 @@ impl Wander {
         let well = self.runs_ns.saturating_mul(10) >= wanted.saturating_mul(WELL);
         let of_pages = self.page_ns > self.processor_ns;
         let busy = wanted.saturating_mul(BUSY) >= passed;
-        let by_itself = self.runs_ns > 0
-            && self.program_ns.saturating_mul(10) >= self.runs_ns.saturating_mul(BY_ITSELF);
+        let by_itself =
+            self.runs_ns > 0 && self.program_ns.saturating_mul(10) >= self.runs_ns.saturating_mul(BY_ITSELF);
         (self.runs_ns, self.program_ns, self.page_ns, self.processor_ns) = (0, 0, 0, 0);
         self.window_ns = now_ns;
         let here_ns = now_ns.saturating_sub(self.came_ns);

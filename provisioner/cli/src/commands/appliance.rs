@@ -183,7 +183,9 @@ impl Partial {
         // A link, not a renaming: what came there meanwhile stays.
         match fs::hard_link(&self.0, file) {
             Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists || file.exists() => return Err(wrap(error)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists || file.exists() => {
+                return Err(wrap(error));
+            }
             // File systems of removable media have no links.
             Err(_) => fs::rename(&self.0, file).map_err(wrap)?,
         }

@@ -5,11 +5,10 @@
 //! checksum is little endian.
 
 use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{failed, unsound};
+use super::{failed, replace, unsound};
 use crate::error::StoreError;
 
 const HEAD: usize = 32;
@@ -32,15 +31,7 @@ pub(super) fn mend(path: &Path, read: &Records) -> Result<(), StoreError> {
     if let Some(rest) = bytes.get_mut(read.end..) {
         rest.fill(0);
     }
-    let new = path.with_extension("new");
-    let written = fs::OpenOptions::new()
-        .create(true)
-        .truncate(true)
-        .write(true)
-        .mode(0o600)
-        .open(&new)
-        .and_then(|mut file| file.write_all(&bytes).and_then(|()| file.sync_all()));
-    written.and_then(|()| fs::rename(&new, path)).map_err(failed(path))
+    replace(path, &bytes)
 }
 
 /// The log's settings: magic, version, checksum of the rest.
@@ -256,7 +247,10 @@ mod tests {
     #[test]
     fn any_changed_byte_but_of_the_last_record_is_found() {
         let (good, used) = file();
-        assert_eq!(records(&good), Ok(Records { first: Some(1), last: 3, end: used, torn: false, fresh: false }));
+        assert_eq!(
+            records(&good),
+            Ok(Records { first: Some(1), last: 3, end: used, torn: false, fresh: false })
+        );
         let last = used - entry(3, b"third").len();
         let free = [entry(1, b"first").len(), last - HEAD].map(|behind| HEAD + behind - 1);
         for at in (HEAD..used - 1).filter(|at| !free.contains(at)) {
@@ -269,9 +263,42 @@ mod tests {
                 // Its number: the rest of it is whole, so it may be taken for one that follows.
                 assert!(read.is_err() || read.is_ok_and(|read| read.last == 2 && read.torn), "{at}");
             } else {
-                assert_eq!(read, Ok(Records { first: Some(1), last: 2, end: last, torn: true, fresh: false }), "{at}");
+                assert_eq!(
+                    read,
+                    Ok(Records { first: Some(1), last: 2, end: last, torn: true, fresh: false }),
+                    "{at}"
+                );
             }
         }
+    }
+
+    #[test]
+    fn a_next_file_whose_first_record_has_no_number_yet_is_emptied_and_any_other_that_does_not_follow_is_refused()
+     {
+        let logs = tempfile::tempdir().expect("a folder");
+        fs::write(logs.path().join("0000000000000001.wal"), file().0).expect("written");
+        let next = logs.path().join("0000000000000002.wal");
+        let told = u32::try_from(HEAD).expect("short").to_be_bytes();
+        for (start, refused) in [([0; 4], false), (told, true)] {
+            let numbers = [4u64.to_be_bytes(), 9u64.to_be_bytes()].concat();
+            let mut bytes = [&b"HQL_WAL\x01"[..], &numbers, &start, &[0; 4], &entry(9, b"fourth")].concat();
+            if refused {
+                bytes[8..16].copy_from_slice(&9u64.to_be_bytes());
+            }
+            bytes.resize(512, 0);
+            fs::write(&next, &bytes).expect("written");
+            assert_eq!(log(logs.path()).is_err(), refused, "{:?}", log(logs.path()));
+        }
+        let numbers = [4u64.to_be_bytes(), 4u64.to_be_bytes()].concat();
+        let mut bytes = [&b"HQL_WAL\x01"[..], &numbers, &[0; 8], &entry(0, b"fourth")].concat();
+        bytes.resize(512, 0);
+        fs::write(&next, &bytes).expect("written");
+        let found = log(logs.path()).expect("no damage");
+        assert_eq!((found.first, found.next), (Some(1), 4));
+        let (path, read) = found.torn.expect("torn");
+        mend(&path, &read).expect("mended");
+        let found = log(logs.path()).expect("sound");
+        assert!(found.torn.is_none() && found.next == 4, "{found:?}");
     }
 
     #[test]
