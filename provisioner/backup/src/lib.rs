@@ -18,7 +18,7 @@ pub mod sealed;
 mod write;
 
 pub use error::BackupError;
-pub use manifest::{FORMAT, Listed, Manifest, STORE, is_part};
+pub use manifest::{FORMAT, Listed, Manifest, STORE, is_part, small_parts};
 pub use read::{Ask, read, verify};
 pub use write::{Part, Source, write};
 

@@ -20,6 +20,11 @@ const KNOWN: [&str; 6] = [
     "leases",
 ];
 
+/// Parts that are copied from the data folder as they are: small ones, by their paths there.
+pub fn small_parts() -> impl Iterator<Item = &'static str> {
+    NEEDED.into_iter().filter(|name| *name != STORE).chain(KNOWN)
+}
+
 /// The first entry of a backup.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {

@@ -27,18 +27,6 @@ use crate::util::now;
 const PIECE: usize = 256 * 1024;
 /// A client that takes nothing for so long is let go.
 const SEND_LIMIT: Duration = Duration::from_secs(60);
-/// Parts that are read as they are when the backup is made: they are small.
-const SMALL: [&str; 9] = [
-    "keys/channel.key",
-    "keys/record.key",
-    "keys/seal.key",
-    "trust/roots.bin",
-    "trust/delegation.bin",
-    "trust/revocations.bin",
-    "tls/cert.pem",
-    "tls/key.pem",
-    "leases",
-];
 
 /// What a client reads: pieces, or the error that ends them.
 pub(crate) type Pieces = mpsc::Receiver<io::Result<Bytes>>;
@@ -97,7 +85,7 @@ fn size(path: &Path) -> u64 {
 
 fn gather(data: &Path, rows: Snapshot, files: bool, turn: OwnedSemaphorePermit) -> Result<Ready, Error> {
     let mut parts = Vec::new();
-    for name in SMALL {
+    for name in weft_backup::small_parts() {
         match std::fs::read(data.join(name)) {
             Ok(bytes) => parts.push(Part::bytes(name, bytes)?),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
