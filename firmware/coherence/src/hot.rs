@@ -129,14 +129,14 @@ impl Engine {
     /// The pages located here that changed their writer most often, most first.
     pub fn hottest(&self) -> Vec<HotPage> {
         let mut pages = self.hot.pages.clone();
-        pages.sort_by_key(|entry| core::cmp::Reverse(entry.moves));
+        weft_types::sort_few_by_key(&mut pages, |entry| core::cmp::Reverse(entry.moves));
         pages
     }
 
     /// The pages that this member had to ask others for most often, most first.
     pub fn most_faulted(&self) -> Vec<FaultPage> {
         let mut pages = self.hot.faults.clone();
-        pages.sort_by_key(|entry| core::cmp::Reverse(entry.seen()));
+        weft_types::sort_few_by_key(&mut pages, |entry| core::cmp::Reverse(entry.seen()));
         pages
     }
 

@@ -322,11 +322,13 @@ impl Agreement {
             let own = round.decision.iter().map(|decision| &decision.voters);
             core::iter::once(&round.base.voters).chain(best.clone()).chain(own)
         };
-        let asked: BTreeSet<NodeId> = sets()
-            .flatten()
-            .filter(|voter| voter.incarnation != 0 && voter.node != self.me && !answered.contains(voter))
-            .map(|voter| voter.node)
-            .collect();
+        let mut asked = BTreeSet::new();
+        asked.extend(
+            sets()
+                .flatten()
+                .filter(|voter| voter.incarnation != 0 && voter.node != self.me && !answered.contains(voter))
+                .map(|voter| voter.node),
+        );
         out.extend(asked.into_iter().map(|node| Output::Send(node, talk.clone())));
         if !witness && sets().any(|voters| has_witness(voters)) {
             out.push(Output::Witness(talk));
@@ -411,7 +413,8 @@ impl Agreement {
         let quiet_ms = self.quiet_ms(round, decision);
         let decision = decision.clone();
         let talk = Talk::Commit { decision: Box::new(decision.clone()), quiet_ms };
-        let mut told: BTreeSet<NodeId> = decision.voters.iter().map(|voter| voter.node).collect();
+        let mut told = BTreeSet::new();
+        told.extend(decision.voters.iter().map(|voter| voter.node));
         told.extend(decision.base.voters.iter().map(|voter| voter.node));
         told.remove(&self.me);
         out.extend(told.into_iter().map(|node| Output::Send(node, talk.clone())));

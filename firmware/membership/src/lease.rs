@@ -111,7 +111,7 @@ impl Lease {
         }
         let of = |node| self.grants.get(&node).copied().unwrap_or(0);
         let mut ends: Vec<u64> = decision.voters.iter().map(|voter| of(voter.node)).collect();
-        ends.sort_unstable_by(|a, b| b.cmp(a));
+        weft_types::sort_few_by_key(&mut ends, |end| core::cmp::Reverse(*end));
         let majority_end = ends.get(decision.voters.len() / 2).copied().unwrap_or(0);
         self.until_ns = self.until_ns.max(majority_end);
     }

@@ -448,8 +448,8 @@ impl Membership {
             self.peers.entry(*node).or_default();
         }
         // Members of no record and no decision in hand are strangers.
-        let mut known: BTreeSet<NodeId> =
-            self.records.iter().flat_map(|record| record.members.iter().copied()).collect();
+        let mut known = BTreeSet::new();
+        known.extend(self.records.iter().flat_map(|record| record.members.iter().copied()));
         for decision in
             [self.agreement.committed(), self.agreement.acceptor().accepted()].into_iter().flatten()
         {
@@ -500,7 +500,9 @@ impl Membership {
             let heard = peer.heard_ns.is_some_and(|at| now_ns.saturating_sub(at) < silence);
             !peer.left && (heard || (peer.heard_ns.is_some() && up.contains(node)))
         };
-        self.peers.iter().filter(|(node, peer)| lives(node, peer)).map(|(node, _)| *node).collect()
+        let mut live = BTreeSet::new();
+        live.extend(self.peers.iter().filter(|(node, peer)| lives(node, peer)).map(|(node, _)| *node));
+        live
     }
 
     /// Brings everything that follows from the state up to date.

@@ -174,7 +174,9 @@ impl Suspicion {
 
     /// Members that answer, or that nobody has missed for long.
     pub fn up(&self) -> BTreeSet<NodeId> {
-        self.foca.iter_members().map(|member| member.id().node).collect()
+        let mut up = BTreeSet::new();
+        up.extend(self.foca.iter_members().map(|member| member.id().node));
+        up
     }
 
     /// Tells the others that this node leaves.

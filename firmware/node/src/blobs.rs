@@ -70,7 +70,7 @@ impl Blobs {
     /// Drops what is not `needed` and does not fit the cache. Returns transfers to stop.
     pub(crate) fn sweep(&mut self, needed: impl Fn(BlobDigest) -> bool) -> Vec<BlobDigest> {
         let mut stop = Vec::new();
-        self.entries.sort_unstable_by_key(|entry| core::cmp::Reverse(entry.used));
+        weft_types::sort_few_by_key(&mut self.entries, |entry| core::cmp::Reverse(entry.used));
         let mut room = self.cache_bytes;
         self.entries.retain(|entry| {
             if needed(entry.blob.digest) {

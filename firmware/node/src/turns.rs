@@ -43,7 +43,7 @@ impl Turns {
             if spans { &mut turns.spanning } else { &mut turns.ordinary }.push(id);
         }
         for list in [&mut turns.spanning, &mut turns.ordinary] {
-            list.sort_by_key(|id| id.0);
+            weft_types::sort_few_by_key(list, |id| id.0);
             list.dedup();
         }
         turns

@@ -9,7 +9,9 @@ mod addr;
 pub mod handoff;
 mod id;
 mod number;
+mod order;
 
 pub use addr::{Gpa, Gva, Hpa, PAGE_SIZE};
 pub use id::{BlobDigest, ClusterId, Epoch, Fingerprint, NodeId, PartitionId, VsId};
 pub use number::ConfigNumber;
+pub use order::sort_few_by_key;

@@ -106,7 +106,7 @@ impl<H: SpanHost> Span<H> {
             }
         }
         let heat = |page: &HotPageFigures| page.reads.saturating_add(page.writes).saturating_add(page.moves);
-        pages.sort_by_key(|page| core::cmp::Reverse(heat(page)));
+        weft_types::sort_few_by_key(&mut pages, |page| core::cmp::Reverse(heat(page)));
         pages.truncate(MAX_HOT_PAGES);
         pages
     }
