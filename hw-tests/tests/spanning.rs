@@ -113,7 +113,9 @@ fn processors_of_two_nodes_are_one_machine_that_computes_right() {
         said = run();
     }
     assert!(number(&said.first, "clock_steps: ") > 100, "{}", said.evidence());
-    assert!(said.first.contains("smp: Brought up 2 nodes, 2 CPUs"), "{}", said.evidence());
+    for line in ["smp: Brought up 2 nodes, 2 CPUs", "NO_HZ: Full dynticks CPUs: 1."] {
+        assert!(said.first.contains(line), "{line}: {}", said.evidence());
+    }
     if soak {
         assert_eq!(stress::summary(&said.first), Some((LONG.len() as u32, 0)), "{}", said.evidence());
     } else {

@@ -269,6 +269,12 @@ impl SpanSpec {
         start..start.saturating_add(own)
     }
 
+    /// Numbers of the virtual processors that start elsewhere than the first one.
+    pub fn far_vcpus(&self) -> Range<u16> {
+        let near = self.vcpu_range(0).end;
+        near..self.places.iter().fold(0u16, |sum, place| sum.saturating_add(place.vcpus))
+    }
+
     /// Guest memory whose locator is at a place, MiB from its beginning, the hole below 4 GiB not counted.
     pub fn memory_range_mib(&self, index: usize) -> Range<u32> {
         let start =
@@ -348,6 +354,7 @@ mod tests {
         let span = span(vec![place(1, 2, 1024), place(2, 0, 512), place(3, 2, 1536)]);
         assert_eq!(span.check(4, 3072), Ok(()));
         assert_eq!([span.vcpu_range(0), span.vcpu_range(1), span.vcpu_range(2)], [0..2, 2..2, 2..4]);
+        assert_eq!(span.far_vcpus(), 2..4);
         assert_eq!(span.memory_range_mib(2), 1536..3072);
         assert_eq!(span.memory_range_mib(3), 3072..3072);
         assert_eq!(span.index_of(NodeId([3; 16])), Some(2));

@@ -46,8 +46,8 @@ use weft_wire::cluster::SpanSpec;
 /// processors' configuration ports 33,000 times for one.
 const COMMAND_LINE: &str = "console=ttyS0 pci=off";
 /// What it adds where memory is far away: nothing that reads or moves pages for the sake of it.
-const SPANNING_COMMAND_LINE: &str =
-    "numa_balancing=disable transparent_hugepage=never nowatchdog init_on_alloc=0";
+const SPANNING_COMMAND_LINE: &str = "numa_balancing=disable transparent_hugepage=never nowatchdog init_on_alloc=0 \
+    sysctl.vm.compaction_proactiveness=0";
 
 /// Slots that never move: console, random bytes, then the network ports.
 const CONSOLE_SLOT: u8 = 0;
@@ -84,6 +84,16 @@ pub(crate) struct Share<'a> {
 }
 
 impl Share<'_> {
+    /// Words for the kernel. Processors that are not where the first one is, which keeps the time for all, need no tick
+    /// while they have one thing to do: a tick takes pages that each node's processors write.
+    fn command_line(&self) -> String {
+        let far = self.span.far_vcpus();
+        if far.is_empty() {
+            return SPANNING_COMMAND_LINE.to_string();
+        }
+        alloc::format!("{SPANNING_COMMAND_LINE} nohz_full={}-{}", far.start, far.end - 1)
+    }
+
     /// Shares of all members, for the guest's own tables.
     fn proximities(&self) -> Vec<Proximity> {
         let near = |place: &weft_wire::cluster::Place| Proximity {
@@ -264,8 +274,8 @@ fn fill(
     let Some(kernel) = config.kernel else { return Ok(None) };
     let alone = [Proximity { cpus: vcpus as u32, ram_bytes: bytes }];
     let (nodes, extra) = match &config.share {
-        None => (alone.to_vec(), ""),
-        Some(share) => (share.proximities(), SPANNING_COMMAND_LINE),
+        None => (alone.to_vec(), String::new()),
+        Some(share) => (share.proximities(), share.command_line()),
     };
     let unknown = acpi::Distances::unknown(nodes.len());
     let tables = acpi::build(&nodes, &unknown, slots.occupied()).map_err(|e| e.to_string())?;
