@@ -48,13 +48,16 @@ const PROFILE: &str = include_str!("../stress/profile");
 /// Sources of the programs: name in the image, file.
 const PROGRAMS: &[(&str, &str)] = &[
     ("clocks", "clocks.c"),
+    ("events", "events.c"),
     ("fill", "fill.c"),
     ("litmus", "litmus.c"),
     ("loops", "loops.c"),
     ("openmp", "omp.c"),
     ("pingpong", "pingpong.c"),
     ("poweroff", "poweroff.c"),
+    ("remote", "remote.c"),
     ("storm", "storm.c"),
+    ("tcp", "tcp.c"),
 ];
 
 /// What the last line of a run begins with; `N passed, N failed` follows.

@@ -10,6 +10,7 @@ use weft_lab::Lifetime;
 use weft_lab::process::Process;
 
 use crate::pair::{self, number};
+use crate::remote::Remote;
 use crate::report::{Figure, figure, publish};
 
 const BARE: &str = "bare round trip, page back";
@@ -34,7 +35,7 @@ struct Runs {
 
 pub(crate) fn run(runs: u8) -> anyhow::Result<()> {
     let guest = pair::guest()?;
-    let mut all = Runs::default();
+    let (mut all, mut remote) = (Runs::default(), Remote::default());
     for run in 0..runs {
         all.bare_us.push(bare_us()?);
         let said = pair::over_two(&guest, true, &["quiet", RUN])?;
@@ -50,9 +51,12 @@ pub(crate) fn run(runs: u8) -> anyhow::Result<()> {
         all.write_us.push(number(&said.first, "write latency, mean")?);
         all.upgrades.push(of("upgrade")? / faults);
         all.migrated.push(of("migrated_written")? / of("migrated")?);
-        eprintln!("run {run}: {all:?}");
+        remote.add(&guest)?;
+        eprintln!("run {run}: {all:?} {remote:?}");
     }
-    publish("dsm", &figures(&all))
+    let mut figures = figures(&all);
+    figures.extend(remote.figures());
+    publish("dsm", &figures)
 }
 
 fn figures(all: &Runs) -> Vec<Figure> {

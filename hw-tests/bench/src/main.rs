@@ -5,6 +5,7 @@
 //! - [`peer`]: the same wire and the same machine with the peer;
 //! - [`boot`], [`size`], [`exit`]: the benches;
 //! - [`span`], [`dsm`]: one guest over two nodes, beside the same guest on one, and beside bare messages;
+//! - [`remote`]: rows of `dsm` that need runs of their own;
 //! - [`pair`]: what those two share;
 //! - [`report`]: the table, and `target/bench/NAME.json`.
 //!
@@ -16,6 +17,7 @@ mod exit;
 mod ours;
 mod pair;
 mod peer;
+mod remote;
 mod report;
 mod size;
 mod span;
@@ -34,6 +36,9 @@ struct Arguments {
     /// How many times each side
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=20))]
     runs: u8,
+    /// For `span`: words for the command line of the guest over two nodes
+    #[arg(long, default_value = "")]
+    append: String,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -63,7 +68,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Bench::Boot => boot::run(arguments.runs),
         Bench::Size => size::run(),
         Bench::Exit => exit::run(arguments.runs),
-        Bench::Span => span::run(arguments.runs),
+        Bench::Span => span::run(arguments.runs, &arguments.append),
         Bench::Dsm => dsm::run(arguments.runs),
     }
 }

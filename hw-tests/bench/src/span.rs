@@ -34,7 +34,8 @@ impl Side {
     }
 }
 
-pub(crate) fn run(runs: u8) -> anyhow::Result<()> {
+/// `append`: words for the command line of the guest over two nodes.
+pub(crate) fn run(runs: u8, append: &str) -> anyhow::Result<()> {
     let stress = pair::guest()?;
     let small = weft_images::guest::build(&weft_hw_tests::workspace::root().join("target/guest"))?;
     let (mut two, mut pinned, mut one) = (Side::default(), Side::default(), Side::default());
@@ -44,8 +45,8 @@ pub(crate) fn run(runs: u8) -> anyhow::Result<()> {
         let boot = pair::on_one(&small, &["quiet", "weft.poweroff"], tempfile::tempdir()?.path())?;
         one.add(&programs, &boot)?;
         for (side, stay) in [(&mut two, false), (&mut pinned, true)] {
-            let programs = pair::over_two(&stress, stay, &["quiet", RUN])?.first;
-            let boot = pair::over_two(&small, stay, &["quiet", "weft.poweroff"])?.first;
+            let programs = pair::over_two(&stress, stay, &["quiet", RUN, append])?.first;
+            let boot = pair::over_two(&small, stay, &["quiet", "weft.poweroff", append])?.first;
             side.add(&programs, &boot)?;
         }
         eprintln!("run {run}: two nodes {two:?}, pinned {pinned:?}, one node {one:?}");

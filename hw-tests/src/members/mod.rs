@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use weft_images::guest::Guest;
 use weft_lab::Lifetime;
 use weft_lab::emulator;
 use weft_lab::process::Process;
@@ -87,19 +88,38 @@ pub struct Running {
 pub fn link_bench(folder: &Path, number: usize) -> anyhow::Result<Command> {
     let words = format!("server=10.0.2.2 bench=link own={number} peer={}", mac(1 - number));
     let mut qemu = emulator(folder, number, false, Machine { mib: 512, ..Machine::SMALL })?;
+    load_monitor(&mut qemu)?;
     qemu.arg("-append").arg(words);
     Ok(qemu)
 }
 
+/// Linux itself on one of the two machines, without a monitor: for what the same pair does in the ordinary way.
+pub fn linux(folder: &Path, number: usize, guest: &Guest, append: &[&str]) -> anyhow::Result<Command> {
+    let mut qemu = emulator(folder, number, false, Machine::SMALL)?;
+    qemu.arg("-kernel").arg(&guest.kernel).arg("-initrd").arg(&guest.initrd);
+    qemu.arg("-append").arg(format!("console=ttyS0 {}", append.join(" ")));
+    Ok(qemu)
+}
+
+/// What the console of one of them said.
+pub fn said_by(folder: &Path, number: usize) -> String {
+    read(&console(folder, number))
+}
+
+/// The node image, as QEMU loads it without firmware.
+fn load_monitor(qemu: &mut Command) -> anyhow::Result<()> {
+    let image = image::build()?;
+    qemu.arg("-kernel").arg(&image.bios).arg("-initrd").arg(image.bios.with_file_name("manifest"));
+    Ok(())
+}
+
 /// An emulator with its end of the wire and its console.
 fn emulator(folder: &Path, number: usize, harmed: bool, machine: Machine) -> anyhow::Result<Command> {
-    let image = image::build()?;
     let mut qemu = emulator::command(Lifetime::Test);
     qemu.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
     qemu.args(["-accel", "tcg,thread=multi", "-cpu"]).arg(machine.cpu());
     qemu.arg("-smp").arg(weft_lab::processors(machine.processors));
     qemu.arg("-m").arg(machine.mib.to_string());
-    qemu.arg("-kernel").arg(&image.bios).arg("-initrd").arg(image.bios.with_file_name("manifest"));
     let (here, there) = wire::ends(folder, number, harmed);
     qemu.arg("-netdev")
         .arg(format!("dgram,id=wire,local.type=unix,local.path={here},remote.type=unix,remote.path={there}"));
@@ -147,6 +167,7 @@ impl Pair<'_> {
 
     fn node(&self, folder: &Path, number: usize) -> anyhow::Result<Command> {
         let mut qemu = emulator(folder, number, self.faults.is_some(), self.machines[number])?;
+        load_monitor(&mut qemu)?;
         let mut words = format!("server=10.0.2.2 span={}", self.span());
         if self.pinned {
             words += " vcpus=pinned";
@@ -190,7 +211,7 @@ impl Said {
 impl Running {
     /// What both said so far.
     pub fn said(&self) -> Said {
-        Said { first: read(&console(&self.folder, 0)), second: read(&console(&self.folder, 1)) }
+        Said { first: said_by(&self.folder, 0), second: said_by(&self.folder, 1) }
     }
 
     /// Waits until `enough` is content, or the guest has ended on both nodes, or a node has ended.
