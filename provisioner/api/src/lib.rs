@@ -76,6 +76,7 @@
 //!
 //! Errors are [`Problem`] (RFC 9457) with the HTTP status.
 
+mod appliance;
 mod auth;
 mod backup;
 mod containers;
@@ -95,6 +96,7 @@ mod topology;
 mod transactions;
 mod vs;
 
+pub use appliance::{Appliance, ApplianceState};
 pub use auth::{
     Account, AccountCreate, Answer, AuthPolicy, AuthPolicyCreate, AuthSchema, MAX_QUESTIONS, PasswordReset,
     Question, Questions, RoleChange, SessionInfo, Token, TokenCreate, TokenScope,

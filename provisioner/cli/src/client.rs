@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use weft_api::Problem;
 
-use crate::connect::Endpoint;
+use crate::connect::{Connection, Endpoint};
 use crate::error::CliError;
 use crate::settings::Settings;
 
@@ -28,9 +29,15 @@ const UPLOAD_TIMEOUT: Duration = Duration::from_secs(1800);
 
 /// A session with the appliance.
 pub(crate) struct Client {
-    pub(crate) endpoint: Endpoint,
+    /// One or several that hold the same; any answers for all.
+    endpoints: Vec<Endpoint>,
+    /// Which of them is asked.
+    at: AtomicUsize,
     pub(crate) token: Option<String>,
 }
+
+/// Answers of an appliance that does not know who leads, or lost whom it asked: there will be one in some seconds.
+const NO_LEADER: [&str; 2] = ["no-leader", "leader-lost"];
 
 /// Pauses before a change is asked for again whose connection was lost.
 const PAUSES: [Duration; 4] =
@@ -58,12 +65,38 @@ fn new_key() -> Result<String, CliError> {
 impl Client {
     /// For these settings, with the kept token.
     pub(crate) fn new(settings: &Settings) -> Result<Self, CliError> {
-        Ok(Self { endpoint: Endpoint::new(settings)?, token: settings.token()? })
+        Ok(Self { endpoints: Endpoint::all(settings)?, at: AtomicUsize::new(0), token: settings.token()? })
     }
 
     /// For these settings, with this token.
     pub(crate) fn with_token(settings: &Settings, token: String) -> Result<Self, CliError> {
-        Ok(Self { endpoint: Endpoint::new(settings)?, token: Some(token) })
+        Ok(Self { endpoints: Endpoint::all(settings)?, at: AtomicUsize::new(0), token: Some(token) })
+    }
+
+    /// The appliance that is asked.
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        let at = self.at.load(Ordering::Relaxed).checked_rem(self.endpoints.len()).unwrap_or(0);
+        self.endpoints.get(at).expect("settings name one at least")
+    }
+
+    /// The next one is asked.
+    fn next(&self) {
+        self.at.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A connection to the first that there is one to.
+    pub(crate) async fn connected(&self) -> Result<Connection, CliError> {
+        let mut first = None;
+        for _ in &self.endpoints {
+            match self.endpoint().connect().await {
+                Ok(connection) => return Ok(connection),
+                Err(error) => {
+                    first.get_or_insert(error);
+                    self.next();
+                }
+            }
+        }
+        Err(first.unwrap_or_else(|| self.endpoint().unreachable("no address".into())))
     }
 
     /// `GET`, and the answer as `T`.
@@ -128,14 +161,20 @@ impl Client {
         // One key for all attempts: whatever became of the first, the change is done once.
         let key = if weft_api::takes_key(method.as_str(), path) { Some(new_key()?) } else { None };
         let work = async {
-            let mut pauses = PAUSES.iter().filter(|_| key.is_some());
+            // What only reads may be asked of another one too.
+            let again = key.is_some() || (method == Method::GET && self.endpoints.len() > 1);
+            let mut pauses = PAUSES.iter().filter(|_| again);
             let mut reached = false;
             loop {
                 let request = (method.clone(), path, payload.clone(), version, key.as_deref());
                 let lost = match self.attempt(request, &mut reached).await {
                     Err(lost @ (CliError::Unreachable { .. } | CliError::Answer { .. })) if reached => lost,
+                    Err(CliError::Refused(problem)) if NO_LEADER.contains(&problem.code.as_str()) => {
+                        CliError::Refused(problem)
+                    }
                     done => return done,
                 };
+                self.next();
                 let Some(pause) = pauses.next() else { return Err(lost) };
                 tokio::time::sleep(*pause).await;
             }
@@ -179,10 +218,12 @@ impl Client {
         (method, path, payload, version, key): Asked<'_>,
         reached: &mut bool,
     ) -> Result<Response<Incoming>, CliError> {
+        let connection = self.connected().await?;
+        *reached = true;
         let mut request = Request::builder()
             .method(method.clone())
             .uri(path)
-            .header(header::HOST, &self.endpoint.authority)
+            .header(header::HOST, &self.endpoint().authority)
             .header(header::USER_AGENT, concat!("weft/", env!("CARGO_PKG_VERSION")))
             .header("x-weft-request", "1");
         if let Some(token) = &self.token {
@@ -208,21 +249,20 @@ impl Client {
         let request = request.body(body).map_err(|error| {
             CliError::usage(format!("the request cannot be made: {error}"), "check the token file")
         })?;
-        let response = self.handshake(request, reached).await?;
+        let response = self.handshake(connection, request).await?;
         if response.status().is_success() { Ok(response) } else { Err(problem(response).await) }
     }
 
     async fn handshake(
         &self,
+        connection: Connection,
         request: Request<UnsyncBoxBody<Bytes, io::Error>>,
-        reached: &mut bool,
     ) -> Result<Response<Incoming>, CliError> {
-        let stream = TokioIo::new(self.endpoint.connect().await?);
-        *reached = true;
+        let stream = TokioIo::new(connection);
         let broken = |error: hyper::Error| {
             let cause =
                 std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-            self.endpoint.unreachable(format!("{error}{cause}"))
+            self.endpoint().unreachable(format!("{error}{cause}"))
         };
         let (mut sender, connection) = hyper::client::conn::http1::handshake(stream).await.map_err(broken)?;
         tokio::spawn(connection);

@@ -46,7 +46,16 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 /// A connected stream.
 pub(crate) struct Connection(Box<dyn Stream>);
 
+/// Addresses that are tried, at most.
+const MAX_ADDRESSES: usize = 16;
+
 impl Endpoint {
+    /// Reads the addresses, with commas between them: several appliances that hold the same.
+    pub(crate) fn all(settings: &Settings) -> Result<Vec<Self>, CliError> {
+        let urls = settings.url.split(',').map(str::trim).take(MAX_ADDRESSES);
+        urls.map(|url| Self::new(&Settings { url: url.to_owned(), ..settings.clone() })).collect()
+    }
+
     /// Reads the address.
     pub(crate) fn new(settings: &Settings) -> Result<Self, CliError> {
         let url = settings.url.trim_end_matches('/').to_owned();

@@ -49,7 +49,8 @@ pub(crate) async fn run(client: &Client, output: Output, args: &Console) -> Resu
 }
 
 async fn attach(client: &Client, server: &str) -> Result<Socket, CliError> {
-    let uri = format!("ws://{}/api/v1/vs/{}/console", client.endpoint.authority, segment(server));
+    let stream = client.connected().await?;
+    let uri = format!("ws://{}/api/v1/vs/{}/console", client.endpoint().authority, segment(server));
     let bad =
         |error: WsError| CliError::usage(format!("the console's address is wrong: {error}"), "check --url");
     let mut request = uri.into_client_request().map_err(bad)?;
@@ -59,7 +60,6 @@ async fn attach(client: &Client, server: &str) -> Result<Socket, CliError> {
             .map_err(|_| CliError::usage("the token is not a word", "log in again: weft login"))?;
         request.headers_mut().insert("authorization", value);
     }
-    let stream = client.endpoint.connect().await?;
     let config = WebSocketConfig::default()
         .max_message_size(Some(FRAME_MAX_BYTES))
         .max_frame_size(Some(FRAME_MAX_BYTES));
@@ -76,7 +76,7 @@ async fn attach(client: &Client, server: &str) -> Result<Socket, CliError> {
                 ..weft_api::Problem::default()
             })))
         }
-        Err(error) => Err(client.endpoint.unreachable(error.to_string())),
+        Err(error) => Err(client.endpoint().unreachable(error.to_string())),
     }
 }
 
@@ -139,7 +139,7 @@ async fn interactive(client: &Client, output: Output, mut socket: Socket) -> Res
                     None => (piece, false),
                 };
                 if !before.is_empty() && let Err(error) = socket.send(Message::binary(before)).await {
-                    break Err(client.endpoint.unreachable(error.to_string()));
+                    break Err(client.endpoint().unreachable(error.to_string()));
                 }
                 if leaves {
                     break Ok(());
@@ -148,7 +148,7 @@ async fn interactive(client: &Client, output: Output, mut socket: Socket) -> Res
             message = socket.next() => match hear(message) {
                 Heard::Output(bytes) => show(&bytes)?,
                 Heard::Nothing => {}
-                Heard::End(why) => break Err(client.endpoint.unreachable(why)),
+                Heard::End(why) => break Err(client.endpoint().unreachable(why)),
             },
         }
     };
@@ -209,7 +209,7 @@ async fn piped(client: &Client, args: &Console, mut socket: Socket) -> Result<()
                     quiet = Instant::now() + if phase == Phase::Before { HISTORY_QUIET } else { idle };
                 }
                 Heard::Nothing => {}
-                Heard::End(why) => return Err(client.endpoint.unreachable(why)),
+                Heard::End(why) => return Err(client.endpoint().unreachable(why)),
             },
             piece = lines.recv(), if phase == Phase::Sending => match piece {
                 Some(piece) => {
@@ -218,7 +218,7 @@ async fn piped(client: &Client, args: &Console, mut socket: Socket) -> Result<()
                         window = Window::default();
                         sent = true;
                     }
-                    socket.send(Message::binary(piece)).await.map_err(|error| client.endpoint.unreachable(error.to_string()))?;
+                    socket.send(Message::binary(piece)).await.map_err(|error| client.endpoint().unreachable(error.to_string()))?;
                 }
                 None => {
                     phase = Phase::After;

@@ -101,7 +101,7 @@ async fn stream(client: &Client, output: Output, after: &mut u64) -> Result<(), 
     let mut body = response.into_body();
     let mut parser = Parser::default();
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| client.endpoint.unreachable(error.to_string()))?;
+        let frame = frame.map_err(|error| client.endpoint().unreachable(error.to_string()))?;
         let Some(bytes) = frame.data_ref() else { continue };
         let bad = |why: String| CliError::Answer { what: format!("GET {path}"), why };
         for data in parser.push(bytes).map_err(|why| bad(why.into()))? {

@@ -70,6 +70,9 @@ impl Core {
         let row = BlobRow { digest: digest.clone(), size, at: now() };
         let known = self.world().blobs.contains_key(&digest);
         if !known {
+            if let Some(peers) = &self.peers {
+                peers.spread("blobs", &digest).await?;
+            }
             let told = NewEvent {
                 actor: actor.to_string(),
                 ..event("blob.stored", "info", format!("{size} bytes, {digest}"))

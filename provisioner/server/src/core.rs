@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use tokio::sync::{broadcast, mpsc};
 use weft_api::Event;
-use weft_store::{Batch, EventRow, NewEvent, Store, StoreError};
+use weft_store::{Batch, EventRow, LeaseRow, NewEvent, Store, StoreError};
 use weft_types::ClusterId;
 
 use crate::auth::asking;
@@ -25,6 +25,7 @@ use crate::jobs::Jobs;
 use crate::keys::Keys;
 use crate::load::Loads;
 use crate::partitions::PartitionEntry;
+use crate::peers::Peers;
 use crate::pools::Identifiers;
 use crate::trust::Trust;
 use crate::util::{hex, now, random, unhex};
@@ -77,7 +78,9 @@ pub(crate) fn count(counter: &AtomicU64) {
 /// Shared by every part of the server.
 pub struct Core {
     pub(crate) settings: Settings,
-    pub(crate) store: Store,
+    pub(crate) store: Arc<Store>,
+    /// The other appliances, where there are several.
+    pub(crate) peers: Option<Arc<Peers>>,
     pub(crate) keys: Keys,
     pub(crate) cluster: ClusterId,
     trust: RwLock<Arc<Trust>>,
@@ -101,9 +104,20 @@ pub struct Core {
 impl Core {
     /// Opens everything in the data folder. Returns the core; events flow once [`Core::run_events`] runs.
     pub async fn open(settings: Settings) -> Result<(Arc<Self>, EventQueue), Error> {
+        // Keys are looked at first: a store beside others is not touched.
+        Keys::open(&settings.data)?;
+        let store = Arc::new(Store::open(&settings.data.join("store")).await?);
+        Self::on(settings, store, None).await
+    }
+
+    /// The same, on a store that is open. Where that does not lead, the core only shows what is in it.
+    pub async fn on(
+        settings: Settings,
+        store: Arc<Store>,
+        peers: Option<Arc<Peers>>,
+    ) -> Result<(Arc<Self>, EventQueue), Error> {
         let keys = Keys::open(&settings.data)?;
         let trust = Trust::open(&settings.data, &keys, settings.lab)?;
-        let store = Store::open(&settings.data.join("store")).await?;
         let cluster = cluster(&store).await?;
         let mut world = World::default();
         for row in store.nodes().await? {
@@ -136,6 +150,7 @@ impl Core {
         let core = Arc::new(Self {
             settings,
             store,
+            peers,
             keys,
             cluster,
             trust: RwLock::new(Arc::new(trust)),
@@ -187,6 +202,21 @@ impl Core {
     /// The keys.
     pub fn keys(&self) -> &Keys {
         &self.keys
+    }
+
+    /// Addresses that DHCP gave, where several appliances give them.
+    pub async fn leases(&self) -> Result<Vec<LeaseRow>, StoreError> {
+        self.store.leases().await
+    }
+
+    /// Keeps addresses that DHCP gives.
+    pub async fn put_leases(&self, rows: &[LeaseRow]) -> Result<(), StoreError> {
+        self.store.put_leases(rows).await
+    }
+
+    /// Where nodes were last seen.
+    pub fn node_addresses(&self) -> Vec<Ipv4Addr> {
+        self.world().nodes.values().filter_map(|node| node.row.address.parse().ok()).collect()
     }
 
     /// Closes the store.

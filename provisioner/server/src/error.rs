@@ -94,6 +94,13 @@ impl Error {
                 next: "choose another".to_string(),
                 ..Problem::default()
             },
+            Self::Store(StoreError::NotLeader) => Problem {
+                code: "no-leader".to_string(),
+                status: 503,
+                title: "this appliance leads no more, or too few of the others answer it".to_string(),
+                next: "nothing was done; ask again in some seconds".to_string(),
+                ..Problem::default()
+            },
             Self::Store(StoreError::Full) => {
                 internal("disk-full", 507, "make room on the appliance's disk; nothing was lost")
             }

@@ -131,6 +131,14 @@ impl Core {
         Ok(digest)
     }
 
+    /// Where there are several appliances, a majority has a file before anything names it.
+    async fn spread(&self, digest: &str) -> Result<(), Error> {
+        match &self.peers {
+            Some(peers) => peers.spread("files", digest).await,
+            None => Ok(()),
+        }
+    }
+
     /// Publishes an image; the first one becomes active.
     pub(crate) async fn publish(self: &Arc<Self>, actor: &str, file: Bytes) -> Result<Image, Error> {
         let _change = self.change.lock().await;
@@ -160,6 +168,7 @@ impl Core {
         } else if !self.world().images.values().any(|image| image.state == ImageState::Active) {
             row.state = ImageState::Active;
         }
+        self.spread(&row.file).await?;
         let told = told(actor, "image.published", &row);
         self.commit(Kind::ImagePublish.batch(actor).put_image(before.as_ref(), &row).event(told)).await?;
         self.world().images.insert(row.digest.clone(), row.clone());
@@ -194,6 +203,7 @@ impl Core {
             core.keep_file(&file)
         });
         let digest = kept.await.map_err(|_| std::io::Error::other("the check of the file broke off"))??;
+        self.spread(&digest).await?;
         let mut row = before.clone();
         row.bios_file = digest;
         let told = told(actor, "image.bios", &row);

@@ -53,6 +53,7 @@ mod observe;
 mod operators;
 mod partitions;
 mod past;
+pub mod peers;
 mod pools;
 mod power;
 mod records;

@@ -73,12 +73,8 @@ fn failed(path: &Path) -> impl FnOnce(io::Error) -> RestoreError {
 
 /// Restores `file` into the empty folder `data`.
 pub async fn restore(file: &Path, data: &Path, ask: Ask<'_>) -> Result<Manifest, RestoreError> {
-    let made = empty(data)?;
-    if made {
-        private_folder(data).map_err(failed(data))?;
-    }
+    let made = begin(data)?;
     let at = data.join(RESTORING);
-    claim(data, &at)?;
     let done = match judged_and_filled(file, &at, ask).await {
         Ok(manifest) => settle(data, &at).map(|()| manifest),
         Err(error) => Err(error),
@@ -87,6 +83,16 @@ pub async fn restore(file: &Path, data: &Path, ask: Ask<'_>) -> Result<Manifest,
         clear(data, made);
     }
     done
+}
+
+/// Takes the empty folder, and makes it where it is not there, which it says: what is to be in it is put into [`RESTORING`] first.
+pub(crate) fn begin(data: &Path) -> Result<bool, RestoreError> {
+    let made = empty(data)?;
+    if made {
+        private_folder(data).map_err(failed(data))?;
+    }
+    claim(data, &data.join(RESTORING))?;
+    Ok(made)
 }
 
 /// Takes the folder: as long as the marker is there no appliance starts on it, and no other restore.
@@ -175,7 +181,7 @@ fn place(at: &Path, listed: &Listed, part: &mut dyn Read) -> io::Result<()> {
 }
 
 /// Moves all of it into place; `.restoring` goes last.
-fn settle(data: &Path, at: &Path) -> Result<(), RestoreError> {
+pub(crate) fn settle(data: &Path, at: &Path) -> Result<(), RestoreError> {
     for entry in fs::read_dir(at).map_err(failed(at))? {
         let entry = entry.map_err(failed(at))?;
         sync_all(&entry.path()).map_err(failed(&entry.path()))?;
@@ -198,7 +204,7 @@ fn sync_all(path: &Path) -> io::Result<()> {
 }
 
 /// Leaves nothing. The marker goes last, so that a kill in between leaves no folder that looks whole.
-fn clear(data: &Path, made: bool) {
+pub(crate) fn clear(data: &Path, made: bool) {
     let gone = |path: &Path| {
         let _ = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
     };

@@ -17,10 +17,12 @@ use weft_server::chain;
 use weft_server::core::{Core, Settings};
 
 use super::Failure;
+use super::content::Current;
 
 /// What may be asked, each one line.
 const RESET: &str = "reset-admin\n";
 const TOKEN: &str = "token\n";
+const INVITE: &str = "invite\n";
 /// Longest line that is read.
 const MAX_REQUEST: u64 = 32;
 /// Who asks here, as events name it.
@@ -45,7 +47,7 @@ pub(crate) fn bind(path: &Path) -> io::Result<UnixListener> {
 }
 
 /// Serves the socket until `stop`.
-pub(crate) async fn serve(core: Arc<Core>, listener: UnixListener, mut stop: watch::Receiver<bool>) {
+pub(crate) async fn serve(core: Arc<Current>, listener: UnixListener, mut stop: watch::Receiver<bool>) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -56,7 +58,7 @@ pub(crate) async fn serve(core: Arc<Core>, listener: UnixListener, mut stop: wat
             continue;
         };
         // One at a time: nobody needs two.
-        if tokio::time::timeout(PATIENCE, answer(&core, stream)).await.is_err() {
+        if tokio::time::timeout(PATIENCE, answer(&core.get(), stream)).await.is_err() {
             tracing::debug!("an admin request took too long");
         }
     }
@@ -70,6 +72,7 @@ async fn answer(core: &Core, mut stream: UnixStream) {
     let answered = match request.as_str() {
         RESET if allowed => core.reset_admin(ACTOR).await.map(|path| path.display().to_string()),
         TOKEN if allowed => core.local_token(ACTOR).await,
+        INVITE if allowed => core.invite(ACTOR).await,
         _ => {
             tracing::warn!(allowed, ?heard, "refused on the admin socket");
             let _ = stream.write_all(b"error: not allowed\n").await;
@@ -92,6 +95,22 @@ pub(crate) fn token(data: &Path, file: &Path) -> Result<(), Failure> {
         Failure::new(format!("{}: {error}", file.display()), "name a file that can be written")
     })?;
     println!("{}", file.display());
+    Ok(())
+}
+
+/// `weft appliance invite`: the invitation goes into a file that its owner alone can read, and onto no screen.
+pub(crate) fn invite(data: &Path, file: &Path) -> Result<(), Failure> {
+    let invitation = ask(data, INVITE).map_err(|error| {
+        Failure::of(&error, "ask the appliance that leads (weft appliance list), as its own user or as root")
+    })?;
+    write_secret(file, &invitation).map_err(|error| {
+        Failure::new(format!("{}: {error}", file.display()), "name a file that can be written")
+    })?;
+    println!("{}", file.display());
+    eprintln!(
+        "good for an hour, and once. Bring the file to the new machine over a channel that nobody reads, and there:\n  \
+         weft appliance join --data DIR --name NAME --address ADDRESS:PORT --invitation FILE"
+    );
     Ok(())
 }
 

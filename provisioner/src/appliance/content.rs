@@ -4,16 +4,33 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use weft_boothttp::Blob;
 use weft_server::core::Core;
 
 use super::{hex, observer};
 
+/// The core that serves now; it may be exchanged.
+pub(crate) struct Current(RwLock<Arc<Core>>);
+
+impl Current {
+    pub(crate) fn new(core: Arc<Core>) -> Arc<Self> {
+        Arc::new(Self(RwLock::new(core)))
+    }
+
+    pub(crate) fn set(&self, core: Arc<Core>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = core;
+    }
+
+    pub(crate) fn get(&self) -> Arc<Core> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 /// Boot files and blobs.
 pub(crate) struct Content {
-    core: Arc<Core>,
+    core: Arc<Current>,
     blobs: PathBuf,
     /// Memory files of the boot files, made once for each content.
     made: Mutex<Vec<(weft_tftp::Bytes, Blob)>>,
@@ -23,8 +40,8 @@ pub(crate) struct Content {
 const MADE: usize = 32;
 
 impl Content {
-    pub(crate) fn new(core: Arc<Core>) -> Self {
-        let blobs = core.blob_folder();
+    pub(crate) fn new(core: Arc<Current>) -> Self {
+        let blobs = core.get().blob_folder();
         Self { core, blobs, made: Mutex::new(Vec::new()) }
     }
 
@@ -47,14 +64,14 @@ impl Content {
     fn boot_file(&self, peer: SocketAddr, name: &str) -> Option<weft_tftp::Bytes> {
         if let IpAddr::V4(address) = peer.ip() {
             // Which machine asks says which image it is given.
-            observer::know(&self.core, address);
+            observer::know(&self.core.get(), address);
         }
-        self.core.boot_file(peer.ip(), name)
+        self.core.get().boot_file(peer.ip(), name)
     }
 
     fn blob(&self, digest: &str) -> Option<Blob> {
         let good = digest.len() == 64 && digest.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        if !good || !self.core.has_blob(digest) {
+        if !good || !self.core.get().has_blob(digest) {
             return None;
         }
         Blob::file(&self.blobs.join(digest), digest).ok()
@@ -70,8 +87,8 @@ impl weft_tftp::Content for Content {
         let IpAddr::V4(address) = event.peer.ip() else { return };
         let problem = match &event.kind {
             weft_tftp::EventKind::Started { .. } => {
-                observer::know(&self.core, address);
-                self.core.saw_fetch(address);
+                observer::know(&self.core.get(), address);
+                self.core.get().saw_fetch(address);
                 return;
             }
             weft_tftp::EventKind::Completed { .. } => return,
@@ -83,8 +100,8 @@ impl weft_tftp::Content for Content {
                 format!("TFTP refused {}: too many transfers at once", event.name)
             }
         };
-        observer::know(&self.core, address);
-        self.core.saw_problem(Some(address), None, &problem);
+        observer::know(&self.core.get(), address);
+        self.core.get().saw_problem(Some(address), None, &problem);
     }
 }
 
@@ -100,10 +117,10 @@ impl weft_boothttp::Content for Content {
         let IpAddr::V4(address) = event.peer.ip() else { return };
         match event.status {
             200 | 206 => {
-                observer::know(&self.core, address);
-                self.core.saw_fetch(address);
+                observer::know(&self.core.get(), address);
+                self.core.get().saw_fetch(address);
             }
-            404 => self.core.saw_problem(
+            404 => self.core.get().saw_problem(
                 Some(address),
                 None,
                 &format!("asked HTTP for {}, which is not there", event.path),

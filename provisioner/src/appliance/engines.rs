@@ -12,8 +12,9 @@ use weft_dhcp::{DhcpConfig, LeaseJournal, LeaseStore, Recovery};
 use weft_server::core::Core;
 use weft_tftp::TftpConfig;
 
-use super::content::Content;
+use super::content::{Content, Current};
 use super::interface::Place;
+use super::leases::SharedLeases;
 use super::no_router::NoRouter;
 use super::observer::Observer;
 use super::{DhcpMode, Failure, RunArguments};
@@ -96,6 +97,21 @@ impl Engines {
         http_port: u16,
         data: &Path,
     ) -> Result<Self, Failure> {
+        let mut engines = Self::files(&Current::new(Arc::clone(core)), arguments, place, http_port)?;
+        if let Some(config) = dhcp_config(arguments, place, http_port)? {
+            engines.dhcp = Some(start_dhcp(config, core, data)?);
+        }
+        engines._no_router = no_router(arguments, place);
+        Ok(engines)
+    }
+
+    /// Starts TFTP and HTTP alone, for whatever core serves at the time.
+    pub(crate) fn files(
+        core: &Arc<Current>,
+        arguments: &RunArguments,
+        place: &Place,
+        http_port: u16,
+    ) -> Result<Self, Failure> {
         let content = Arc::new(Content::new(Arc::clone(core)));
         let at = |port| SocketAddr::from((place.address, port));
         let tftp =
@@ -105,11 +121,7 @@ impl Engines {
         let http = HttpConfig { device: Some(place.interface.clone()), ..HttpConfig::on(at(http_port)) };
         let http = weft_boothttp::Engine::start(http, content)
             .map_err(|error| Failure::of(&error, in_use(&error, "a web server?")))?;
-        let dhcp = match dhcp_config(arguments, place, http_port)? {
-            None => None,
-            Some(config) => Some(start_dhcp(config, core, data)?),
-        };
-        Ok(Self { dhcp, tftp, http, _no_router: no_router(arguments, place) })
+        Ok(Self { dhcp: None, tftp, http, _no_router: None })
     }
 
     /// Where they listen, for people.
@@ -149,6 +161,44 @@ impl Engines {
         );
         let _ = writeln!(out, "weft_boot_http_active {}", http.active);
         out
+    }
+}
+
+/// What only the one of several appliances that leads serves.
+pub(crate) struct SharedDhcp {
+    _dhcp: Option<weft_dhcp::Engine>,
+    /// At the service address; each appliance has its own at its own address too.
+    _files: Option<Engines>,
+    _no_router: Option<NoRouter>,
+}
+
+impl SharedDhcp {
+    /// Starts DHCP, with leases that all appliances know, and files at the address `at` where that is not this one's own.
+    pub(crate) async fn start(
+        core: &Arc<Core>,
+        arguments: &RunArguments,
+        at: &Place,
+        http_port: u16,
+        current: &Arc<Current>,
+    ) -> Result<Self, Failure> {
+        let files = match arguments.service_address {
+            Some(_) => Some(Engines::files(current, arguments, at, http_port)?),
+            None => None,
+        };
+        let Some(config) = dhcp_config(arguments, at, http_port)? else {
+            return Ok(Self { _dhcp: None, _files: files, _no_router: None });
+        };
+        let observer = Arc::new(Observer(Arc::clone(core)));
+        let started = if config.mode == weft_dhcp::Mode::Proxy {
+            weft_dhcp::Engine::start_proxy(config, observer)
+        } else {
+            let (leases, recovery) = SharedLeases::open(core)
+                .await
+                .map_err(|error| Failure::of(&error, "the addresses that were given are not known"))?;
+            weft_dhcp::Engine::start(config, Box::new(leases), &recovery, observer)
+        };
+        let dhcp = started.map_err(|error| Failure::of(&error, in_use(&error, "dhcpd, dnsmasq?")))?;
+        Ok(Self { _dhcp: Some(dhcp), _files: files, _no_router: no_router(arguments, at) })
     }
 }
 

@@ -4,11 +4,14 @@ mod admin;
 mod content;
 mod engines;
 mod interface;
+mod leases;
 mod no_router;
 mod notify;
 mod observer;
 mod restore;
 mod run;
+mod service;
+mod several;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -58,6 +61,27 @@ enum Verb {
         weft appliance restore weft.backup --data DIR --passphrase-file FILE"
     )]
     Restore(restore::RestoreArguments),
+    /// Make this appliance, which does not run, the first of several that hold one store
+    #[command(
+        after_help = "Everything stays as it is; nodes and guests go on. Three can lose one, two none.\n\n\
+        Examples:\n  \
+        weft appliance found --data DIR --name north --address 10.0.0.1:7070\n  \
+        weft appliance invite --data DIR --out FILE"
+    )]
+    Found(several::FoundArguments),
+    /// Write an invitation for one more appliance, from the one that leads
+    Invite(TokenArguments),
+    /// Make an empty data folder that of one more appliance, with an invitation
+    #[command(after_help = "It gets the keys, and is taken in when it runs.\n\n\
+        Example:\n  \
+        weft appliance join --data DIR --name south --address 10.0.0.2:7070 --invitation FILE")]
+    Join(several::JoinArguments),
+    /// Show the appliances that hold one store, who leads, and how far each is
+    #[command(disable_help_flag = true)]
+    List(Passed),
+    /// Remove an appliance for good; it need not answer
+    #[command(disable_help_flag = true)]
+    Remove(Passed),
 }
 
 /// Words for the command line over the interface, which has this verb.
@@ -78,7 +102,7 @@ struct DataArguments {
 struct TokenArguments {
     #[command(flatten)]
     data: DataArguments,
-    /// Where the token goes; only its owner can read the file
+    /// Where it goes; only its owner can read the file
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
 }
@@ -205,6 +229,10 @@ pub(crate) struct RunArguments {
     /// TCP port of the agent channel [default: as delegated]
     #[arg(long)]
     agent_port: Option<u16>,
+    /// Address that moves to whichever of several appliances leads, ADDRESS/PREFIX; nodes are told of it, and it must be in no
+    /// range
+    #[arg(long, value_name = "IP/PREFIX", value_parser = net)]
+    service_address: Option<weft_dhcp::Net>,
 }
 
 fn net(text: &str) -> Result<weft_dhcp::Net, String> {
@@ -228,7 +256,10 @@ pub(crate) fn main() -> ExitCode {
         Verb::Run(arguments) => run::run(*arguments),
         Verb::Init(arguments) => init(&arguments),
         Verb::ResetAdmin(arguments) => admin::reset(&arguments.data),
-        Verb::Backup(_) => return weft_cli::main(),
+        Verb::Backup(_) | Verb::List(_) | Verb::Remove(_) => return weft_cli::main(),
+        Verb::Found(arguments) => several::found(&arguments),
+        Verb::Invite(arguments) => admin::invite(&arguments.data.data, &arguments.out),
+        Verb::Join(arguments) => several::join(&arguments),
         Verb::Restore(arguments) => restore::run(&arguments),
         Verb::Token(arguments) => admin::token(&arguments.data.data, &arguments.out),
     };

@@ -17,26 +17,32 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use weft_server::chain;
 use weft_server::core::{Core, EventQueue, Settings};
-use weft_server::http::{Certificate, serve_local, serve_tls};
+use weft_server::http::{Certificate, Front, serve_local, serve_tls};
+use weft_server::peers::Member;
 
+use super::content::Current;
 use super::engines::{Engines, advice, listen_on};
 use super::interface::{self, Place};
-use super::{DhcpMode, Failure, RunArguments, admin, lost_key, notify};
+use super::{DhcpMode, Failure, RunArguments, admin, lost_key, notify, several};
 
 /// How often the trust files are looked at.
 const TRUST_EVERY: Duration = Duration::from_secs(3);
 /// How long the end may take.
-const FAREWELL: Duration = Duration::from_secs(20);
+pub(crate) const FAREWELL: Duration = Duration::from_secs(20);
 
 /// Stack of each worker thread, bytes. A request passes many layers before a policy is evaluated, and Cedar refuses to evaluate
 /// one where little stack is left, which reads as a policy that forbids.
 const STACK: usize = 8 << 20;
 
 pub(crate) fn run(arguments: RunArguments) -> Result<(), Failure> {
-    // One voter has no remote leader: hiqlite's client for those would complain each second.
+    several::with_authority(&arguments.data.data)?;
+    // One voter has no remote leader: hiqlite's client for those would complain each second, and so would the log of one
+    // of several, of each that is gone.
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| {
-            "info,hiqlite=error,hiqlite::client::stream=off,openraft=error,hiqlite_wal=error".into()
+            "info,hiqlite=error,hiqlite::client::stream=off,hiqlite::network::raft_client=off,openraft=error,\
+             openraft::replication=off,hiqlite_wal=error"
+                .into()
         }))
         .with_writer(std::io::stderr)
         .init();
@@ -60,7 +66,7 @@ fn check_writable(data: &Path) -> Result<(), Failure> {
         .map_err(|error| Failure::new(format!("cannot write to {}: {error}", data.display()), next))
 }
 
-fn settings(arguments: &RunArguments, place: &Place, http_port: u16) -> Settings {
+pub(crate) fn settings(arguments: &RunArguments, place: &Place, http_port: u16) -> Settings {
     Settings {
         data: arguments.data.data.clone(),
         lab: arguments.lab,
@@ -77,7 +83,7 @@ fn settings(arguments: &RunArguments, place: &Place, http_port: u16) -> Settings
 }
 
 /// What to do where the data folder is not what was written.
-fn way_out(data: &Path, error: &weft_server::Error) -> String {
+pub(crate) fn way_out(data: &Path, error: &weft_server::Error) -> String {
     match error {
         weft_server::Error::Store(error) if error.is_damage() => {
             let data = data.display();
@@ -108,20 +114,24 @@ fn ports(arguments: &RunArguments) -> Result<(u16, u16), Failure> {
     Ok((arguments.agent_port.unwrap_or(agent), arguments.http_port.unwrap_or(http)))
 }
 
-struct Sockets {
-    agent: TcpListener,
-    api: Vec<TcpListener>,
-    api_local: tokio::net::UnixListener,
-    admin: tokio::net::UnixListener,
+pub(crate) struct Sockets {
+    pub(crate) api: Vec<TcpListener>,
+    pub(crate) api_local: tokio::net::UnixListener,
+    pub(crate) admin: tokio::net::UnixListener,
 }
 
-async fn sockets(arguments: &RunArguments, place: &Place, agent_port: u16) -> Result<Sockets, Failure> {
-    let refused = |what: String, error: &std::io::Error| {
-        Failure::new(format!("cannot listen {what}: {error}"), advice(error, "another appliance?"))
-    };
-    let agent = listen_on(place, agent_port)
+fn refused(what: String, error: &std::io::Error) -> Failure {
+    Failure::new(format!("cannot listen {what}: {error}"), advice(error, "another appliance?"))
+}
+
+/// Where nodes dial in.
+pub(crate) fn agents(place: &Place, port: u16) -> Result<TcpListener, Failure> {
+    listen_on(place, port)
         .and_then(TcpListener::from_std)
-        .map_err(|error| refused(format!("for agents on {}:{agent_port}", place.address), &error))?;
+        .map_err(|error| refused(format!("for agents on {}:{port}", place.address), &error))
+}
+
+pub(crate) async fn sockets(arguments: &RunArguments) -> Result<Sockets, Failure> {
     let mut api = Vec::new();
     for address in &arguments.api_listen {
         let listener = TcpListener::bind(address)
@@ -133,13 +143,17 @@ async fn sockets(arguments: &RunArguments, place: &Place, agent_port: u16) -> Re
     let local = arguments.api_socket.clone().unwrap_or_else(|| data.join("api.sock"));
     let unix =
         |path: &Path| admin::bind(path).map_err(|error| refused(format!("on {}", path.display()), &error));
-    Ok(Sockets { agent, api, api_local: unix(&local)?, admin: unix(&admin::socket(data))? })
+    Ok(Sockets { api, api_local: unix(&local)?, admin: unix(&admin::socket(data))? })
 }
 
 async fn appliance(arguments: RunArguments) -> Result<(), Failure> {
     let place = interface::find(&arguments.interface, arguments.address)?;
     check_writable(&arguments.data.data)?;
     let (agent_port, http_port) = ports(&arguments)?;
+    let member = Member::read(&arguments.data.data).map_err(|error| Failure::of(&error, ""))?;
+    if let Some(member) = member {
+        return several::run(&arguments, &place, (agent_port, http_port), member).await;
+    }
     let (core, events) = Core::open(settings(&arguments, &place, http_port))
         .await
         .map_err(|error| Failure::of(&error, way_out(&arguments.data.data, &error)))?;
@@ -149,7 +163,7 @@ async fn appliance(arguments: RunArguments) -> Result<(), Failure> {
 }
 
 /// Addresses that the certificate names.
-fn certified(arguments: &RunArguments, place: &Place) -> Vec<IpAddr> {
+pub(crate) fn certified(arguments: &RunArguments, place: &Place) -> Vec<IpAddr> {
     let mut addresses = vec![IpAddr::from([127, 0, 0, 1]), IpAddr::V4(place.address)];
     addresses.extend(arguments.api_listen.iter().map(SocketAddr::ip).filter(|ip| !ip.is_unspecified()));
     addresses.extend(&arguments.cert_address);
@@ -159,7 +173,7 @@ fn certified(arguments: &RunArguments, place: &Place) -> Vec<IpAddr> {
 }
 
 /// Says where the page is and how to log in for the first time.
-fn announce(core: &Core, shown: &[String], certificate: &Certificate, password: Option<&Path>) {
+pub(crate) fn announce(core: &Core, shown: &[String], certificate: &Certificate, password: Option<&Path>) {
     for at in shown {
         println!("interface and page: https://{at}");
     }
@@ -191,7 +205,8 @@ async fn serve(
     let data = &arguments.data.data;
     let certificate =
         Certificate::open(data, &certified(arguments, place)).map_err(|error| Failure::of(&error, ""))?;
-    let sockets = sockets(arguments, place, agent_port).await?;
+    let agents = agents(place, agent_port)?;
+    let sockets = sockets(arguments).await?;
     let engines = Arc::new(Engines::start(core, arguments, place, http_port, data)?);
     let password = core.first_admin().await.map_err(|error| Failure::of(&error, ""))?;
 
@@ -203,22 +218,13 @@ async fn serve(
         let engines = Arc::clone(&engines);
         Arc::new(move || engines.metrics())
     };
+    let front = Front::new(Arc::clone(core), metrics, stopped.clone());
     let certificate = Arc::new(certificate);
-    let mut shown = Vec::new();
-    for listener in sockets.api {
-        shown.push(listener.local_addr().map(|at| at.to_string()).unwrap_or_default());
-        let (core, metrics, stopped, certificate) =
-            (Arc::clone(core), Arc::clone(&metrics), stopped.clone(), Arc::clone(&certificate));
-        tasks.spawn(async move {
-            if let Err(error) = serve_tls(core, metrics, listener, &certificate, stopped).await {
-                tracing::error!(error = chain(&error), "the interface does not run");
-            }
-        });
-    }
-    tasks.spawn(serve_local(Arc::clone(core), metrics, sockets.api_local, stopped.clone()));
-    tasks.spawn(admin::serve(Arc::clone(core), sockets.admin, stopped.clone()));
-    let agent_at = sockets.agent.local_addr().map(|at| at.to_string()).unwrap_or_default();
-    tasks.spawn(weft_server::agent::serve(Arc::clone(core), sockets.agent, stopped.clone()));
+    let shown = show(&mut tasks, &front, sockets.api, &certificate, &stopped);
+    tasks.spawn(serve_local(front, sockets.api_local, stopped.clone()));
+    tasks.spawn(admin::serve(Current::new(Arc::clone(core)), sockets.admin, stopped.clone()));
+    let agent_at = agents.local_addr().map(|at| at.to_string()).unwrap_or_default();
+    tasks.spawn(weft_server::agent::serve(Arc::clone(core), agents, stopped.clone()));
     tasks.spawn(Arc::clone(core).run_jobs(stopped.clone()));
     tasks.spawn(Arc::clone(core).run_loads(stopped.clone()));
     tasks.spawn(watch_trust(Arc::clone(core), data.clone(), stopped));
@@ -254,8 +260,29 @@ async fn serve(
     Ok(())
 }
 
+/// Serves the interface over TLS on all these; their addresses.
+pub(crate) fn show(
+    tasks: &mut JoinSet<()>,
+    front: &Front,
+    listeners: Vec<TcpListener>,
+    certificate: &Arc<Certificate>,
+    stopped: &watch::Receiver<bool>,
+) -> Vec<String> {
+    let mut shown = Vec::new();
+    for listener in listeners {
+        shown.push(listener.local_addr().map(|at| at.to_string()).unwrap_or_default());
+        let (front, stopped, certificate) = (front.clone(), stopped.clone(), Arc::clone(certificate));
+        tasks.spawn(async move {
+            if let Err(error) = serve_tls(front, listener, &certificate, stopped).await {
+                tracing::error!(error = chain(&error), "the interface does not run");
+            }
+        });
+    }
+    shown
+}
+
 /// Takes trust files that `weft appliance init` put in place.
-async fn watch_trust(core: Arc<Core>, data: std::path::PathBuf, mut stop: watch::Receiver<bool>) {
+pub(crate) async fn watch_trust(core: Arc<Core>, data: std::path::PathBuf, mut stop: watch::Receiver<bool>) {
     let stamp = |data: &Path| -> Vec<Option<SystemTime>> {
         ["roots.bin", "delegation.bin", "revocations.bin"]
             .iter()

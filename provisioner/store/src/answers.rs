@@ -119,7 +119,6 @@ impl Store {
              (SELECT rowid FROM answers WHERE actor = $1 ORDER BY at DESC, rowid DESC LIMIT -1 OFFSET $2)",
             vec![Param::from(row.actor.as_str()), whole(most as u64)],
         );
-        let results = self.db.txn(vec![too_old(row.at), keep, much]).await?;
-        Ok(results.into_iter().try_for_each(|result| result.map(drop))?)
+        self.write(vec![too_old(row.at), keep, much]).await.map(drop)
     }
 }

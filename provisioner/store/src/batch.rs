@@ -381,11 +381,7 @@ impl Store {
             // most failures do not tell that it was not. Numbers that are left out harm nobody; one that is given out
             // twice is refused by the database from then on.
             let before = std::mem::replace(&mut *last, after);
-            let written = match self.db.txn(statements).await {
-                Ok(results) => results.into_iter().try_for_each(|result| result.map(drop)),
-                Err(error) => Err(error),
-            };
-            if let Err(error) = written.map_err(StoreError::from) {
+            if let Err(error) = self.write(statements).await {
                 // What was refused for a key that is taken was not applied.
                 if matches!(error, StoreError::Taken(_)) {
                     *last = before;

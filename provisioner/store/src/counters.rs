@@ -54,13 +54,10 @@ impl Store {
 
     async fn reserve(&self, node: &str, counter: &mut Counter) -> Result<(), StoreError> {
         let ceiling = counter.next.checked_add(BLOCK).ok_or(StoreError::Exhausted("a record counter"))?;
-        self.db
-            .execute(
-                "INSERT INTO counters (node, epoch, ceiling) VALUES ($1, $2, $3) \
-                 ON CONFLICT (node) DO UPDATE SET epoch = excluded.epoch, ceiling = excluded.ceiling",
-                vec![Param::from(node), Param::from(counter.epoch), Param::from(ceiling)],
-            )
-            .await?;
+        let sql = "INSERT INTO counters (node, epoch, ceiling) VALUES ($1, $2, $3) \
+                   ON CONFLICT (node) DO UPDATE SET epoch = excluded.epoch, ceiling = excluded.ceiling";
+        let params = vec![Param::from(node), Param::from(counter.epoch), Param::from(ceiling)];
+        self.write(vec![(sql, params)]).await?;
         counter.ceiling = ceiling;
         Ok(())
     }

@@ -44,6 +44,9 @@ pub enum StoreError {
         /// What was found.
         what: String,
     },
+    /// Another appliance leads, or none: this one cannot write.
+    #[error("this appliance does not lead, or has no majority with it")]
+    NotLeader,
     /// A number is used up.
     #[error("{0} is exhausted")]
     Exhausted(&'static str),
@@ -65,7 +68,11 @@ impl StoreError {
 impl From<hiqlite::Error> for StoreError {
     fn from(error: hiqlite::Error) -> Self {
         let text = error.to_string();
-        if text.contains("UNIQUE constraint") || matches!(error, hiqlite::Error::ConstraintViolation(_)) {
+        if text.contains(crate::voters::FENCED) {
+            Self::NotLeader
+        } else if text.contains("UNIQUE constraint")
+            || matches!(error, hiqlite::Error::ConstraintViolation(_))
+        {
             Self::Taken(text)
         } else if text.contains("database or disk is full") {
             // SQLite's words for its code SQLITE_FULL, which comes through wrapped in several ways.

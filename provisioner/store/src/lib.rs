@@ -1,7 +1,8 @@
 //! The appliance's durable store: nodes, virtual servers, images, counters, accounts, history.
 //!
-//! SQLite under a Raft log (`hiqlite`): one voter, on one appliance. A write is in the log and synced to
-//! the disk before the call returns, so what was acknowledged survives `kill -9` and power loss.
+//! SQLite under a Raft log (`hiqlite`): one voter on one appliance, or several ([`Voters`]). A write is in the log and synced to
+//! the disk, of a majority where there are several, before the call returns: what was acknowledged survives `kill -9` and
+//! power loss.
 //!
 //! Invariants:
 //! - Every change of an object travels in one [`Batch`] with its history row and its events; all of it
@@ -10,12 +11,14 @@
 //!   the same rows. Times and identifiers are arguments.
 //! - A record counter and a server's identifier are on disk before anything uses them, and neither comes back
 //!   ([`Store::next_record`], [`Batch::draw`]).
+//! - One leads, and only it writes; what an earlier leader still sends is refused ([`Store::lead`]).
 //! - History and events are only ever added to.
 //! - What is on the disk is looked at before it is used ([`damage`]); copies of all rows are [`snapshot`]s.
 //!
 //! One process per data folder: [`Store::open`] holds a lock.
 
 mod answers;
+mod appliances;
 mod batch;
 mod batch_auth;
 mod batch_backup;
@@ -32,8 +35,10 @@ mod rollouts;
 mod rows;
 mod schema;
 mod snapshot;
+mod voters;
 
 pub use answers::{ANSWER_KEPT_S, AnswerRow, MAX_ANSWERS};
+pub use appliances::{ApplianceRow, LeaseRow};
 pub use batch::{Batch, Committed};
 pub use batch_backup::BackupRow;
 pub use counters::RecordNumber;
@@ -47,4 +52,5 @@ pub use rows::{
     LicenceRow, NewEvent, NodeRow, PartitionRow, PlaceRow, PoolRow, ScopeRow, SessionRow, StartedRow,
     TemplateRow, TokenRow, TransactionRow, UserRow, VsRow,
 };
-pub use snapshot::{Snapshot, restore, schema_version};
+pub use snapshot::{Snapshot, refound, restore, schema_version};
+pub use voters::{API_SECRET, ELECTION_MS, Holder, RAFT_SECRET, Standing, Voters, api_address};

@@ -183,6 +183,10 @@ impl Store {
 
     /// Sequence of the last event.
     pub async fn last_event(&self) -> u64 {
+        if !self.leads() {
+            let sql = "SELECT coalesce(max(seq), 0) AS n FROM events";
+            return crate::open::number(&self.db, sql).await.unwrap_or(0);
+        }
         self.last.lock().await.event
     }
 }

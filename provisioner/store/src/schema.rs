@@ -90,4 +90,19 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     ],
     // Management controllers of nodes. Those that are there already have none.
     &["CREATE TABLE bmcs (node TEXT PRIMARY KEY, doc TEXT NOT NULL) STRICT"],
+    // Who leads, where several appliances hold the store. Each write inserts its term into `fence`, which keeps nothing.
+    &[
+        "CREATE TABLE leadership (one INTEGER PRIMARY KEY CHECK (one = 1), term INTEGER NOT NULL, member INTEGER NOT NULL) STRICT",
+        "INSERT INTO leadership (one, term, member) VALUES (1, 0, 0)",
+        "CREATE TRIGGER leadership_rises BEFORE UPDATE ON leadership WHEN NEW.term < OLD.term \
+     BEGIN SELECT RAISE(ABORT, 'a later leader writes'); END",
+        "CREATE VIEW fence AS SELECT term FROM leadership",
+        "CREATE TRIGGER fence_holds INSTEAD OF INSERT ON fence WHEN NEW.term <> (SELECT term FROM leadership) \
+     BEGIN SELECT RAISE(ABORT, 'a later leader writes'); END",
+        // The appliances themselves, and what invites another.
+        "CREATE TABLE appliances (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, doc TEXT NOT NULL) STRICT",
+        "CREATE TABLE invitations (hash TEXT PRIMARY KEY, expires INTEGER NOT NULL, used INTEGER NOT NULL) STRICT",
+        // Addresses given by DHCP, where several appliances give them.
+        "CREATE TABLE leases (address INTEGER PRIMARY KEY, hw TEXT NOT NULL, expires INTEGER NOT NULL, state TEXT NOT NULL) STRICT",
+    ],
 ];

@@ -17,6 +17,7 @@ use crate::error::StoreError;
 use crate::open::{self, Store};
 use crate::rows::{BlobRow, ImageRow};
 use crate::schema::MIGRATIONS;
+use crate::voters::Voters;
 
 /// Copies that a killed process left begin so.
 const COPY: &str = "copy-";
@@ -24,6 +25,9 @@ const COPY: &str = "copy-";
 const PIECE: usize = 256 * 1024;
 /// How far a restored server's generation is set ahead: nodes keep what they were told of a later generation.
 const AHEAD: i64 = 1 << 20;
+
+/// The schema version that brought several appliances.
+const SEVERAL: u64 = 10;
 
 /// A copy of all rows. The file goes with it.
 #[derive(Debug)]
@@ -149,14 +153,24 @@ pub fn schema_version() -> i64 {
 /// Each node's records begin a new epoch, and servers a generation far ahead: nodes may know later ones than the copy. Sessions
 /// are left out: one that ended since the copy must not come back.
 pub async fn restore(folder: &Path, from: &Path) -> Result<(), StoreError> {
+    make(folder, from, None).await
+}
+
+/// The same, with everything as it is in the copy, for a store that several appliances hold: the one that it was made of knows
+/// its voter at an address where nobody reaches it, and the log has no way to change that.
+pub async fn refound(folder: &Path, from: &Path, voters: &Voters) -> Result<(), StoreError> {
+    make(folder, from, Some(voters)).await
+}
+
+async fn make(folder: &Path, from: &Path, voters: Option<&Voters>) -> Result<(), StoreError> {
     let copy = from.to_path_buf();
     let judged = tokio::task::spawn_blocking(move || judge(&copy)).await;
     let schema = judged.map_err(|_| StoreError::Database("the copy was not read".into()))??;
     open::make_folder(folder)?;
-    let db = open::start(folder, open::SNAPSHOT_AFTER).await?;
+    let db = open::start_voter(folder, open::SNAPSHOT_AFTER, voters).await?;
     let known = usize::try_from(schema).ok().and_then(|known| MIGRATIONS.get(..known));
     open::migrate(&db, known.unwrap_or(MIGRATIONS)).await?;
-    let done = fill(&db, from).await;
+    let done = fill(&db, from, voters.is_some()).await;
     let closed = db.shutdown().await;
     done?;
     closed?;
@@ -206,16 +220,30 @@ async fn tables(db: &Client) -> Result<Vec<Table>, StoreError> {
     Ok(tables)
 }
 
-async fn fill(db: &Client, from: &Path) -> Result<(), StoreError> {
+async fn fill(db: &Client, from: &Path, as_it_is: bool) -> Result<(), StoreError> {
     for table in tables(db).await? {
+        // Terms begin anew with the log.
+        if table.name == "leadership" {
+            continue;
+        }
         // What migrations put there stands in the copy too, as it is by now.
         if table.name == "pools" {
             db.execute("DELETE FROM pools", Params::new()).await?;
         }
-        if table.name == "sessions" {
+        if table.name == "sessions" && !as_it_is {
             continue;
         }
         copy(db, from, &table).await?;
+    }
+    if as_it_is {
+        return Ok(());
+    }
+    // Addresses were given since the copy that it knows nothing of, and appliances are those that join the new one.
+    let made = open::number(db, "SELECT version AS n FROM schema_version").await?;
+    if made >= SEVERAL {
+        for sql in ["DELETE FROM leases", "DELETE FROM appliances", "DELETE FROM invitations"] {
+            db.execute(sql, Params::new()).await?;
+        }
     }
     let counters = "UPDATE counters SET epoch = epoch + 1, ceiling = 1";
     db.execute(counters, Params::new()).await?;

@@ -27,6 +27,7 @@ mod publish;
 mod repeats;
 mod rights;
 mod rollout;
+mod several;
 mod span;
 mod streams;
 mod templates;

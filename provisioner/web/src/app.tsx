@@ -3,6 +3,7 @@ import { lazy, Suspense, useCallback, useEffect, useState } from "react";
 import { ApiError, api } from "./api/client";
 import type { ApplianceConfig, Problem } from "./api/types";
 import { Icon } from "./components/icons";
+import { Others } from "./components/others";
 import { Loading } from "./components/parts";
 import { href, parseRoute } from "./lib/route";
 import type { Route } from "./lib/route";
@@ -181,6 +182,7 @@ function Frame({ config, theme, onTheme, onLeave }: FrameProps) {
         {problem && problem.status !== 401 && (
           <div className="banner" role="alert">
             <strong>{problem.title}</strong> {problem.next}
+            <Others />
           </div>
         )}
         <Page route={route} />

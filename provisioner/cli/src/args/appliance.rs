@@ -19,6 +19,28 @@ Examples:
   weft appliance backup --verify weft.backup"
     )]
     Backup(Backup),
+    /// Show the appliances that hold one store, who leads, and how far each is
+    List,
+    /// Remove an appliance for good; it need not answer
+    #[command(
+        after_help = "Stop it first where it still runs. The store goes on with the others, as long as more than half of them answer; the
+machine joins again with an empty data folder and a new invitation.
+
+Example:
+  weft appliance remove south"
+    )]
+    Remove(ApplianceRemove),
+}
+
+/// `appliance remove`.
+#[derive(Debug, Args)]
+pub(crate) struct ApplianceRemove {
+    /// Its name
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// Do not ask
+    #[arg(short, long)]
+    pub(crate) yes: bool,
 }
 
 /// `appliance backup`.

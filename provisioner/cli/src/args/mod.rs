@@ -25,7 +25,7 @@ mod vs;
 
 use select::SELECTORS;
 
-pub(crate) use appliance::{Appliance, Backup};
+pub(crate) use appliance::{Appliance, ApplianceRemove, Backup};
 pub(crate) use apply::{Apply, Diff, Document, Get};
 pub(crate) use auth::{Account, Auth, AuthPolicy, Session, Token};
 pub(crate) use container::{
@@ -70,7 +70,7 @@ pub struct Cli {
 /// What every verb takes.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Global {
-    /// Address of the appliance: https://HOST:PORT, or unix:PATH
+    /// Address of the appliance: https://HOST:PORT, or unix:PATH; several with commas, where several hold the same
     #[arg(long, global = true, env = "WEFT_URL", value_name = "URL", help_heading = "Connection")]
     pub(crate) url: Option<String>,
     /// Certificate to trust: a PEM file, or sha256:HEX as on the appliance's console

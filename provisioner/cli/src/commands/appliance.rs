@@ -10,15 +10,15 @@ use std::time::Duration;
 use http_body_util::BodyExt;
 use hyper::Method;
 use serde::Serialize;
-use weft_api::BackupCreate;
+use weft_api::{ApplianceState, BackupCreate};
 use weft_backup::sealed::Sealer;
 use weft_backup::{BackupError, Manifest};
 use weft_signing::passphrase::{Passphrase, Source};
 
-use crate::args::{Appliance, Backup, Global};
-use crate::client::{Client, Payload};
+use crate::args::{Appliance, ApplianceRemove, Backup, Global};
+use crate::client::{Client, Payload, segment};
 use crate::error::{CliError, REFUSED, USAGE};
-use crate::output::Output;
+use crate::output::{Column, Output};
 use crate::settings::Settings;
 
 /// The appliance sends something within this time.
@@ -39,9 +39,52 @@ struct Told {
     left_out: u64,
 }
 
+fn columns() -> [Column<weft_api::Appliance>; 8] {
+    [
+        Column { title: "NAME", wide: false, cell: |one| one.name.clone() },
+        Column { title: "STATE", wide: false, cell: |one| word(one.state).to_owned() },
+        Column { title: "VOTES", wide: false, cell: |one| if one.voter { "yes" } else { "no" }.to_owned() },
+        Column { title: "BEHIND", wide: false, cell: |one| one.behind.to_string() },
+        Column { title: "LACKS", wide: false, cell: |one| one.lacks.to_string() },
+        Column { title: "INTERFACE", wide: false, cell: |one| one.urls.join(",") },
+        Column { title: "ADDRESS", wide: true, cell: |one| one.address.clone() },
+        Column { title: "NUMBER", wide: true, cell: |one| one.id.to_string() },
+    ]
+}
+
+fn word(state: ApplianceState) -> &'static str {
+    match state {
+        ApplianceState::Leads => "leads",
+        ApplianceState::Follows => "follows",
+        ApplianceState::Learns => "learns",
+        ApplianceState::Invited => "invited",
+        ApplianceState::Unreachable => "unreachable",
+    }
+}
+
 /// Runs a verb.
 pub(super) async fn run(global: &Global, output: Output, verb: &Appliance) -> Result<(), CliError> {
-    let Appliance::Backup(args) = verb;
+    let args = match verb {
+        Appliance::Backup(args) => args,
+        Appliance::List => {
+            let client = Client::new(&Settings::resolve(global)?)?;
+            let all = client.get::<Vec<weft_api::Appliance>>("/api/v1/appliances").await?;
+            return output.list(
+                &all,
+                &columns(),
+                "one appliance alone: weft appliance found makes it the first of several",
+            );
+        }
+        Appliance::Remove(ApplianceRemove { name, yes }) => {
+            let question = format!("remove appliance {name} for good?");
+            crate::prompt::confirm(&question, *yes)?;
+            let client = Client::new(&Settings::resolve(global)?)?;
+            let path = format!("/api/v1/appliances/{}", segment(name));
+            client.change(Method::DELETE, &path, Payload::None).await?;
+            output.note(&format!("removed {name}"));
+            return Ok(());
+        }
+    };
     if args.verify {
         let known = args.passphrase_file.clone().map_or(Source::Terminal, Source::File);
         let manifest = verified(&args.file, &|| Ok(known.read("Passphrase of the backup: ")?))?;

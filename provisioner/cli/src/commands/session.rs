@@ -34,7 +34,7 @@ pub(super) async fn login(settings: &Settings, output: Output, verb: &Login) -> 
     settings.keep_token(&session.token)?;
     client.token = Some(session.token);
     if let Some(name) = &verb.save {
-        let path = settings.save(name)?;
+        let path = with_others(settings, &client).await.save(name)?;
         output.note(&format!("profile {name} is now the default in {}", path.display()));
     }
     output.note(&format!("logged in as {}; the token is in {}", verb.user, settings.token_file.display()));
@@ -53,6 +53,24 @@ pub(super) async fn login(settings: &Settings, output: Output, verb: &Login) -> 
     change(&client, &password, &new).await?;
     output.note("the password is changed");
     Ok(())
+}
+
+/// The same settings with the addresses of the other appliances that hold the same: where one is gone, the next is asked.
+async fn with_others(settings: &Settings, client: &Client) -> Settings {
+    let mut urls: Vec<String> = settings.url.split(',').map(|url| url.trim().to_owned()).collect();
+    let local = |url: &str| url.contains("//127.") || url.contains("//[::1]");
+    // Who asks over a socket is on the machine; what listens for its own machine alone is of no use on another.
+    let here = urls.iter().any(|url| local(url));
+    if urls.iter().all(|url| url.starts_with("https://")) {
+        let others = client.get::<Vec<weft_api::Appliance>>("/api/v1/appliances").await.unwrap_or_default();
+        let others = others.into_iter().flat_map(|one| one.urls).filter(|url| here || !local(url));
+        for url in others {
+            if !urls.contains(&url) {
+                urls.push(url);
+            }
+        }
+    }
+    Settings { url: urls.join(","), ..settings.clone() }
 }
 
 /// Ends the session. The token is removed even where the appliance is away.

@@ -96,7 +96,7 @@ impl ObjectKind {
             Self::Job => ("job", "Job", "job", &["view", "create", "cancel", "decide"]),
             Self::History => ("history", "History", "history", &["view", "undo"]),
             Self::Event => ("event", "Event", "event", &["view"]),
-            Self::Appliance => ("appliance", "Appliance", "appliance", &["view", "backup"]),
+            Self::Appliance => ("appliance", "Appliance", "appliance", &["view", "backup", "remove"]),
             Self::Operator => ("operator", "Operator", "credential for nodes", &["issue"]),
             Self::Account => {
                 ("account", "Account", "account", &["view", "create", "delete", "set-role", "set-password"])

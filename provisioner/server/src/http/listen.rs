@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -30,30 +30,75 @@ const FAREWELL: Duration = Duration::from_secs(5);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer(pub(crate) Option<IpAddr>);
 
+/// Whether a request comes from another appliance, which showed its certificate.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OfUs(pub(crate) bool);
+
+/// What answers requests now. It may be exchanged while connections last: an appliance may come to lead, or no longer.
+#[derive(Clone)]
+pub struct Front(Arc<RwLock<Router>>);
+
+impl Front {
+    pub(crate) fn of(router: Router) -> Self {
+        Self(Arc::new(RwLock::new(router)))
+    }
+
+    /// The interface of a core; streams end with `stop`.
+    pub fn new(
+        core: Arc<Core>,
+        engines: Arc<dyn Fn() -> String + Send + Sync>,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
+        Self::of(router(App { core, engines, stop }))
+    }
+
+    /// The same from now on, of another core; where it does not lead, requests are relayed to who does.
+    pub fn show(
+        &self,
+        core: Arc<Core>,
+        engines: Arc<dyn Fn() -> String + Send + Sync>,
+        stop: watch::Receiver<bool>,
+    ) {
+        let follows = core.peers.clone().filter(|_| !core.store.leads());
+        let router = router(App { core, engines, stop });
+        let router = match follows {
+            Some(peers) => crate::peers::follow(router, peers),
+            None => router,
+        };
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = router;
+    }
+
+    pub(crate) fn now(&self) -> Router {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 /// Serves the interface over TLS until `stop`.
 pub async fn serve_tls(
-    core: Arc<Core>,
-    engines: Arc<dyn Fn() -> String + Send + Sync>,
+    front: Front,
     listener: TcpListener,
     certificate: &Certificate,
     stop: watch::Receiver<bool>,
 ) -> Result<(), CertificateError> {
     let acceptor = TlsAcceptor::from(certificate.config()?);
-    let router = router(App { core, engines, stop: stop.clone() });
-    serve(router, TlsDoor { listener, acceptor }, stop).await;
+    serve(front, TlsDoor { listener, acceptor }, stop).await;
     Ok(())
+}
+
+/// Serves other appliances until `stop`.
+pub(crate) async fn serve_others(
+    front: Front,
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+    stop: watch::Receiver<bool>,
+) {
+    serve(front, TlsDoor { listener, acceptor }, stop).await;
 }
 
 /// Serves the interface on a Unix socket until `stop`. Sessions are asked for there too: the file's mode
 /// says who may connect, a session says who it is.
-pub async fn serve_local(
-    core: Arc<Core>,
-    engines: Arc<dyn Fn() -> String + Send + Sync>,
-    listener: UnixListener,
-    stop: watch::Receiver<bool>,
-) {
-    let router = router(App { core, engines, stop: stop.clone() });
-    serve(router, listener, stop).await;
+pub async fn serve_local(front: Front, listener: UnixListener, stop: watch::Receiver<bool>) {
+    serve(front, listener, stop).await;
 }
 
 /// Where connections come in.
@@ -65,6 +110,9 @@ trait Door {
 
     /// The next connection.
     fn accept(&self) -> impl Future<Output = io::Result<(Self::Raw, Peer)>> + Send;
+
+    /// Whether the stream is another appliance's.
+    fn of_us(stream: &Self::Stream) -> bool;
 
     /// A handshake, or nothing.
     fn open(&self, raw: Self::Raw) -> impl Future<Output = io::Result<Self::Stream>> + Send + 'static;
@@ -84,6 +132,10 @@ impl Door for TlsDoor {
         Ok((stream, Peer(Some(peer.ip()))))
     }
 
+    fn of_us(stream: &Self::Stream) -> bool {
+        stream.get_ref().1.peer_certificates().is_some()
+    }
+
     fn open(&self, raw: TcpStream) -> impl Future<Output = io::Result<Self::Stream>> + Send + 'static {
         self.acceptor.accept(raw)
     }
@@ -98,12 +150,16 @@ impl Door for UnixListener {
         Ok((stream, Peer(None)))
     }
 
+    fn of_us(_: &UnixStream) -> bool {
+        false
+    }
+
     fn open(&self, raw: UnixStream) -> impl Future<Output = io::Result<UnixStream>> + Send + 'static {
         std::future::ready(Ok(raw))
     }
 }
 
-async fn serve(router: Router, door: impl Door, mut stop: watch::Receiver<bool>) {
+async fn serve<D: Door>(front: Front, door: D, mut stop: watch::Receiver<bool>) {
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut tasks = JoinSet::new();
     loop {
@@ -121,12 +177,15 @@ async fn serve(router: Router, door: impl Door, mut stop: watch::Receiver<bool>)
             }
         };
         let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else { continue };
-        let (router, stop) = (router.clone(), stop.clone());
+        let (front, stop) = (front.clone(), stop.clone());
         let opening = door.open(stream);
         tasks.spawn(async move {
             let _permit = permit;
             match tokio::time::timeout(PATIENCE, opening).await {
-                Ok(Ok(stream)) => connection(router, stream, peer, stop).await,
+                Ok(Ok(stream)) => {
+                    let of_us = OfUs(D::of_us(&stream));
+                    connection(WithPeer { front, peer, of_us }, stream, stop).await;
+                }
                 Ok(Err(error)) => tracing::debug!(%error, "interface handshake"),
                 Err(_) => tracing::debug!("interface handshake took too long"),
             }
@@ -135,11 +194,11 @@ async fn serve(router: Router, door: impl Door, mut stop: watch::Receiver<bool>)
     let _ = tokio::time::timeout(FAREWELL, async { while tasks.join_next().await.is_some() {} }).await;
 }
 
-async fn connection<S>(router: Router, stream: S, peer: Peer, mut stop: watch::Receiver<bool>)
+async fn connection<S>(service: WithPeer, stream: S, mut stop: watch::Receiver<bool>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let service = TowerToHyperService::new(WithPeer { router, peer });
+    let service = TowerToHyperService::new(service);
     let serving = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(PATIENCE)
@@ -162,8 +221,9 @@ where
 /// Adds the [`Peer`] to each request.
 #[derive(Clone)]
 struct WithPeer {
-    router: Router,
+    front: Front,
     peer: Peer,
+    of_us: OfUs,
 }
 
 impl Service<hyper::Request<hyper::body::Incoming>> for WithPeer {
@@ -178,6 +238,7 @@ impl Service<hyper::Request<hyper::body::Incoming>> for WithPeer {
     fn call(&mut self, request: hyper::Request<hyper::body::Incoming>) -> Self::Future {
         let mut request = request.map(axum::body::Body::new);
         request.extensions_mut().insert(self.peer);
-        self.router.call(request)
+        request.extensions_mut().insert(self.of_us);
+        self.front.now().call(request)
     }
 }

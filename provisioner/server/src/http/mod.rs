@@ -36,7 +36,8 @@ use crate::error::Error;
 use handlers::containers;
 
 pub use cert::{Certificate, CertificateError};
-pub use listen::{serve_local, serve_tls};
+pub use listen::{Front, serve_local, serve_tls};
+pub(crate) use listen::{OfUs, Peer, serve_others};
 pub(crate) use repeats::Turns;
 
 /// What anybody may ask.
@@ -168,6 +169,7 @@ fn of_appliance() -> OpenApiRouter<App> {
         .routes(routes!(handlers::transactions::list))
         .routes(routes!(handlers::transactions::get_one))
         .routes(routes!(handlers::transactions::undo))
+        .routes(routes!(handlers::appliance::appliances))
         .routes(routes!(handlers::appliance::events))
         .routes(routes!(handlers::appliance::doctor))
         .routes(routes!(handlers::appliance::config))
@@ -207,6 +209,7 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(handlers::rollouts::pause))
         .routes(routes!(handlers::rollouts::resume))
         .routes(routes!(handlers::rollouts::abort))
+        .routes(routes!(handlers::appliance::remove))
         .layer(from_fn(handlers::dry_run::none));
     let plain = of_objects()
         .merge(of_appliance())

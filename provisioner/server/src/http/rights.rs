@@ -34,6 +34,8 @@ pub(crate) const RIGHTS: &[(&str, &str, Right)] = {
         ("get",    "/readyz",                               Public),
         ("get",    "/metrics",                              Whole("view", Appliance)),
         ("get",    "/api/v1/openapi.json",                  Public),
+        ("get",    "/api/v1/appliances",                    Whole("view", Appliance)),
+        ("delete", "/api/v1/appliances/{name}",             Whole("remove", Appliance)),
         ("post",   "/api/v1/login",                         Public),
         ("post",   "/api/v1/logout",                        Own),
         ("post",   "/api/v1/password",                      Own),

@@ -3,7 +3,7 @@ import type {
   Account,
   AccountCreate,
   Answer,
-  ApplianceConfig,
+  Appliance, ApplianceConfig,
   Bmc,
   BmcSet,
   BlobReply,
@@ -121,6 +121,7 @@ export const api = {
   logout: () => change("POST", "/logout"),
   password: (old: string, fresh: string) => change("POST", "/password", { old, new: fresh }),
   config: () => get<ApplianceConfig>("/config"),
+  appliances: () => get<Appliance[]>("/appliances"),
   /** As text: what is as it was need not be parsed. */
   nodes: () => text("/nodes"),
   log: (node: string, lines: number) => get<LogEntry[]>(`/nodes/${at(node)}/log?lines=${lines}`),

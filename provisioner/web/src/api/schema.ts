@@ -80,6 +80,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/appliances": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Appliances that hold the same store, which of them leads, and how far each is
+         * @description Empty where there is one alone.
+         */
+        get: operations["appliance_appliances"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/appliances/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Remove an appliance for good
+         * @description It need not answer. One that runs still is to be stopped first.
+         */
+        delete: operations["appliance_remove"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/auth/can-i": {
         parameters: {
             query?: never;
@@ -1808,6 +1848,39 @@ export interface components {
             /** @description As asked. */
             verb: string;
         };
+        /** @description One of the appliances that hold one store. */
+        Appliance: {
+            /** @description Its first port for the others. */
+            address: string;
+            /**
+             * Format: int64
+             * @description The last record of the log that it shows.
+             */
+            applied: number;
+            /**
+             * Format: int64
+             * @description Records of the log that it does not show yet.
+             */
+            behind: number;
+            /**
+             * Format: int64
+             * @description Its number; none comes back.
+             */
+            id: number;
+            /**
+             * Format: int64
+             * @description Files of images and guests that it does not have yet.
+             */
+            lacks: number;
+            /** @description Its name. */
+            name: string;
+            /** @description What it is now. */
+            state: components["schemas"]["ApplianceState"];
+            /** @description Where its interface and page are. */
+            urls: string[];
+            /** @description Whether it has a vote. */
+            voter: boolean;
+        };
         /** @description The appliance's own settings as an operator sees them. */
         ApplianceConfig: {
             /** @description Active image digest. */
@@ -1826,6 +1899,11 @@ export interface components {
             /** @description Interface served. */
             interface: string;
         };
+        /**
+         * @description What an appliance is among the others.
+         * @enum {string}
+         */
+        ApplianceState: "leads" | "follows" | "learns" | "invited" | "unreachable";
         /** @description A document that is to be made so, in one transaction. */
         Apply: {
             /** @description The document. */
@@ -4347,6 +4425,69 @@ export interface operations {
                 };
             };
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    appliance_appliances: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Appliance"][];
+                };
+            };
+        };
+    };
+    appliance_remove: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Its name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };

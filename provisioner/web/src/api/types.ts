@@ -6,6 +6,7 @@ import type { components } from "./schema";
 
 type Schemas = components["schemas"];
 
+export type Appliance = Schemas["Appliance"];
 export type BootStage = Schemas["BootStage"];
 export type Nic = Schemas["Nic"];
 export type Node = Schemas["Node"];

@@ -1,12 +1,13 @@
 //! The appliance itself: events, doctor, settings, document, health, metrics.
 
 use axum::Json;
-use axum::extract::{Query, State};
-use axum::http::header;
+use axum::extract::{Path, Query, State};
+use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use serde::Deserialize;
-use weft_api::{ApplianceConfig, Event, Finding, Problem};
+use weft_api::{Appliance, ApplianceConfig, Event, Finding, Problem};
 
+use super::to_the_end;
 use crate::accounts::Caller;
 use crate::auth::Sight;
 use crate::core::api_event;
@@ -45,6 +46,37 @@ pub(crate) async fn events(
     let mut events: Vec<Event> = rows.into_iter().map(api_event).collect();
     events.retain_mut(|event| sight.trim_event(&world, event));
     Ok(Json(events))
+}
+
+/// Appliances that hold the same store, which of them leads, and how far each is
+///
+/// Empty where there is one alone.
+#[utoipa::path(get, path = "/api/v1/appliances", tag = "appliance", responses((status = 200, body = Vec<Appliance>)))]
+pub(crate) async fn appliances(State(app): State<App>) -> Result<Json<Vec<Appliance>>, Error> {
+    match &app.core.peers {
+        Some(peers) => Ok(Json(peers.show().await?)),
+        None => Ok(Json(Vec::new())),
+    }
+}
+
+/// Remove an appliance for good
+///
+/// It need not answer. One that runs still is to be stopped first.
+#[utoipa::path(delete, path = "/api/v1/appliances/{name}", tag = "appliance",
+    params(("name" = String, Path, description = "Its name")),
+    responses((status = 204), (status = 404, body = Problem), (status = 409, body = Problem),
+        (status = 503, body = Problem)))]
+pub(crate) async fn remove(
+    State(app): State<App>,
+    caller: Caller,
+    Path(name): Path<String>,
+) -> Result<StatusCode, Error> {
+    let Some(peers) = app.core.peers.clone() else {
+        return Err(Error::not_found("no-such-appliance", "appliance", &name, "weft appliance list"));
+    };
+    let core = app.core.clone();
+    to_the_end(async move { peers.remove(&core, &caller.user, &name).await }).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Where each machine stopped, and what to do
