@@ -24,7 +24,7 @@ use weft_server::chain;
 use weft_server::core::{Core, Settings};
 use weft_server::http::{Certificate, Front, serve_local};
 use weft_server::peers::{self, FoundError, JoinError, Member, Peers};
-use weft_store::{ELECTION_MS, Standing};
+use weft_store::Standing;
 
 use super::content::Current;
 use super::engines::{Engines, SharedDhcp};
@@ -37,8 +37,8 @@ use super::{DataArguments, Failure, RunArguments, admin, notify};
 const LOOK: Duration = Duration::from_millis(50);
 /// What does not lead shows changes no more often.
 const SHOW: Duration = Duration::from_secs(1);
-/// A leader that hears of no majority for so long stops being one.
-const ALONE: Duration = Duration::from_millis(2 * ELECTION_MS.1);
+/// A leader that has not led for so long stops being one.
+const ALONE: Duration = Duration::from_secs(1);
 /// What the store's log trusts, and nothing else.
 const TRUSTS: &str = "SSL_CERT_FILE";
 /// Longest invitation.

@@ -113,6 +113,17 @@ impl Store {
 
     /// Uses an invitation up; whether there was one.
     pub async fn take_invitation(&self, hash: &str, now: u64) -> Result<bool, StoreError> {
+        let known: Vec<Doc> = self
+            .db
+            .query_map(
+                "SELECT hash AS doc FROM invitations WHERE hash = $1 AND used = 0 AND expires > $2",
+                vec![Param::from(hash), whole(now)],
+            )
+            .await?;
+        if known.is_empty() {
+            // Who guesses makes nobody write.
+            return Ok(false);
+        }
         let sql = "UPDATE invitations SET used = 1 WHERE hash = $1 AND used = 0 AND expires > $2";
         let rows = self.write(vec![(sql, vec![Param::from(hash), whole(now)])]).await?;
         Ok(rows == [1])

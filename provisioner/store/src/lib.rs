@@ -53,4 +53,4 @@ pub use rows::{
     TemplateRow, TokenRow, TransactionRow, UserRow, VsRow,
 };
 pub use snapshot::{Snapshot, refound, restore, schema_version};
-pub use voters::{API_SECRET, ELECTION_MS, Holder, RAFT_SECRET, Standing, Voters, api_address};
+pub use voters::{API_SECRET, Holder, RAFT_SECRET, Standing, Voters, api_address};

@@ -24,9 +24,12 @@ pub const RAFT_SECRET: &str = "raft.secret";
 /// The same, of the interface by which voters are changed.
 pub const API_SECRET: &str = "api.secret";
 /// Between two signs of life of the leader, ms.
-pub(crate) const HEARTBEAT_MS: u64 = 250;
-/// Without one for so long, drawn between these, the others choose another, ms.
-pub const ELECTION_MS: (u64, u64) = (1000, 1500);
+const HEARTBEAT_MS: u64 = 200;
+/// A vote waits for so long, drawn between these, ms; others only begin one that much after the last sign of life and the
+/// longer of the two, so after 1.5 s at most.
+const ELECTION_MS: (u64, u64) = (500, 750);
+/// A leader that heard of no majority for so long does not try to write, ms. That it could not is the log's doing, not this.
+const ALONE_MS: u64 = 2000;
 /// The first statement of each write.
 pub(crate) const FENCE: &str = "INSERT INTO fence (term) VALUES ($1)";
 /// What the database says where a later leader writes.
@@ -139,7 +142,7 @@ impl Store {
                 has: if *id == own { Some(log) } else { matched(id) },
             })
             .collect();
-        let fresh = metrics.millis_since_quorum_ack.is_some_and(|since| since < ELECTION_MS.0);
+        let fresh = metrics.millis_since_quorum_ack.is_some_and(|since| since < ALONE_MS);
         Ok(Standing {
             own,
             leader: metrics.current_leader,
