@@ -140,6 +140,8 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("get",    "/api/v1/events/stream",              "voua"),
     ("get",    "/api/v1/doctor",                     "voua"),
     ("get",    "/api/v1/config",                     "voua"),
+    ("get",    "/api/v1/appliances",                 "voua"),
+    ("delete", "/api/v1/appliances/{name}",          "a"),
     ("post",   "/api/v1/backup",                     "a"),
 ];
 

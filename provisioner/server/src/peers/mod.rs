@@ -89,7 +89,10 @@ impl Member {
         let path = Self::path(data);
         match std::fs::read(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|_| PeersError::Damaged(path)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            // Whether there can be a data folder at all is looked at later.
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                Ok(None)
+            }
             Err(source) => Err(PeersError::File { path, source }),
         }
     }
