@@ -32,6 +32,9 @@
 //! | `POST /api/v1/datacenters/{name}/edit` [`ContainerEdit`] | |
 //! | `POST /api/v1/groups/nodes/move` [`NodeMove`] | [`Plan`] of one transaction, done |
 //! | `POST /api/v1/vs/{name}/move` [`VsMove`] | |
+//! | `GET /api/v1/switches`, `POST /api/v1/switches` [`NetCreate`], `GET|DELETE /api/v1/switches/{name}` | [`NetObject`]; `gateways`, `ports`, `vnics` and `vhbas` likewise |
+//! | `POST /api/v1/switches/{name}/edit` [`NetEdit`] | |
+//! | `GET /api/v1/nics` | [`NodeNic`] |
 //! | `GET /api/v1/manifest?kind=K&name=N` | [`Manifest`]: what is wanted, as one document |
 //! | `POST /api/v1/manifest` [`Apply`] | [`Plan`] of one transaction, done |
 //! | `GET /api/v1/topology` | [`Topology`] |
@@ -86,6 +89,7 @@ mod jobs;
 mod keys;
 mod load;
 mod manifest;
+mod networks;
 mod pools;
 mod power;
 mod rollouts;
@@ -112,9 +116,10 @@ pub use jobs::{
 pub use keys::{MAX_KEY, is_key, takes_key};
 pub use load::{Metric, NodeLoad, Series, VsLoad};
 pub use manifest::{
-    Apply, DatacenterSpec, FrameSpec, MAX_MANIFEST_BYTES, MAX_MANIFEST_OBJECTS, MainframeSpec, Manifest,
-    NodeSpec, PartitionSpec, TemplateSpec, VsManifest,
+    Apply, DatacenterSpec, FrameSpec, GatewaySpec, MAX_MANIFEST_BYTES, MAX_MANIFEST_OBJECTS, MainframeSpec,
+    Manifest, NodeSpec, PartitionSpec, PortSpec, SwitchSpec, TemplateSpec, VhbaSpec, VnicSpec, VsManifest,
 };
+pub use networks::{NetCreate, NetEdit, NetObject, NodeNic};
 pub use pools::{Licence, LicenceAdd, Pool, PoolCreate, PoolExtend, PoolRange};
 pub use power::{Bmc, BmcSet, MAX_POWER, NodePower, PowerState};
 pub use rollouts::{MAX_ROLLOUT, ROLLOUT_TIMEOUT_S, Rollout, RolloutCreate, RolloutNode};
@@ -128,8 +133,8 @@ pub use span::{
 };
 pub use templates::{Template, TemplateCreate, VsCopy, VsSeries};
 pub use topology::{
-    Target, Targets, Topology, TopologyBox, TopologyNode, TopologyPartition, TopologyPlace, TopologyServer,
-    TopologyShare,
+    Target, Targets, Topology, TopologyBox, TopologyGateway, TopologyNode, TopologyPartition, TopologyPlace,
+    TopologyPort, TopologyServer, TopologyShare, TopologySwitch, TopologyVnic,
 };
 pub use transactions::{
     ChangedObject, Conflict, FieldChange, ObjectChange, Plan, Transaction, TransactionDetail,

@@ -35,9 +35,24 @@ pub struct Manifest {
     /// Templates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub templates: Option<Vec<TemplateSpec>>,
+    /// Virtual switches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub switches: Option<Vec<SwitchSpec>>,
+    /// Gateway ports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateways: Option<Vec<GatewaySpec>>,
+    /// Ports of virtual switches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ports: Option<Vec<PortSpec>>,
     /// Virtual servers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vs: Option<Vec<VsManifest>>,
+    /// VNICs; those that servers came with as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vnics: Option<Vec<VnicSpec>>,
+    /// VHBAs; those that servers came with as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vhbas: Option<Vec<VhbaSpec>>,
 }
 
 impl Manifest {
@@ -53,7 +68,12 @@ impl Manifest {
             of(&self.nodes),
             of(&self.partitions),
             of(&self.templates),
+            of(&self.switches),
+            of(&self.gateways),
+            of(&self.ports),
             of(&self.vs),
+            of(&self.vnics),
+            of(&self.vhbas),
         ]
         .into_iter()
         .sum()
@@ -205,6 +225,93 @@ pub struct VsManifest {
     /// Gateway to go with the address; empty: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<String>,
+    /// All its labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<Labels>,
+}
+
+/// A virtual switch.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct SwitchSpec {
+    /// Name.
+    pub name: String,
+    /// All its labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<Labels>,
+}
+
+/// A gateway port.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct GatewaySpec {
+    /// Name.
+    pub name: String,
+    /// Virtual switch that it belongs to, by name; a new one must say it, and keeps it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub switch: Option<String>,
+    /// Node whose NIC it is, by name; a new one must say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// MAC of the NIC; may be left out where the node has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nic: Option<String>,
+    /// All its labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<Labels>,
+}
+
+/// A port of a virtual switch.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct PortSpec {
+    /// Name.
+    pub name: String,
+    /// Virtual switch that it belongs to, by name; a new one must say it, and keeps it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub switch: Option<String>,
+    /// Gateway ports that it leads to, by name, the primary one first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateways: Option<Vec<String>>,
+    /// `failover`, `balance` or `affinity`; of a new one `failover` where it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pathing: Option<String>,
+    /// All its labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<Labels>,
+}
+
+/// A VNIC. Its MAC is drawn, and in no document.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct VnicSpec {
+    /// Name; `SERVER.0` is the one that the server came with.
+    pub name: String,
+    /// Virtual server that it is of, by name; a new one must say it, and keeps it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
+    /// Port that it is on, by name; empty: on none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<String>,
+    /// All its labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<Labels>,
+}
+
+/// A VHBA. Its WWNN is drawn, and in no document.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct VhbaSpec {
+    /// Name; `SERVER.0` is the one that the server came with.
+    pub name: String,
+    /// Virtual server that it is of, by name; a new one must say it, and keeps it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
     /// All its labels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub labels: Option<Labels>,

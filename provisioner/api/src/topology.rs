@@ -23,6 +23,11 @@ pub struct Topology {
     pub partitions: Vec<TopologyPartition>,
     /// Virtual servers, by name.
     pub servers: Vec<TopologyServer>,
+    /// Virtual switches, by name.
+    pub switches: Vec<TopologySwitch>,
+    /// VNICs that are on a port, or that a server has besides the one that it came with. One that is as it came is not
+    /// listed: its id is `vnic-` and that of its server, and it is called after it, `web.0`.
+    pub vnics: Vec<TopologyVnic>,
 }
 
 /// A data center, a virtual mainframe or a frame.
@@ -117,6 +122,8 @@ pub struct TopologyServer {
     pub memory_mib: u32,
     /// Id of the partition that it spans; empty: it lies on one node.
     pub partition: String,
+    /// Processors that its virtual ones are to have: `0=1,1=3`; empty: its nodes choose.
+    pub affinity: String,
     /// Where it lies: its node, or each node that it spans, the one that it boots on first.
     pub places: Vec<TopologyPlace>,
     /// Labels.
@@ -137,11 +144,77 @@ pub struct TopologyPlace {
     pub memory_mib: u32,
 }
 
+/// A virtual switch with what it has.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct TopologySwitch {
+    /// Name.
+    pub name: String,
+    /// `not applied`: nodes have no virtual switch yet.
+    pub state: String,
+    /// Why.
+    pub reason: String,
+    /// Identity.
+    pub id: String,
+    /// Its ports, by name.
+    pub ports: Vec<TopologyPort>,
+    /// Its gateway ports, by name.
+    pub gateways: Vec<TopologyGateway>,
+}
+
+/// A port of a switch.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct TopologyPort {
+    /// Name.
+    pub name: String,
+    /// Identity.
+    pub id: String,
+    /// Ids of the gateway ports that it leads to, the primary one first.
+    pub gateways: Vec<String>,
+    /// `failover`, `balance` or `affinity`.
+    pub pathing: String,
+    /// Id of the VNIC on it; empty: it is free.
+    pub vnic: String,
+}
+
+/// A gateway port of a switch.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct TopologyGateway {
+    /// Name.
+    pub name: String,
+    /// Identity.
+    pub id: String,
+    /// Id of its node.
+    pub node: String,
+    /// MAC of the NIC that it is.
+    pub nic: String,
+}
+
+/// A VNIC.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct TopologyVnic {
+    /// Name.
+    pub name: String,
+    /// `applied` or `not applied`.
+    pub state: String,
+    /// How, or why not.
+    pub reason: String,
+    /// Identity.
+    pub id: String,
+    /// Id of its server.
+    pub server: String,
+    /// Id of the port that it is on; empty: on none.
+    pub port: String,
+}
+
 /// Where an object could be moved to, and why not elsewhere.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Targets {
-    /// `node` or `vs`.
+    /// `node`, `partition`, `vs`, `vcpu` or `vnic`.
     pub kind: String,
     /// The object's name.
     pub name: String,
@@ -155,13 +228,14 @@ pub struct Targets {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Target {
-    /// Its name; `free` for the free pool, `new` for a partition that is still to be made.
+    /// Its name; `free` for the free pool, `new` for a partition that is still to be made, `any` for whichever processor, `none` for
+    /// no port; of a processor the node's name, `/`, and its number.
     pub name: String,
     /// `legal`; `here`: it is there already; `refused`: `reason` says why, and `next` what to do.
     pub state: String,
-    /// `frame`, `free`, `partition`, `node`.
+    /// `frame`, `free`, `partition`, `node`, `processor`, `any`, `port`, `gateway`, `none`.
     pub kind: String,
-    /// Its identity, empty for the free pool and a new partition.
+    /// Its identity, empty for the free pool, a new partition, and what is no object; of a processor the node's id, `/`, and its number.
     pub id: String,
     /// Why not; empty where it is legal.
     pub reason: String,

@@ -53,6 +53,29 @@ pub(crate) fn containers(current: &OsStr) -> Vec<CompletionCandidate> {
     [datacenters, mainframes, frames].into_iter().flat_map(|names| names(current)).collect()
 }
 
+/// Names of virtual switches.
+pub(crate) fn switches(current: &OsStr) -> Vec<CompletionCandidate> {
+    candidates(current, "/api/v1/switches", |item| item.name.clone())
+}
+
+/// Names of gateway ports.
+pub(crate) fn gateways(current: &OsStr) -> Vec<CompletionCandidate> {
+    candidates(current, "/api/v1/gateways", |item| item.name.clone())
+}
+
+/// Names of ports.
+pub(crate) fn ports(current: &OsStr) -> Vec<CompletionCandidate> {
+    candidates(current, "/api/v1/ports", |item| item.name.clone())
+}
+
+/// Names of virtual switches, gateway ports, ports, VNICs and VHBAs.
+pub(crate) fn networks(current: &OsStr) -> Vec<CompletionCandidate> {
+    ["switches", "gateways", "ports", "vnics", "vhbas"]
+        .into_iter()
+        .flat_map(|path| candidates(current, &format!("/api/v1/{path}"), |item| item.name.clone()))
+        .collect()
+}
+
 /// Names of virtual servers.
 pub(crate) fn servers(current: &OsStr) -> Vec<CompletionCandidate> {
     candidates(current, "/api/v1/vs", |item| item.name.clone())

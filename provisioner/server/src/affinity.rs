@@ -3,17 +3,23 @@
 
 use std::collections::BTreeMap;
 
-use weft_api::VsProcessor;
+use weft_api::{Target, Targets, VsProcessor};
 use weft_store::VsRow;
 use weft_wire::record::ANY_PROCESSOR;
 
+use crate::accounts::Caller;
+use crate::auth::{Object, ObjectKind, Sight};
 use crate::core::Core;
 use crate::error::Error;
 use crate::servers::invalid;
+use crate::topology::{again, target};
+use crate::view::natural;
 use crate::world::World;
 
 /// Longest text: each of 32 virtual processors, and a processor of four digits.
 const MAX_TEXT: usize = 32 * 8;
+/// Processors of a node that are told as targets.
+const MAX_PROCESSORS: u16 = 4096;
 
 fn read(text: &str) -> Result<BTreeMap<u16, u16>, Error> {
     let wrong = |title: String| invalid(title, "name it as VIRTUAL=PROCESSOR, both counted from 0: 0=1,1=3");
@@ -107,6 +113,76 @@ impl Core {
             .collect();
         seen.sort_by_key(|seen| seen.vcpu);
         seen
+    }
+}
+
+/// The affinity with one virtual processor elsewhere; `None`: wherever its node puts it.
+fn with(row: &VsRow, vcpu: u16, processor: Option<u16>) -> VsRow {
+    let mut pairs = read(&row.affinity).unwrap_or_default();
+    match processor {
+        Some(processor) => _ = pairs.insert(vcpu, processor),
+        None => _ = pairs.remove(&vcpu),
+    }
+    let pairs: Vec<String> = pairs.into_iter().map(|(vcpu, one)| format!("{vcpu}={one}")).collect();
+    VsRow { affinity: pairs.join(","), ..row.clone() }
+}
+
+/// Where a virtual processor could be: each processor of its node, whichever one of them, and why on no other node.
+fn targets(world: &World, sight: &mut Sight, row: &VsRow, vcpu: u16, may: &Result<(), Error>) -> Vec<Target> {
+    let Some(home) = node_of(row, vcpu).and_then(|id| world.nodes.get(id)) else { return Vec::new() };
+    let now = read(&row.affinity).unwrap_or_default().get(&vcpu).copied();
+    let allowed = || may.as_ref().map(|()| ()).map_err(again);
+    let mut all = Vec::new();
+    let processors = home.report.as_ref().map_or(0, |report| report.inventory.cpus).min(MAX_PROCESSORS);
+    for processor in 0..processors {
+        let checked = allowed().and_then(|()| check_affinity(world, &with(row, vcpu, Some(processor))));
+        let (name, id) = (format!("{}/{processor}", home.row.name), format!("{}/{processor}", home.row.id));
+        all.push(target("processor", (&name, &id), now == Some(processor), checked));
+    }
+    all.push(target("any", ("any", ""), now.is_none(), allowed()));
+    let next = if row.partition.is_empty() {
+        format!("move the server first: weft vs move {} --node NODE", row.name)
+    } else {
+        "which nodes it spans is chosen when it is made".to_string()
+    };
+    let mut others: Vec<Target> = world
+        .nodes
+        .values()
+        .filter(|node| node.row.id != home.row.id && sight.node(&node.row))
+        .map(|node| {
+            let why = format!("virtual processor {vcpu} of {} lies on {}", row.name, home.row.name);
+            let refused = Err(Error::refused(409, "another-node", why, next.clone()));
+            target("node", (&node.row.name, &node.row.id), false, refused)
+        })
+        .collect();
+    others.sort_by_key(|target| natural(&target.name));
+    all.extend(others);
+    all
+}
+
+impl Core {
+    /// Where a virtual processor could be: `SERVER/NUMBER`.
+    pub(crate) fn processor_targets(&self, caller: &Caller, name: &str) -> Result<Targets, Error> {
+        let wrong = || invalid(format!("{name} is no virtual processor"), "name it as SERVER/NUMBER: web/0");
+        let (server, number) = name.rsplit_once('/').ok_or_else(wrong)?;
+        let vcpu: u16 = number.parse().map_err(|_| wrong())?;
+        self.allow_named(caller, "view", ObjectKind::Vs, server)?;
+        let vs = self.find_vs(server)?;
+        if vcpu >= vs.row.vcpus {
+            let has = format!("{} has {} virtual processors, counted from 0", vs.row.name, vs.row.vcpus);
+            return Err(Error::refused(404, "no-such-processor", has, "weft vs show NAME"));
+        }
+        let object =
+            Object { labels: Some(&vs.row.labels), ..Object::new(ObjectKind::Vs, &vs.row.id, &vs.row.name) };
+        let may = self.allow(caller, "edit", &object);
+        let mut sight = Sight::of(self, caller);
+        let targets = targets(&self.world(), &mut sight, &vs.row, vcpu, &may);
+        Ok(Targets {
+            kind: "vcpu".to_string(),
+            name: format!("{}/{vcpu}", vs.row.name),
+            id: format!("{}/{vcpu}", vs.row.id),
+            targets,
+        })
     }
 }
 

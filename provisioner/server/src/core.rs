@@ -131,6 +131,7 @@ impl Core {
         }
         world.bmcs.extend(store.bmcs().await?.into_iter().map(|row| (row.node.clone(), row)));
         world.containers.extend(store.containers().await?.into_iter().map(|row| (row.id.clone(), row)));
+        world.networks.extend(store.networks().await?.into_iter().map(|row| (row.id.clone(), row)));
         world.templates.extend(store.templates().await?.into_iter().map(|row| (row.id.clone(), row)));
         world.identifiers = Identifiers::load(&store).await?;
         for row in store.images().await? {

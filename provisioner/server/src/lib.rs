@@ -5,6 +5,7 @@
 //! | [`core`](mod@core) | store, world, trust; the one way in which anything changes |
 //! | `agent`, `heard` | nodes that dial in, and what they say |
 //! | `nodes`, `servers`, `records` | identity and approval; intent; signed records |
+//! | `networks` | virtual switches, ports, gateway ports, VNICs, VHBAs, NICs |
 //! | `containers`, `moves`, `topology`, `past` | what nodes stand in; what lies where, where it may go, and where it was |
 //! | `pools`, `templates`, `creation` | identifiers; what new servers are made of; making them |
 //! | `power` | management controllers of nodes |
@@ -48,6 +49,7 @@ mod labels;
 mod load;
 mod metrics;
 mod moves;
+mod networks;
 mod nodes;
 mod observe;
 mod operators;

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use weft_api::Plan;
-use weft_store::{Batch, BmcRow, NewEvent, NodeRow, RecordNumber};
+use weft_store::{Batch, BmcRow, NetKind, NewEvent, NodeRow, RecordNumber};
 use weft_types::{Fingerprint, NodeId};
 use weft_wire::agent::{Command, Hello, ToNode};
 
@@ -463,6 +463,15 @@ pub(crate) fn check_unused(world: &World, id: &str, name: &str) -> Result<(), Er
             "node-in-use",
             format!("{name} is a member of partition {partition}"),
             format!("delete it first: weft partition delete {partition}"),
+        ));
+    }
+    let mut gateways = world.kept_nets(NetKind::Gateway, |row| row.node == id);
+    if let Some(gateway) = gateways.next() {
+        return Err(Error::refused(
+            409,
+            "node-in-use",
+            format!("{name} has gateway port {}", gateway.name),
+            format!("delete it first: weft gateway delete {}", gateway.name),
         ));
     }
     Ok(())

@@ -12,6 +12,7 @@ use crate::accounts::Caller;
 use crate::auth::Sight;
 use crate::core::Core;
 use crate::error::Error;
+use crate::networks::kind_of;
 use crate::partitions::PartitionEntry;
 use crate::topology::topology;
 use crate::transactions::row_of_history;
@@ -49,6 +50,7 @@ fn rows_of_now(world: &World) -> World {
             .map(|(id, entry)| (id.clone(), PartitionEntry::from_row(entry.row.clone())))
             .collect(),
         containers: world.containers.clone(),
+        networks: world.networks.clone(),
         ..World::default()
     }
 }
@@ -81,6 +83,7 @@ impl Core {
                 "node" => set_back(&mut past.nodes, change, NodeEntry::from_row)?,
                 "vs" => set_back(&mut past.servers, change, VsEntry::from_row)?,
                 "partition" => set_back(&mut past.partitions, change, PartitionEntry::from_row)?,
+                kind if kind_of(kind).is_some() => set_back(&mut past.networks, change, |row| row)?,
                 _ => set_back(&mut past.containers, change, |row| row)?,
             }
         }
@@ -90,6 +93,7 @@ impl Core {
             past.nodes.retain(|id, _| sight.changed(&now, "node", id));
             past.servers.retain(|id, _| sight.changed(&now, "vs", id));
             past.partitions.retain(|id, _| sight.changed(&now, "partition", id));
+            past.networks.retain(|id, row| sight.changed(&now, row.kind.word(), id));
             past.containers.retain(|id, row| sight.changed(&now, row.level.word(), id));
         }
         let mut shown = topology(&past, &mut sight);

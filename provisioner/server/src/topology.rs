@@ -87,6 +87,7 @@ fn show_server(world: &World, vs: &VsEntry) -> TopologyServer {
         vcpus: in_force.vcpus,
         memory_mib: in_force.memory_mib,
         partition: vs.row.partition.clone(),
+        affinity: vs.row.affinity.clone(),
         places: places(&vs.row),
         labels: vs.row.labels.clone(),
     }
@@ -140,11 +141,12 @@ pub(crate) fn topology(world: &World, sight: &mut Sight) -> Topology {
     };
     let mut partitions: Vec<TopologyPartition> = seen.iter().map(show).collect();
     partitions.sort_by_key(|partition| natural(&partition.name));
-    Topology { transaction: 0, datacenters, mainframes, frames, nodes, partitions, servers }
+    let (switches, vnics) = crate::networks::topology(world, sight);
+    Topology { transaction: 0, datacenters, mainframes, frames, nodes, partitions, servers, switches, vnics }
 }
 
 /// A place with what the checks say of it.
-fn target(kind: &str, (name, id): (&str, &str), here: bool, checked: Result<(), Error>) -> Target {
+pub(crate) fn target(kind: &str, (name, id): (&str, &str), here: bool, checked: Result<(), Error>) -> Target {
     let (state, reason, next) = match checked {
         _ if here => ("here", "it is there already".to_string(), String::new()),
         Ok(()) => ("legal", String::new(), String::new()),
@@ -164,7 +166,7 @@ fn target(kind: &str, (name, id): (&str, &str), here: bool, checked: Result<(), 
 }
 
 /// A refusal for each of several places.
-fn again(error: &Error) -> Error {
+pub(crate) fn again(error: &Error) -> Error {
     let problem = error.problem();
     Error::refused(problem.status, "refused", problem.title, problem.next)
 }
@@ -302,7 +304,9 @@ impl Core {
                 let targets = node_targets(&self.world(), &mut sight, &vs, &allowed);
                 Ok(shown(&vs.row.name, &vs.row.id, targets))
             }
-            _ => Err(invalid(format!("a {kind} is not moved"), "kind is node, partition or vs")),
+            "vcpu" => self.processor_targets(caller, name),
+            "vnic" => self.port_targets(caller, name),
+            _ => Err(invalid(format!("a {kind} is not moved"), "kind is node, partition, vs, vcpu or vnic")),
         }
     }
 }

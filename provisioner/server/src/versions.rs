@@ -60,11 +60,13 @@ impl Tags {
 /// Whether objects of a kind have versions: those that a change of one object can be made of.
 pub(crate) fn has_versions(kind: ObjectKind) -> bool {
     use ObjectKind::{
-        Account, Appliance, AuthPolicy, Blob, Datacenter, Event, Frame, History, Image, Job, Licence,
-        Mainframe, Node, Operator, Partition, Pool, Session, Template, Token, Vs,
+        Account, Appliance, AuthPolicy, Blob, Datacenter, Event, Frame, Gateway, History, Image, Job,
+        Licence, Mainframe, Node, Operator, Partition, Pool, Port, Session, Switch, Template, Token, Vhba,
+        Vnic, Vs,
     };
     match kind {
-        Vs | Node | Partition | Datacenter | Mainframe | Frame | Image | Template | Pool | Licence => true,
+        Vs | Node | Partition | Datacenter | Mainframe | Frame | Switch | Port | Gateway | Vnic | Vhba
+        | Image | Template | Pool | Licence => true,
         Blob | Job | History | Event | Appliance | Operator | Account | Session | Token | AuthPolicy => false,
     }
 }

@@ -94,7 +94,7 @@ fn show_boot(boot: &Boot) -> Node {
     }
 }
 
-fn address(bytes: [u8; 4]) -> String {
+pub(crate) fn address(bytes: [u8; 4]) -> String {
     if bytes == [0; 4] { String::new() } else { Ipv4Addr::from(bytes).to_string() }
 }
 

@@ -10,7 +10,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use weft_api::LogEntry;
-use weft_store::{BmcRow, ContainerRow, ImageRow, NodeRow, TemplateRow, VsRow};
+use weft_store::{BmcRow, ContainerRow, ImageRow, NetRow, NodeRow, TemplateRow, VsRow};
 use weft_wire::agent::{BootKind, BootReport, Heartbeat, Inventory, ToNode, VsStatus};
 
 use crate::boot_files::BootFiles;
@@ -194,6 +194,8 @@ pub(crate) struct World {
     pub(crate) partitions: BTreeMap<String, PartitionEntry>,
     /// Data centers, virtual mainframes, frames.
     pub(crate) containers: BTreeMap<String, ContainerRow>,
+    /// Virtual switches and what is on them, as far as they have rows ([`crate::networks`]).
+    pub(crate) networks: BTreeMap<String, NetRow>,
     /// Management controllers by node id.
     pub(crate) bmcs: BTreeMap<String, BmcRow>,
     pub(crate) images: BTreeMap<String, ImageRow>,
@@ -243,6 +245,7 @@ impl World {
             servers: self.servers.clone(),
             partitions: self.partitions.clone(),
             containers: self.containers.clone(),
+            networks: self.networks.clone(),
             templates: self.templates.clone(),
             blobs: self.blobs.clone(),
             default_guest: self.default_guest.clone(),

@@ -113,7 +113,8 @@ impl Store {
             .db
             .query_map(
                 "SELECT * FROM transactions WHERE number > $1 \
-                 AND kind IN ('vs', 'node', 'partition', 'datacenter', 'mainframe', 'frame') \
+                 AND kind IN ('vs', 'node', 'partition', 'datacenter', 'mainframe', 'frame', \
+                 'switch', 'gateway', 'port', 'vnic', 'vhba') \
                  ORDER BY number DESC, id DESC LIMIT $2",
                 vec![bound(after), Param::from(i64::from(limit))],
             )

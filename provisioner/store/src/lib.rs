@@ -29,6 +29,7 @@ mod damage;
 mod error;
 mod history;
 mod jobs;
+mod networks;
 mod open;
 mod read;
 mod rollouts;
@@ -45,6 +46,7 @@ pub use counters::RecordNumber;
 pub use error::StoreError;
 pub use history::HistoryFilter;
 pub use jobs::{JobObject, JobRow, JobState, StepRow, StepState, THIS_TRANSACTION, WaitFor, WaitRow};
+pub use networks::{NetKind, NetRow};
 pub use open::Store;
 pub use rollouts::{Drain, RolloutNodeRow, RolloutRow};
 pub use rows::{

@@ -4,6 +4,7 @@ use hiqlite::{Param, Params};
 use serde::de::DeserializeOwned;
 
 use crate::error::StoreError;
+use crate::networks::NetRow;
 use crate::open::Store;
 use crate::rows::{
     AuthPolicyRow, BlobRow, BmcRow, ContainerRow, EventRow, ImageRow, LicenceRow, NewEvent, NodeRow,
@@ -95,6 +96,11 @@ impl Store {
     /// All data centers, virtual mainframes and frames.
     pub async fn containers(&self) -> Result<Vec<ContainerRow>, StoreError> {
         self.docs("containers", "SELECT id AS key, doc FROM containers ORDER BY level, name").await
+    }
+
+    /// All virtual switches, ports, gateway ports, VNICs and VHBAs.
+    pub async fn networks(&self) -> Result<Vec<NetRow>, StoreError> {
+        self.docs("networks", "SELECT id AS key, doc FROM networks ORDER BY kind, name").await
     }
 
     /// All management controllers of nodes.

@@ -105,4 +105,10 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         // Addresses given by DHCP, where several appliances give them.
         "CREATE TABLE leases (address INTEGER PRIMARY KEY, hw TEXT NOT NULL, expires INTEGER NOT NULL, state TEXT NOT NULL) STRICT",
     ],
+    // Switches and what is on them. What a server has by itself has a row from its first change on. `taken` is what at most
+    // one of a kind may have: a port, a NIC.
+    &[
+        "CREATE TABLE networks (id TEXT PRIMARY KEY, kind TEXT NOT NULL, name TEXT NOT NULL, taken TEXT, doc TEXT NOT NULL, \
+     UNIQUE (kind, name), UNIQUE (kind, taken)) STRICT",
+    ],
 ];

@@ -48,7 +48,7 @@ impl Client {
     }
 
     /// What is said of one target of an object.
-    async fn target(&self, kind: &str, name: &str, target: &str) -> Value {
+    pub(crate) async fn target(&self, kind: &str, name: &str, target: &str) -> Value {
         let all = self.get(&format!("/api/v1/topology/targets?kind={kind}&name={name}")).await;
         let list = all["targets"].as_array().expect("a list").clone();
         list.into_iter().find(|one| one["name"] == target).unwrap_or_else(|| panic!("no {target} in {all}"))

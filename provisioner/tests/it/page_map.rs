@@ -38,18 +38,28 @@ async fn serve(mut session: SimSession) {
     }
 }
 
-/// Runs a script of the browser; what it printed.
+/// Runs the script of the map; what it printed.
 async fn browse(appliance: &Appliance, folder: &Path, large: bool) -> String {
+    run("e2e/map.mjs", appliance, folder, &[("WEFT_LARGE", if large { "1" } else { "" })]).await
+}
+
+/// Runs a script of the browser, with these variables too; what it printed.
+pub(crate) async fn run(
+    script: &str,
+    appliance: &Appliance,
+    folder: &Path,
+    variables: &[(&str, &str)],
+) -> String {
     let password = folder.join("password");
     std::fs::write(&password, PASSWORD).expect("written");
     let mut browser = Command::new("node");
     browser
-        .arg("e2e/map.mjs")
+        .arg(script)
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/web"))
         .env("WEFT_URL", format!("https://{}", appliance.api))
         .env("WEFT_CA", appliance.data.join("tls/cert.pem"))
         .env("WEFT_PASSWORD_FILE", &password)
-        .env("WEFT_LARGE", if large { "1" } else { "" });
+        .envs(variables.iter().copied());
     let done =
         tokio::task::spawn_blocking(move || browser.output()).await.expect("it ran").expect("node runs");
     let text = String::from_utf8_lossy(&done.stdout).into_owned();

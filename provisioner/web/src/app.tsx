@@ -16,6 +16,7 @@ import { JobsPage } from "./pages/jobs";
 import { ImagesPage } from "./pages/images";
 import { LoginPage, NewPasswordPage } from "./pages/login";
 import { MapPage } from "./pages/map";
+import { NetworksPage } from "./pages/networks";
 import { NodePage } from "./pages/node";
 import { NodesPage } from "./pages/nodes";
 import { PartitionPage } from "./pages/partition";
@@ -106,6 +107,7 @@ const NAV: { route: Route; words: string; icon: string; within: Route["page"][] 
   { route: { page: "nodes" }, words: "Nodes", icon: "nodes", within: ["nodes", "node"] },
   { route: { page: "servers" }, words: "Servers", icon: "servers", within: ["servers", "server", "console"] },
   { route: { page: "templates" }, words: "Templates", icon: "copy", within: ["templates"] },
+  { route: { page: "networks" }, words: "Networks", icon: "networks", within: ["networks"] },
   { route: { page: "pools" }, words: "Pools", icon: "pools", within: ["pools"] },
   { route: { page: "partitions" }, words: "Partitions", icon: "partitions", within: ["partitions", "partition"] },
   { route: { page: "jobs" }, words: "Jobs", icon: "jobs", within: ["jobs", "job"] },
@@ -219,6 +221,8 @@ function Page({ route }: { route: Route }) {
       return <TransactionPage key={route.number} number={route.number} />;
     case "templates":
       return <TemplatesPage />;
+    case "networks":
+      return <NetworksPage />;
     case "pools":
       return <PoolsPage />;
     case "jobs":

@@ -19,7 +19,8 @@ nothing (docs/apply.md).")]
 pub(crate) struct Get {
     /// Kind; left out: all
     #[arg(value_name = "KIND", value_parser = ["datacenters", "datacenter", "mainframes", "mainframe", "frames", "frame",
-        "nodes", "node", "partitions", "partition", "templates", "template", "vs"], hide_possible_values = true)]
+        "nodes", "node", "partitions", "partition", "templates", "template", "switches", "switch", "gateways", "gateway", "ports",
+        "port", "vs", "vnics", "vnic", "vhbas", "vhba"], hide_possible_values = true)]
     pub(crate) kind: Option<String>,
     /// One object of it
     pub(crate) name: Option<String>,
@@ -71,6 +72,16 @@ rack.yaml:
   nodes:                 # approved ones; `frame: \"\"` is the free pool
     - name: node-1
       frame: rack-1
+  switches:
+    - name: lan
+  gateways:
+    - name: uplink
+      switch: lan
+      node: node-1
+  ports:
+    - name: lan-1
+      switch: lan
+      gateways: [uplink]
   vs:
     - name: web
       running: true
@@ -79,6 +90,9 @@ rack.yaml:
       memory_mib: 512
       append: quiet
       labels: {tier: web}
+  vnics:
+    - name: web.0          # the VNIC that web comes with
+      port: lan-1
 
 Objects are known by their names. What is left out of one stays as it is; labels that are given are all that it is to
 have. All of it is one transaction, or nothing is changed; to take it back: weft tx undo.")]

@@ -184,7 +184,7 @@ pub(crate) enum Auth {
     CanI {
         /// view, create, start, stop, …
         verb: String,
-        /// vs, node, partition, datacenter, mainframe, frame, template, pool, licence, image, blob, job, history, event,
+        /// vs, node, partition, datacenter, mainframe, frame, switch, gateway, port, vnic, vhba, template, pool, licence, image, blob, job, history, event,
         /// appliance, operator, account, session, token, auth-policy
         kind: String,
         /// Object by name or identity; left out: any of the kind

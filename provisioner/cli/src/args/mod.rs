@@ -14,6 +14,7 @@ mod apply;
 mod auth;
 mod container;
 mod job;
+mod network;
 mod operator;
 mod pool;
 mod power;
@@ -32,6 +33,7 @@ pub(crate) use container::{
     Container, ContainerCreate, ContainerEdit, Datacenter, Frame, Mainframe, NodeMove, Topology,
 };
 pub(crate) use job::Job;
+pub(crate) use network::{Gateway, NetHeld, NetNew, NetRename, Nic, Port, Switch, Vhba, Vnic};
 pub(crate) use operator::{Operator, OperatorIssue, StartStop};
 pub(crate) use pool::{Held, Licence, Pool};
 pub(crate) use power::{Bmc, BmcSet, Power, PowerArgs};
@@ -146,6 +148,24 @@ pub(crate) enum Command {
     /// Frames: what nodes stand in; approved nodes in no frame are the free pool
     #[command(subcommand, visible_alias = "frames")]
     Frame(Frame),
+    /// Virtual switches: what VNICs of virtual servers are connected by
+    #[command(subcommand, visible_alias = "switches")]
+    Switch(Switch),
+    /// Gateway ports: NICs of nodes as ways out of virtual switches
+    #[command(subcommand, visible_alias = "gateways")]
+    Gateway(Gateway),
+    /// Ports of virtual switches: each takes a VNIC and leads to gateway ports
+    #[command(subcommand, visible_alias = "ports")]
+    Port(Port),
+    /// VNICs: network devices of virtual servers
+    #[command(subcommand, visible_alias = "vnics")]
+    Vnic(Vnic),
+    /// VHBAs: storage adapters of virtual servers
+    #[command(subcommand, visible_alias = "vhbas")]
+    Vhba(Vhba),
+    /// NICs of nodes
+    #[command(subcommand, visible_alias = "nics")]
+    Nic(Nic),
     /// What stands in what, and what lies on what, as a tree
     Topology(Topology),
     /// Nodes that agree with one another, and that virtual servers can span

@@ -9,6 +9,7 @@ mod create;
 mod group;
 mod image;
 mod job;
+mod network;
 mod node;
 mod partition;
 mod plan;
@@ -72,6 +73,12 @@ pub(crate) async fn run(cli: Cli) -> Result<(), CliError> {
         Command::Datacenter(verb) => container::datacenter(&context()?, &verb).await,
         Command::Mainframe(verb) => container::mainframe(&context()?, &verb).await,
         Command::Frame(verb) => container::frame(&context()?, &verb).await,
+        Command::Switch(verb) => network::switch(&context()?, &verb).await,
+        Command::Gateway(verb) => network::gateway(&context()?, &verb).await,
+        Command::Port(verb) => network::port(&context()?, &verb).await,
+        Command::Vnic(verb) => network::vnic(&context()?, &verb).await,
+        Command::Vhba(verb) => network::vhba(&context()?, &verb).await,
+        Command::Nic(verb) => network::nic(&context()?, &verb).await,
         Command::Topology(args) => topology::run(&context()?, &args).await,
         Command::Partition(verb) => partition::run(&context()?, &verb).await,
         Command::Configure { nodes, change, dry_run } if change.count() == 0 => {

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use weft_api::{Topology, TopologyBox, TopologyNode, TopologyServer};
+use weft_api::{
+    Topology, TopologyBox, TopologyGateway, TopologyNode, TopologyPort, TopologyServer, TopologySwitch,
+};
 
 use super::Context;
 use crate::args::{Format, Topology as Args};
@@ -114,7 +116,34 @@ impl<'a> Known<'a> {
         if !free.is_empty() {
             all.push(Branch::new("free pool".to_owned(), free));
         }
+        all.extend(self.all.switches.iter().map(|switch| self.switch(switch)));
         all
+    }
+
+    /// A switch with its gateway ports, and its ports with what is on them.
+    fn switch(&self, switch: &TopologySwitch) -> Branch {
+        let gateway = |gateway: &TopologyGateway| {
+            let node = self.nodes.get(gateway.node.as_str()).map_or(HIDDEN, |node| node.name.as_str());
+            Branch::new(format!("gateway {}  {} of {node}", gateway.name, gateway.nic), Vec::new())
+        };
+        let port = |port: &TopologyPort| {
+            let name = |id: &String| {
+                let found = switch.gateways.iter().find(|gateway| gateway.id == *id);
+                found.map_or(HIDDEN, |gateway| gateway.name.as_str())
+            };
+            let leads: Vec<&str> = port.gateways.iter().map(name).collect();
+            let leads = if leads.is_empty() { String::new() } else { format!(" to {}", leads.join(", ")) };
+            let on = match (port.vnic.as_str(), self.all.vnics.iter().find(|vnic| vnic.id == port.vnic)) {
+                ("", _) => Vec::new(),
+                (_, Some(vnic)) => {
+                    vec![Branch::new(format!("vnic {}  {}", vnic.name, vnic.state), Vec::new())]
+                }
+                (_, None) => vec![Branch::new(format!("vnic {HIDDEN}"), Vec::new())],
+            };
+            Branch::new(format!("port {}  {}{leads}", port.name, port.pathing), on)
+        };
+        let below = switch.gateways.iter().map(gateway).chain(switch.ports.iter().map(port)).collect();
+        Branch::new(format!("switch {}  {}: {}", switch.name, switch.state, switch.reason), below)
     }
 
     /// What a node stands in, the outermost last.
@@ -231,6 +260,26 @@ mod tests {
         };
         Topology {
             transaction: 7,
+            switches: vec![TopologySwitch {
+                name: "lan".into(),
+                state: "not applied".into(),
+                reason: "none yet".into(),
+                ports: vec![TopologyPort {
+                    name: "lan-1".into(),
+                    pathing: "failover".into(),
+                    gateways: vec!["id-up".into()],
+                    vnic: "vnic-id-big".into(),
+                    ..TopologyPort::default()
+                }],
+                gateways: vec![TopologyGateway {
+                    name: "up".into(),
+                    id: "id-up".into(),
+                    node: "id-node-1".into(),
+                    nic: "02:00".into(),
+                }],
+                ..TopologySwitch::default()
+            }],
+            vnics: Vec::new(),
             datacenters: vec![one("north", "")],
             mainframes: vec![one("m1", "id-north")],
             frames: vec![one("rack-1", "id-m1")],
@@ -254,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn the_tree_has_each_node_below_its_frame_and_the_free_pool_last() {
+    fn the_tree_has_each_node_below_its_frame_the_free_pool_and_switches_last() {
         let all = world();
         let mut text = String::new();
         Branch::new(String::new(), Known::new(&all).tree()).write("", &mut text);
@@ -266,7 +315,14 @@ mod tests {
         );
         assert!(lines[3].starts_with("│        └─ node node-1  ready"), "{text}");
         assert!(lines[4].ends_with("vs big  running  2 vCPU, 512 MiB of 4 vCPU, 1024 MiB over p1"), "{text}");
-        assert_eq!(lines[5], "└─ free pool");
+        assert_eq!(lines[5], "├─ free pool");
+        let switch = [
+            "└─ switch lan  not applied: none yet",
+            "   ├─ gateway up  02:00 of node-1",
+            "   └─ port lan-1  failover to up",
+            "      └─ vnic (not shown to you)",
+        ];
+        assert_eq!(lines[7..], switch, "{text}");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use weft_api::{
     Conflict, Labels, Manifest, NodeSpec, PartitionCreate, PartitionSpec, Selector, TemplateCreate,
     TemplateSpec, VsCreate,
 };
-use weft_store::{ContainerRow, Level, NewEvent, NodeRow, TemplateRow};
+use weft_store::{ContainerRow, Level, NetKind, NewEvent, NodeRow, TemplateRow};
 
 use crate::auth::{ObjectKind, Sight, asking, objects, verbs_of};
 use crate::containers::{MAX_OF_LEVEL, above, check_container, container_event, lost, object_kind, words};
@@ -114,6 +114,10 @@ impl<'a> Decision<'a> {
                 return Err(invalid(format!("{name} stands twice among {kind}"), "name it once"));
             }
         }
+        if let Some((name, kind)) = super::networks::twice(manifest) {
+            let kind = kind.word();
+            return Err(invalid(format!("{name} stands twice among those of kind {kind}"), "name it once"));
+        }
         for one in manifest.datacenters.iter().flatten() {
             let decided = self.container(Level::Datacenter, &one.name, None, one.labels.as_ref());
             self.take("datacenter", &one.name, decided)?;
@@ -137,10 +141,12 @@ impl<'a> Decision<'a> {
             let decided = self.template(one);
             self.take("template", &one.name, decided)?;
         }
+        self.networks(manifest, &[NetKind::Switch, NetKind::Gateway, NetKind::Port])?;
         for one in manifest.vs.iter().flatten() {
             let decided = self.server(one);
             self.take("vs", &one.name, decided)?;
         }
+        self.networks(manifest, &[NetKind::Vnic, NetKind::Vhba])?;
         Ok(())
     }
 
@@ -335,6 +341,7 @@ impl<'a> Decision<'a> {
         fn names<'a, T>(list: &'a [T], name: impl Fn(&'a T) -> &'a String) -> BTreeSet<&'a String> {
             list.iter().map(name).collect()
         }
+        self.prune_networks(manifest, selector, &mut sight, &[NetKind::Vnic, NetKind::Vhba])?;
         if let Some(list) = &manifest.vs {
             let kept = names(list, |one| &one.name);
             let rows = self.world.servers.values().map(|entry| entry.row.clone());
@@ -348,6 +355,8 @@ impl<'a> Decision<'a> {
                 self.take("vs", &name, Ok(Some((Change::Vs { before: Some(row), after: None }, told))))?;
             }
         }
+        let behind = [NetKind::Port, NetKind::Gateway, NetKind::Switch];
+        self.prune_networks(manifest, selector, &mut sight, &behind)?;
         if let Some(list) = &manifest.templates {
             let kept = names(list, |one| &one.name);
             let rows = self.world.templates.values().cloned();

@@ -13,14 +13,19 @@ use crate::view::natural;
 use crate::world::World;
 
 /// Kinds by the words that people use for one and for all of them.
-const KINDS: [(&str, &str); 7] = [
+const KINDS: [(&str, &str); 12] = [
     ("datacenter", "datacenters"),
     ("mainframe", "mainframes"),
     ("frame", "frames"),
     ("node", "nodes"),
     ("partition", "partitions"),
     ("template", "templates"),
+    ("switch", "switches"),
+    ("gateway", "gateways"),
+    ("port", "ports"),
     ("vs", "vs"),
+    ("vnic", "vnics"),
+    ("vhba", "vhbas"),
 ];
 
 /// The name of a container; empty where there is none.
@@ -152,6 +157,7 @@ pub(super) fn export(
         servers.sort_by_key(|one| natural(&one.name));
         made.vs = Some(servers);
     }
+    super::networks::export(world, &mut sight, (wants, name), &mut made);
     if !name.is_empty() && made.objects() == 0 {
         let kind = KINDS.into_iter().find(|(_, all)| Some(*all) == known).map_or(kind, |(one, _)| one);
         return Err(Error::not_found("not-found", kind, name, "weft get"));

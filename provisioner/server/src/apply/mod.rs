@@ -8,6 +8,7 @@
 
 mod decide;
 mod export;
+mod networks;
 mod servers;
 
 use weft_api::{Apply, MAX_MANIFEST_OBJECTS, Manifest, Plan, Selector};
@@ -72,12 +73,23 @@ fn refusal(plan: &Plan) -> Error {
     )
 }
 
+/// Names of switches, ports and gateway ports: one identity, or a list of them as JSON.
+fn net_names(world: &World, ids: &str) -> Option<String> {
+    if let Some(row) = world.networks.get(ids) {
+        return Some(row.name.clone());
+    }
+    let ids: Vec<String> = serde_json::from_str(ids).ok()?;
+    Some(ids.iter().map(|id| world.net_name(id)).collect::<Vec<_>>().join(", "))
+}
+
 /// Puts names where a plan has identities, as the document has them.
 fn names(world: &World, plan: &mut Plan) {
     let name = |field: &str, id: &str| -> Option<String> {
         match field {
             "node" => world.nodes.get(id).map(|node| node.row.name.clone()),
             "frame" | "parent" => world.containers.get(id).map(|row| row.name.clone()),
+            "switch" | "port" | "gateways" => net_names(world, id),
+            "server" => world.servers.get(id).map(|vs| vs.row.name.clone()),
             "partition" => world.partitions.get(id).map(|entry| entry.row.name.clone()),
             _ => None,
         }

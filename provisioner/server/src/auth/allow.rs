@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use weft_store::{ContainerRow, NodeRow, StartedRow, TemplateRow, VsRow};
+use weft_store::{ContainerRow, NetRow, NodeRow, StartedRow, TemplateRow, VsRow};
 
 use super::asking;
 use super::found::not_found;
@@ -26,6 +26,15 @@ const fn right_of(kind: Kind) -> Option<&'static str> {
         Kind::VsStop => Some("stop"),
         Kind::VsReset => Some("reset"),
         Kind::DatacenterCreate | Kind::MainframeCreate | Kind::FrameCreate => Some("create"),
+        Kind::SwitchCreate | Kind::PortCreate | Kind::GatewayCreate | Kind::VnicCreate | Kind::VhbaCreate => {
+            Some("create")
+        }
+        Kind::SwitchEdit | Kind::PortEdit | Kind::GatewayEdit | Kind::VnicEdit | Kind::VhbaEdit => {
+            Some("edit")
+        }
+        Kind::SwitchDelete | Kind::PortDelete | Kind::GatewayDelete | Kind::VnicDelete | Kind::VhbaDelete => {
+            Some("delete")
+        }
         Kind::VsSet | Kind::DatacenterEdit | Kind::MainframeEdit | Kind::FrameEdit => Some("edit"),
         Kind::DatacenterDelete | Kind::MainframeDelete | Kind::FrameDelete => Some("delete"),
         Kind::NodeMove | Kind::VsMove => Some("move"),
@@ -127,6 +136,9 @@ pub(crate) fn verbs_of(change: &Change) -> Vec<&'static str> {
         Change::Kept(Kept::Container { before, after }) => {
             of(before.as_ref(), after.as_ref(), &[("edit", |_: &ContainerRow, _: &ContainerRow| true)])
         }
+        Change::Kept(Kept::Net { before, after }) => {
+            of(before.as_deref(), after.as_deref(), &[("edit", |_: &NetRow, _: &NetRow| true)])
+        }
         Change::Image { .. }
         | Change::Kept(Kept::Pool { .. } | Kept::Licence { .. } | Kept::Bmc { .. } | Kept::Power { .. }) => {
             Vec::new()
@@ -179,6 +191,14 @@ pub(crate) fn objects(change: &Change) -> Vec<Object<'_>> {
         }
         Change::Kept(Kept::Bmc { node, .. } | Kept::Power { node, .. }) => {
             vec![Object { labels: Some(&node.labels), ..Object::new(ObjectKind::Node, &node.id, &node.name) }]
+        }
+        Change::Kept(Kept::Net { before, after }) => {
+            let rows = before.iter().chain(after);
+            rows.map(|row| Object {
+                labels: Some(&row.labels),
+                ..Object::new(crate::networks::object_kind(row.kind), &row.id, &row.name)
+            })
+            .collect()
         }
         Change::Kept(Kept::Container { before, after }) => {
             let rows = before.iter().chain(after);
@@ -319,6 +339,10 @@ impl Core {
         let Some(caller) = asking::current() else { return Ok(()) };
         let mut gates: HashMap<(ObjectKind, &'static str), Gate> = HashMap::new();
         for change in &draft.changes {
+            // What follows from a server's change is allowed with it.
+            if crate::networks::follows(&draft.changes, change) {
+                continue;
+            }
             let verbs = match right_of(draft.kind) {
                 // An edit may change labels along with the rest, and its undo as well.
                 Some(_) if draft.kind == Kind::VsSet => verbs_of(change),

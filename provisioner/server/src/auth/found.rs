@@ -1,7 +1,7 @@
 //! Objects by kind and name.
 
 use weft_api::Labels;
-use weft_store::{ContainerRow, Level};
+use weft_store::{ContainerRow, Level, NetKind, NetRow};
 
 use super::judge::Object;
 use super::kinds::ObjectKind;
@@ -40,6 +40,11 @@ pub(crate) fn not_found(kind: ObjectKind, name: &str) -> Error {
         ObjectKind::Datacenter => ("datacenter-not-found", "weft datacenter list"),
         ObjectKind::Mainframe => ("mainframe-not-found", "weft mainframe list"),
         ObjectKind::Frame => ("frame-not-found", "weft frame list"),
+        ObjectKind::Switch => ("switch-not-found", "weft switch list"),
+        ObjectKind::Port => ("port-not-found", "weft port list"),
+        ObjectKind::Gateway => ("gateway-not-found", "weft gateway list"),
+        ObjectKind::Vnic => ("vnic-not-found", "weft vnic list"),
+        ObjectKind::Vhba => ("vhba-not-found", "weft vhba list"),
         ObjectKind::Image => ("image-not-found", "weft image list"),
         ObjectKind::Template => ("template-not-found", "weft template list"),
         ObjectKind::Pool => ("pool-not-found", "weft pool list"),
@@ -62,6 +67,11 @@ fn of_container(row: &ContainerRow) -> Found {
     Found { labels: Some(row.labels.clone()), ..Found::new(object_kind(row.level), &row.id, &row.name) }
 }
 
+fn of_net(row: &NetRow) -> Found {
+    let kind = crate::networks::object_kind(row.kind);
+    Found { labels: Some(row.labels.clone()), ..Found::new(kind, &row.id, &row.name) }
+}
+
 impl Core {
     /// An object by name or id; `Ok(None)` where there is none.
     pub(crate) fn found(&self, kind: ObjectKind, name: &str) -> Result<Option<Found>, Error> {
@@ -81,6 +91,11 @@ impl Core {
             ObjectKind::Datacenter => world.container(Level::Datacenter, name).map(of_container),
             ObjectKind::Mainframe => world.container(Level::Mainframe, name).map(of_container),
             ObjectKind::Frame => world.container(Level::Frame, name).map(of_container),
+            ObjectKind::Switch => world.net(NetKind::Switch, name).map(|row| of_net(&row)),
+            ObjectKind::Port => world.net(NetKind::Port, name).map(|row| of_net(&row)),
+            ObjectKind::Gateway => world.net(NetKind::Gateway, name).map(|row| of_net(&row)),
+            ObjectKind::Vnic => world.net(NetKind::Vnic, name).map(|row| of_net(&row)),
+            ObjectKind::Vhba => world.net(NetKind::Vhba, name).map(|row| of_net(&row)),
             ObjectKind::Image => world.image(name).map(|image| Found::new(kind, &image.digest, &image.name)),
             ObjectKind::Template => world.template(name).map(|row| Found {
                 labels: Some(row.labels.clone()),

@@ -12,6 +12,16 @@ pub(crate) enum ObjectKind {
     Mainframe,
     /// Holds nodes.
     Frame,
+    /// A virtual switch: holds ports and gateway ports.
+    Switch,
+    /// Holds a VNIC.
+    Port,
+    /// A NIC of a node as a way out of a switch.
+    Gateway,
+    /// A network device of a server.
+    Vnic,
+    /// A storage adapter of a server.
+    Vhba,
     Image,
     /// What servers are made of.
     Template,
@@ -36,18 +46,23 @@ pub(crate) enum ObjectKind {
     AuthPolicy,
 }
 
-/// What can be done with what holds other things.
+/// What can be done with what holds other things, and with what is connected to others.
 const CONTAINER: &[&str] = &["view", "create", "edit", "delete"];
 
 impl ObjectKind {
     /// All of them.
-    pub(crate) const ALL: [Self; 20] = [
+    pub(crate) const ALL: [Self; 25] = [
         Self::Vs,
         Self::Node,
         Self::Partition,
         Self::Datacenter,
         Self::Mainframe,
         Self::Frame,
+        Self::Switch,
+        Self::Port,
+        Self::Gateway,
+        Self::Vnic,
+        Self::Vhba,
         Self::Image,
         Self::Template,
         Self::Pool,
@@ -86,6 +101,11 @@ impl ObjectKind {
             Self::Datacenter => ("datacenter", "Datacenter", "data center", CONTAINER),
             Self::Mainframe => ("mainframe", "Mainframe", "virtual mainframe", CONTAINER),
             Self::Frame => ("frame", "Frame", "frame", CONTAINER),
+            Self::Switch => ("switch", "Switch", "virtual switch", CONTAINER),
+            Self::Port => ("port", "Port", "port", CONTAINER),
+            Self::Gateway => ("gateway", "Gateway", "gateway port", CONTAINER),
+            Self::Vnic => ("vnic", "Vnic", "VNIC", CONTAINER),
+            Self::Vhba => ("vhba", "Vhba", "VHBA", CONTAINER),
             Self::Image => ("image", "Image", "image", &["view", "publish", "activate", "revoke"]),
             Self::Template => {
                 ("template", "Template", "template", &["view", "create", "edit", "delete", "label"])

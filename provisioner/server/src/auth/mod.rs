@@ -23,6 +23,7 @@ mod tests;
 mod tokens;
 
 pub(crate) use allow::{Gate, objects, verbs_of};
+pub(crate) use found::not_found;
 pub(crate) use judge::{Asker, Object};
 pub(crate) use kinds::ObjectKind;
 pub(crate) use rules::{Rules, SCHEMA};

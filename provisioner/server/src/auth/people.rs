@@ -81,6 +81,11 @@ impl Accounts {
             | ObjectKind::Datacenter
             | ObjectKind::Mainframe
             | ObjectKind::Frame
+            | ObjectKind::Switch
+            | ObjectKind::Port
+            | ObjectKind::Gateway
+            | ObjectKind::Vnic
+            | ObjectKind::Vhba
             | ObjectKind::Image
             | ObjectKind::Template
             | ObjectKind::Pool

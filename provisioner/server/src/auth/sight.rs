@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use weft_api::{ChangedObject, Event, Labels, Node, Partition};
 use weft_store::{
-    ContainerRow, ImageRow, Level, LicenceRow, NodeRow, PartitionRow, PoolRow, TemplateRow, VsRow,
+    ContainerRow, ImageRow, Level, LicenceRow, NetRow, NodeRow, PartitionRow, PoolRow, TemplateRow, VsRow,
 };
 
 use super::found::not_found;
@@ -19,7 +19,7 @@ use crate::error::Error;
 use crate::world::World;
 
 /// Events that name no server and no node, and the kind that one must see all of to see them.
-const AREAS: [(&str, ObjectKind); 9] = [
+const AREAS: [(&str, ObjectKind); 14] = [
     ("account.", ObjectKind::Account),
     ("token.", ObjectKind::Account),
     ("auth-policy.", ObjectKind::Account),
@@ -29,6 +29,11 @@ const AREAS: [(&str, ObjectKind); 9] = [
     ("datacenter.", ObjectKind::Datacenter),
     ("mainframe.", ObjectKind::Mainframe),
     ("frame.", ObjectKind::Frame),
+    ("switch.", ObjectKind::Switch),
+    ("port.", ObjectKind::Port),
+    ("gateway.", ObjectKind::Gateway),
+    ("vnic.", ObjectKind::Vnic),
+    ("vhba.", ObjectKind::Vhba),
 ];
 
 /// One kind of object.
@@ -122,6 +127,10 @@ impl Sight {
 
     pub(crate) fn container(&mut self, row: &ContainerRow) -> bool {
         self.view(object_kind(row.level)).sees(&row.id, &row.name, Some(&row.labels))
+    }
+
+    pub(crate) fn net(&mut self, row: &NetRow) -> bool {
+        self.view(crate::networks::object_kind(row.kind)).sees(&row.id, &row.name, Some(&row.labels))
     }
 
     pub(crate) fn pool(&mut self, row: &PoolRow) -> bool {
@@ -220,6 +229,10 @@ impl Sight {
             },
             "datacenter" | "mainframe" | "frame" => match world.containers.get(id) {
                 Some(row) => self.container(row),
+                None => self.sees_all(ObjectKind::of(kind).unwrap_or(ObjectKind::Account)),
+            },
+            "switch" | "port" | "gateway" | "vnic" | "vhba" => match world.net_by_id(id) {
+                Some(row) => self.net(&row),
                 None => self.sees_all(ObjectKind::of(kind).unwrap_or(ObjectKind::Account)),
             },
             "pool" => match world.identifiers.pools.get(id) {

@@ -33,7 +33,7 @@ use weft_api::Problem;
 
 use crate::core::{Core, count};
 use crate::error::Error;
-use handlers::containers;
+use handlers::{containers, networks};
 
 pub use cert::{Certificate, CertificateError};
 pub use listen::{Front, serve_local, serve_tls};
@@ -123,6 +123,22 @@ fn of_objects() -> OpenApiRouter<App> {
         .routes(routes!(containers::frames::list, containers::frames::create))
         .routes(routes!(containers::frames::get_one, containers::frames::delete))
         .routes(routes!(containers::frames::edit))
+        .routes(routes!(networks::switches::list, networks::switches::create))
+        .routes(routes!(networks::switches::get_one, networks::switches::delete))
+        .routes(routes!(networks::switches::edit))
+        .routes(routes!(networks::gateways::list, networks::gateways::create))
+        .routes(routes!(networks::gateways::get_one, networks::gateways::delete))
+        .routes(routes!(networks::gateways::edit))
+        .routes(routes!(networks::ports::list, networks::ports::create))
+        .routes(routes!(networks::ports::get_one, networks::ports::delete))
+        .routes(routes!(networks::ports::edit))
+        .routes(routes!(networks::vnics::list, networks::vnics::create))
+        .routes(routes!(networks::vnics::get_one, networks::vnics::delete))
+        .routes(routes!(networks::vnics::edit))
+        .routes(routes!(networks::vhbas::list, networks::vhbas::create))
+        .routes(routes!(networks::vhbas::get_one, networks::vhbas::delete))
+        .routes(routes!(networks::vhbas::edit))
+        .routes(routes!(networks::nics))
         .routes(routes!(handlers::topology::show))
         .routes(routes!(handlers::topology::targets))
         .routes(routes!(containers::move_vs))

@@ -27,7 +27,7 @@ pub(crate) enum Right {
 /// The table: method, path, right.
 #[rustfmt::skip]
 pub(crate) const RIGHTS: &[(&str, &str, Right)] = {
-    use ObjectKind::{Account, Appliance, AuthPolicy, Blob, Datacenter, Event, Frame, History, Image, Job, Licence, Mainframe, Node, Operator, Partition, Pool, Session, Template, Token, Vs};
+    use ObjectKind::{Account, Appliance, AuthPolicy, Blob, Datacenter, Event, Frame, Gateway, History, Image, Job, Licence, Mainframe, Node, Operator, Partition, Pool, Port, Session, Switch, Template, Token, Vhba, Vnic, Vs};
     use Right::{Named, Own, Public, Some, Whole};
     &[
         ("get",    "/healthz",                              Public),
@@ -91,6 +91,32 @@ pub(crate) const RIGHTS: &[(&str, &str, Right)] = {
         ("get",    "/api/v1/frames/{name}",                 Named("view", Frame)),
         ("delete", "/api/v1/frames/{name}",                 Named("delete", Frame)),
         ("post",   "/api/v1/frames/{name}/edit",            Named("edit", Frame)),
+        ("get",    "/api/v1/switches",                   Some("view", Switch)),
+        ("post",   "/api/v1/switches",                   Some("create", Switch)),
+        ("get",    "/api/v1/switches/{name}",            Named("view", Switch)),
+        ("delete", "/api/v1/switches/{name}",            Named("delete", Switch)),
+        ("post",   "/api/v1/switches/{name}/edit",       Named("edit", Switch)),
+        ("get",    "/api/v1/gateways",                   Some("view", Gateway)),
+        ("post",   "/api/v1/gateways",                   Some("create", Gateway)),
+        ("get",    "/api/v1/gateways/{name}",            Named("view", Gateway)),
+        ("delete", "/api/v1/gateways/{name}",            Named("delete", Gateway)),
+        ("post",   "/api/v1/gateways/{name}/edit",       Named("edit", Gateway)),
+        ("get",    "/api/v1/ports",                      Some("view", Port)),
+        ("post",   "/api/v1/ports",                      Some("create", Port)),
+        ("get",    "/api/v1/ports/{name}",               Named("view", Port)),
+        ("delete", "/api/v1/ports/{name}",               Named("delete", Port)),
+        ("post",   "/api/v1/ports/{name}/edit",          Named("edit", Port)),
+        ("get",    "/api/v1/vnics",                      Some("view", Vnic)),
+        ("post",   "/api/v1/vnics",                      Some("create", Vnic)),
+        ("get",    "/api/v1/vnics/{name}",               Named("view", Vnic)),
+        ("delete", "/api/v1/vnics/{name}",               Named("delete", Vnic)),
+        ("post",   "/api/v1/vnics/{name}/edit",          Named("edit", Vnic)),
+        ("get",    "/api/v1/vhbas",                      Some("view", Vhba)),
+        ("post",   "/api/v1/vhbas",                      Some("create", Vhba)),
+        ("get",    "/api/v1/vhbas/{name}",               Named("view", Vhba)),
+        ("delete", "/api/v1/vhbas/{name}",               Named("delete", Vhba)),
+        ("post",   "/api/v1/vhbas/{name}/edit",          Named("edit", Vhba)),
+        ("get",    "/api/v1/nics",                          Some("view", Node)),
         ("get",    "/api/v1/manifest",                      Some("view", Vs)),
         ("post",   "/api/v1/manifest",                      Some("view", Vs)),
         ("get",    "/api/v1/topology",                      Some("view", Node)),

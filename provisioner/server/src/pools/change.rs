@@ -1,10 +1,10 @@
 //! Creating, extending and deleting pools.
 
 use weft_api::{Plan, Pool, PoolCreate, PoolExtend};
-use weft_store::{NewEvent, PoolRow, VsRow};
+use weft_store::{NewEvent, PoolRow};
 
 use super::range::{check, parse_oui};
-use super::{IdKind, Range, default_pool, identifiers, kind_of, lost, show_pool};
+use super::{IdKind, Range, default_pool, in_use, kind_of, lost, show_pool};
 use crate::core::{Core, event};
 use crate::error::Error;
 use crate::servers::{check_name, invalid};
@@ -70,17 +70,13 @@ fn overlap(range: &str, other: &str, of: &str) -> Error {
 
 /// Refuses where a server has an identifier of one of these ranges.
 pub(super) fn check_unused(world: &World, kind: IdKind, ranges: &[Range], what: &str) -> Result<(), Error> {
-    let has = |row: &VsRow| {
-        identifiers(row).any(|(of, text)| {
-            of == kind && kind.parse(text).is_some_and(|n| ranges.iter().any(|range| range.has(n)))
-        })
-    };
-    match world.servers.values().find(|vs| has(&vs.row)) {
-        Some(vs) => Err(Error::refused(
+    let within = |text: &String| kind.parse(text).is_some_and(|n| ranges.iter().any(|range| range.has(n)));
+    match in_use(world).find(|(of, text, _)| *of == kind && within(text)) {
+        Some((_, _, (word, name))) => Err(Error::refused(
             409,
             "identifiers-in-use",
-            format!("{} has an identifier of {what}", vs.row.name),
-            format!("delete it first: weft vs delete {}", vs.row.name),
+            format!("{name} has an identifier of {what}"),
+            format!("delete it first: weft {word} delete {name}"),
         )),
         None => Ok(()),
     }

@@ -17,7 +17,7 @@ mod show;
 
 use std::collections::BTreeMap;
 
-use weft_store::{LicenceRow, PoolRow, Store, StoreError, VsRow};
+use weft_store::{LicenceRow, NetRow, PoolRow, Store, StoreError, VsRow};
 
 use crate::error::Error;
 use crate::util::unix_s;
@@ -149,9 +149,12 @@ impl Identifiers {
         self.pieces(pool).iter().filter(|piece| piece.open_at(now)).map(free).sum()
     }
 
-    /// Refuses where a pool cannot give so many.
-    pub(crate) fn check_room(&self, sources: &Sources, count: u64) -> Result<(), Error> {
-        for (id, kind) in [(&sources.mac, IdKind::Mac), (&sources.wwnn, IdKind::Wwnn)] {
+    /// Refuses where a pool cannot give so many: MACs, and WWNNs.
+    pub(crate) fn check_room(&self, sources: &Sources, [macs, wwnns]: [u64; 2]) -> Result<(), Error> {
+        for (id, kind, count) in [(&sources.mac, IdKind::Mac, macs), (&sources.wwnn, IdKind::Wwnn, wwnns)] {
+            if count == 0 {
+                continue;
+            }
             let Some(pool) = self.pools.get(id) else { return Err(missing(id)) };
             let free = self.free(pool, unix_s());
             if free < count {
@@ -183,6 +186,37 @@ impl Identifiers {
         let drawn = |kind, n| DrawnId { kind, n, vs: row.id.clone() };
         Ok([drawn(IdKind::Mac, mac), drawn(IdKind::Wwnn, wwnn)])
     }
+
+    /// Gives a new VNIC its MAC, a new VHBA its WWNN; others want none.
+    pub(crate) fn draw_net(&mut self, sources: &Sources, row: &mut NetRow) -> Result<Option<DrawnId>, Error> {
+        let vs = row.server.clone();
+        let drawn = |kind, n| Some(DrawnId { kind, n, vs });
+        Ok(if !row.mac.is_empty() {
+            let mac = self.take(&sources.mac)?;
+            row.mac = IdKind::Mac.text(mac);
+            drawn(IdKind::Mac, mac)
+        } else if !row.wwnn.is_empty() {
+            let wwnn = self.take(&sources.wwnn)?;
+            row.wwnn = IdKind::Wwnn.text(wwnn);
+            drawn(IdKind::Wwnn, wwnn)
+        } else {
+            None
+        })
+    }
+}
+
+/// Identifiers that servers and their devices have, with the kind and the name of what has each.
+pub(crate) fn in_use(world: &World) -> impl Iterator<Item = (IdKind, &String, (&'static str, &String))> {
+    let servers = world
+        .servers
+        .values()
+        .flat_map(|vs| identifiers(&vs.row).map(move |(kind, text)| (kind, text, ("vs", &vs.row.name))));
+    let devices = world.networks.values().flat_map(|row| {
+        let has = [(IdKind::Mac, &row.mac), (IdKind::Wwnn, &row.wwnn)];
+        let has = has.into_iter().filter(|(_, text)| !text.is_empty());
+        has.map(move |(kind, text)| (kind, text, (row.kind.word(), &row.name)))
+    });
+    servers.chain(devices)
 }
 
 /// Identifiers of a server.
@@ -301,7 +335,7 @@ mod tests {
             ["02:00:00:00:00:01", "02:00:00:00:00:03", "06:00:00:00:00:00", ""],
             "the fourth is refused"
         );
-        let error = all.check_room(&Sources::default(), 1).expect_err("nothing is left").problem();
+        let error = all.check_room(&Sources::default(), [1, 1]).expect_err("nothing is left").problem();
         assert_eq!(error.code, "pool-exhausted");
         assert!(error.title.contains("default-mac has 0 MACs left"), "{}", error.title);
         assert!(error.next.contains("weft pool extend default-mac"), "{}", error.next);

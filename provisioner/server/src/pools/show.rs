@@ -3,7 +3,7 @@
 use weft_api::{Licence, Pool, PoolRange};
 use weft_store::{LicenceRow, PoolRow};
 
-use super::{Range, default_pool, identifiers, kind_of};
+use super::{Range, default_pool, in_use, kind_of};
 use crate::util::{at_unix, unix_s};
 use crate::world::World;
 
@@ -23,7 +23,6 @@ pub(crate) fn show_pool(world: &World, pool: &PoolRow) -> Pool {
         .collect();
     let size: u64 = ranges.iter().map(|range| range.size).sum();
     let free = all.free(pool, unix_s());
-    let had = world.servers.values().flat_map(|vs| identifiers(&vs.row));
     let here = |text: &str| kind.parse(text).is_some_and(|n| pieces.iter().any(|piece| piece.range.has(n)));
     let state = match free {
         0 => "exhausted",
@@ -39,7 +38,7 @@ pub(crate) fn show_pool(world: &World, pool: &PoolRow) -> Pool {
         default: pool.id == default_pool(kind),
         size,
         drawn: ranges.iter().map(|range| range.drawn).sum(),
-        in_use: had.filter(|(of, text)| *of == kind && here(text)).count() as u64,
+        in_use: in_use(world).filter(|(of, text, _)| *of == kind && here(text)).count() as u64,
         free,
         ranges,
         generation: pool.generation,

@@ -7,6 +7,7 @@ use weft_store::{Batch, ImageState, NodeRow, PartitionRow, VsRow};
 use weft_wire::cluster::ClusterPayload;
 
 use super::draft::{Change, Draft};
+use super::kept::Kept;
 use super::kinds::Kind;
 use crate::auth::asking;
 use crate::core::Core;
@@ -29,16 +30,17 @@ struct Prepared {
 
 impl Core {
     /// Makes a change, or says only what it would do. A change that alters nothing is not written.
-    pub(crate) async fn carry_out(&self, actor: &str, draft: Draft, dry: bool) -> Result<Plan, Error> {
+    pub(crate) async fn carry_out(&self, actor: &str, mut draft: Draft, dry: bool) -> Result<Plan, Error> {
         if let Some(expected) = asking::expected() {
             self.check_version(&expected).await?;
         }
+        crate::networks::follow(&self.world(), &mut draft.changes);
         let mut plan = draft.plan(&self.world());
         if draft.changes.len() > 1 || draft.kind == Kind::Apply {
             self.check_together(&draft)?;
         }
         self.allow_draft(&draft)?;
-        if draft.drawing() > 0 {
+        if draft.drawing() != [0, 0] {
             self.world().identifiers.check_room(&draft.sources, draft.drawing())?;
         }
         if dry {
@@ -102,10 +104,14 @@ impl Core {
         let draws = draft.draws();
         let sources = draft.sources.clone();
         for change in &mut draft.changes {
-            if let Change::Vs { before: None, after: Some(row) } = change
-                && draws
-            {
-                prepared.drawn.extend(self.world().identifiers.draw(&sources, row)?);
+            match change {
+                Change::Vs { before: None, after: Some(row) } if draws => {
+                    prepared.drawn.extend(self.world().identifiers.draw(&sources, row)?);
+                }
+                Change::Kept(Kept::Net { before: None, after: Some(row) }) if draws => {
+                    prepared.drawn.extend(self.world().identifiers.draw_net(&sources, row)?);
+                }
+                _ => {}
             }
         }
         let servers: BTreeMap<String, Vec<VsRow>> =

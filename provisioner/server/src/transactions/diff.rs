@@ -11,7 +11,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use weft_api::FieldChange;
 use weft_store::{
-    ContainerRow, ImageRow, LicenceRow, NodeRow, PartitionRow, PoolRow, StoreError, TemplateRow, VsRow,
+    ContainerRow, ImageRow, LicenceRow, NetRow, NodeRow, PartitionRow, PoolRow, StoreError, TemplateRow,
+    VsRow,
 };
 
 /// Begins the name of a label's field.
@@ -31,7 +32,8 @@ fn derived(kind: &str, field: &str) -> bool {
         "vs" => matches!(field, "generation" | "instance" | "link_key" | "started"),
         "node" => matches!(field, "boot_counter" | "mac" | "address" | "last_seen" | "report"),
         "partition" => matches!(field, "number" | "record" | "key" | "founder"),
-        "pool" | "template" | "datacenter" | "mainframe" | "frame" | "bmc" => field == "generation",
+        "pool" | "template" | "datacenter" | "mainframe" | "frame" | "bmc" | "switch" | "port"
+        | "gateway" | "vnic" | "vhba" => field == "generation",
         _ => false,
     }
 }
@@ -98,6 +100,7 @@ pub(crate) fn document(kind: &str, text: &str) -> Result<Option<Document>, Store
         "licence" => typed::<LicenceRow>(text),
         "template" => typed::<TemplateRow>(text),
         "datacenter" | "mainframe" | "frame" => typed::<ContainerRow>(text),
+        "switch" | "port" | "gateway" | "vnic" | "vhba" => typed::<NetRow>(text),
         _ => typed::<Value>(text),
     };
     let damaged = || StoreError::Damaged { table: "transactions", key: kind.to_string() };

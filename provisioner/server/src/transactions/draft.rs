@@ -76,6 +76,11 @@ impl Draft {
                     | Kind::DatacenterCreate
                     | Kind::MainframeCreate
                     | Kind::FrameCreate
+                    | Kind::SwitchCreate
+                    | Kind::PortCreate
+                    | Kind::GatewayCreate
+                    | Kind::VnicCreate
+                    | Kind::VhbaCreate
                     | Kind::Apply
             )
     }
@@ -95,10 +100,19 @@ impl Draft {
         self.kind.told_to_nodes() && !chosen && !(self.kind == Kind::Apply && quiet())
     }
 
-    /// Servers that are given identifiers when it is made.
-    pub(super) fn drawing(&self) -> u64 {
-        let new = |change: &&Change| matches!(change, Change::Vs { before: None, after: Some(_) });
-        if self.draws() { self.changes.iter().filter(new).count() as u64 } else { 0 }
+    /// How many MACs and WWNNs are drawn when it is made.
+    pub(super) fn drawing(&self) -> [u64; 2] {
+        let new = |change: &Change| match change {
+            Change::Vs { before: None, after: Some(_) } => [1, 1],
+            Change::Kept(Kept::Net { before: None, after: Some(row) }) => {
+                [u64::from(!row.mac.is_empty()), u64::from(!row.wwnn.is_empty())]
+            }
+            _ => [0, 0],
+        };
+        if !self.draws() {
+            return [0, 0];
+        }
+        self.changes.iter().map(new).fold([0, 0], |[macs, wwnns], [mac, wwnn]| [macs + mac, wwnns + wwnn])
     }
 
     /// What it would do.
@@ -112,6 +126,9 @@ impl Draft {
             }
             Change::Node { before, after, .. } if matches!(self.kind, Kind::NodeMove | Kind::Apply) => {
                 crate::moves::effects(world, before.as_ref(), after.as_ref()).into_iter().collect()
+            }
+            Change::Kept(Kept::Net { before, after }) => {
+                crate::networks::effects(world, before.as_deref(), after.as_deref())
             }
             change if self.tells(change) => change.effects(world),
             _ => Vec::new(),
@@ -156,7 +173,7 @@ impl Draft {
         let drawn = self.draws() && before.is_none();
         let mut fields = fields(kind, before.as_ref(), after.as_ref());
         fields.retain(|field| {
-            field.changed && !(drawn && matches!(field.field.as_str(), "id" | "macs" | "wwnn"))
+            field.changed && !(drawn && matches!(field.field.as_str(), "id" | "macs" | "mac" | "wwnn"))
         });
         Some(ObjectChange {
             name: name(before.as_ref(), after.as_ref(), id),

@@ -2,13 +2,14 @@
 //! in one way.
 
 use serde::Serialize;
-use weft_store::{AskedRow, Batch, BmcRow, ContainerRow, LicenceRow, NodeRow, PoolRow, TemplateRow};
+use weft_store::{AskedRow, Batch, BmcRow, ContainerRow, LicenceRow, NetRow, NodeRow, PoolRow, TemplateRow};
 
 use super::diff::{Document, document_of, row_of, with_fields};
 use super::undo::Part;
 use crate::containers::check_container;
 use crate::core::Core;
 use crate::error::Error;
+use crate::networks::{check_net, check_pooled, kind_of};
 use crate::pools::{check_licence, check_pool};
 use crate::templates::check_template;
 use crate::world::World;
@@ -32,6 +33,11 @@ pub(crate) enum Kept {
     Container {
         before: Option<ContainerRow>,
         after: Option<ContainerRow>,
+    },
+    /// A virtual switch, a port, a gateway port, a VNIC or a VHBA.
+    Net {
+        before: Option<Box<NetRow>>,
+        after: Option<Box<NetRow>>,
     },
     /// A node's management controller.
     Bmc {
@@ -69,6 +75,10 @@ impl Kept {
             Self::Container { before, after } => {
                 let level = after.as_ref().or(before.as_ref())?.level;
                 shown(level.word(), before, after, |row| &row.id)
+            }
+            Self::Net { before, after } => {
+                let kind = after.as_ref().or(before.as_ref())?.kind;
+                shown(kind.word(), before, after, |row| &row.id)
             }
             Self::Bmc { before, after, .. } => shown("bmc", before, after, |row| &row.node),
             Self::Power { asked, .. } => {
@@ -109,9 +119,12 @@ impl Kept {
                 vec![format!("the power of {} is reached no more", node.name)]
             }
             Self::Power { effects, .. } => effects.clone(),
-            Self::Template { .. } | Self::Container { .. } | Self::Pool { .. } | Self::Licence { .. } => {
-                Vec::new()
-            }
+            // Those of networks want the world ([`crate::networks::effects`]).
+            Self::Net { .. }
+            | Self::Template { .. }
+            | Self::Container { .. }
+            | Self::Pool { .. }
+            | Self::Licence { .. } => Vec::new(),
         }
     }
 
@@ -125,10 +138,13 @@ impl Kept {
             Self::Template { before: Some(row), after: None } => batch.delete_template(row),
             Self::Container { before, after: Some(row) } => batch.put_container(before.as_ref(), row),
             Self::Container { before: Some(row), after: None } => batch.delete_container(row),
+            Self::Net { before, after: Some(row) } => batch.put_net(before.as_deref(), row),
+            Self::Net { before: Some(row), after: None } => batch.delete_net(row),
             Self::Bmc { before, after: Some(row), .. } => batch.put_bmc(before.as_ref(), row),
             Self::Bmc { before: Some(row), after: None, .. } => batch.delete_bmc(row),
             Self::Power { asked, .. } => batch.ask_power(asked),
             Self::Bmc { before: None, after: None, .. }
+            | Self::Net { before: None, after: None }
             | Self::Pool { before: None, after: None }
             | Self::Licence { before: None, after: None }
             | Self::Template { before: None, after: None }
@@ -158,6 +174,10 @@ impl Kept {
                 let waiting = world.nodes.values_mut().filter(|node| node.row.frame == row.id);
                 waiting.for_each(|node| node.row.frame.clear());
             }
+            Self::Net { before, after } => {
+                before.iter().for_each(|row| drop(world.networks.remove(&row.id)));
+                world.networks.extend(after.iter().map(|row| (row.id.clone(), (**row).clone())));
+            }
             Self::Bmc { after: Some(row), .. } => {
                 world.bmcs.insert(row.node.clone(), row.clone());
             }
@@ -177,6 +197,7 @@ pub(super) fn document_now(world: &World, kind: &str, id: &str) -> Option<Docume
         "licence" => world.identifiers.licences.get(id).map(document_of),
         "template" => world.templates.get(id).map(document_of),
         "datacenter" | "mainframe" | "frame" => world.containers.get(id).map(document_of),
+        kind if kind_of(kind).is_some() => world.net_by_id(id).map(|row| document_of(row.as_ref())),
         _ => None,
     }
 }
@@ -236,6 +257,29 @@ pub(super) fn set_back_container(world: &World, part: &Part) -> Result<Kept, Err
     });
     check_container(world, before.as_ref(), after.as_ref())?;
     Ok(Kept::Container { before, after })
+}
+
+impl Core {
+    pub(super) fn set_back_net(&self, world: &World, part: &Part) -> Result<Kept, Error> {
+        let before = world.net_by_id(&part.id).map(|row| row.into_owned());
+        // What a server has by itself goes with it, and is not there without it.
+        if part.id.contains('-') && before.is_none() {
+            return Ok(Kept::Net { before: None, after: None });
+        }
+        let after = part.target.as_ref().map(|target| match &before {
+            Some(row) => with_fields(row, target, &part.fields),
+            None => row_of::<NetRow>(target.clone()),
+        });
+        let least = newest::<NetRow>(part)?.map_or(0, |row| row.generation);
+        let after = after
+            .transpose()?
+            .map(|row: NetRow| NetRow { generation: row.generation.max(least).saturating_add(1), ..row });
+        check_net(world, before.as_ref(), after.as_ref())?;
+        if let (None, Some(row)) = (&before, &after) {
+            check_pooled(&self.world(), row)?;
+        }
+        Ok(Kept::Net { before: before.map(Box::new), after: after.map(Box::new) })
+    }
 }
 
 /// The newest that history has of an object: its generation goes on from there.

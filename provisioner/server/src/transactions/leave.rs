@@ -13,7 +13,11 @@ impl Change {
                     world.servers.entry(row.id.clone()).or_insert_with(|| VsEntry::from_row(row.clone()));
                 entry.row = row.clone();
             }
-            Self::Vs { before: Some(row), after: None } => _ = world.servers.remove(&row.id),
+            Self::Vs { before: Some(row), after: None } => {
+                world.servers.remove(&row.id);
+                // Its devices go with it.
+                world.networks.retain(|_, device| device.server != row.id);
+            }
             Self::Node { held, after: None, .. } => _ = world.nodes.remove(&held.id),
             Self::Node { after: Some(row), .. } => {
                 let entry =

@@ -113,6 +113,8 @@ impl Core {
         if by == Kind::Apply {
             ordered.reverse();
         }
+        // Devices that went with their servers come back after them.
+        ordered.sort_by_key(|row| matches!(row.kind.as_str(), "vnic" | "vhba") && row.after == "null");
         for row in ordered {
             let mut part = Part::of(row)?;
             if part.fields.is_empty() {
@@ -198,6 +200,9 @@ impl Core {
             "licence" => self.set_back_licence(part).map(Change::Kept),
             "template" => kept::set_back_template(world, part).map(Change::Kept),
             "datacenter" | "mainframe" | "frame" => kept::set_back_container(world, part).map(Change::Kept),
+            "switch" | "port" | "gateway" | "vnic" | "vhba" => {
+                self.set_back_net(world, part).map(Change::Kept)
+            }
             kind => Err(Error::refused(
                 409,
                 "irreversible",

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::{
-    ANSWER_KEPT_S, AnswerRow, AskedRow, Batch, BmcRow, ContainerRow, JobRow, JobState, Level, StepRow,
-    THIS_TRANSACTION, VsRow,
+    ANSWER_KEPT_S, AnswerRow, AskedRow, Batch, BmcRow, ContainerRow, JobRow, JobState, Level, NetKind,
+    NetRow, StepRow, THIS_TRANSACTION, VsRow,
 };
 
 /// A store as the second schema left it, with these history rows: time, cause, object.
@@ -219,6 +219,43 @@ async fn nodes_from_before_there_were_frames_are_in_none_and_names_are_of_a_leve
     assert_eq!(store.containers().await.expect("containers"), [datacenter, frame.clone()]);
     store.commit(Batch::new("t", "admin", "x").delete_container(&frame)).await.expect("deleted");
     assert_eq!(store.containers().await.expect("containers").len(), 1);
+    store.close().await.expect("closed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn networks_come_with_the_eleventh_schema_and_a_port_and_a_nic_are_taken_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let db = start(folder.path(), SNAPSHOT_AFTER).await.expect("a database");
+    migrate(&db, MIGRATIONS.split_at(10).0).await.expect("the tenth schema");
+    db.shutdown().await.expect("closed");
+    let store = Store::open(folder.path()).await.expect("it migrates");
+    assert!(store.networks().await.expect("networks").is_empty());
+    let row = |id: &str, kind, name: &str, port: &str| NetRow {
+        id: id.into(),
+        kind,
+        name: name.into(),
+        port: port.into(),
+        ..NetRow::default()
+    };
+    let put = |row: &NetRow| Batch::new("t", "admin", "x").put_net(None, row);
+    let vnic = row("1", NetKind::Vnic, "a", "p");
+    store.commit(put(&vnic).put_net(None, &row("2", NetKind::Port, "a", ""))).await.expect("two kinds");
+    for taken in [row("3", NetKind::Vnic, "a", ""), row("3", NetKind::Vnic, "b", "p")] {
+        assert!(matches!(store.commit(put(&taken)).await, Err(StoreError::Taken(_))), "{taken:?}");
+    }
+    // On no port there may be any number.
+    for id in ["3", "4"] {
+        store.commit(put(&row(id, NetKind::Vnic, id, ""))).await.expect("on no port");
+    }
+    let off = row("1", NetKind::Vnic, "a", "");
+    store.commit(Batch::new("t", "admin", "x").put_net(Some(&vnic), &off)).await.expect("off its port");
+    store.commit(put(&row("5", NetKind::Vnic, "b", "p"))).await.expect("the port is free");
+    let nic =
+        |id: &str| NetRow { nic: "m".into(), node: "n".into(), ..row(id, NetKind::Gateway, id, "") };
+    store.commit(put(&nic("6"))).await.expect("a gateway port");
+    assert!(matches!(store.commit(put(&nic("7"))).await, Err(StoreError::Taken(_))));
+    store.commit(Batch::new("t", "admin", "x").delete_net(&nic("6"))).await.expect("deleted");
+    assert_eq!(store.networks().await.expect("networks").len(), 5);
     store.close().await.expect("closed");
 }
 

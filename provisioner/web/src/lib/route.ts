@@ -9,6 +9,7 @@ export type Route =
   | { page: "console"; name: string }
   | { page: "templates" }
   | { page: "pools" }
+  | { page: "networks" }
   | { page: "partitions" }
   | { page: "partition"; name: string }
   | { page: "history" }
@@ -48,6 +49,7 @@ export function parseRoute(fragment: string): Route {
     case "map":
     case "templates":
     case "pools":
+    case "networks":
     case "events":
     case "images":
     case "doctor":

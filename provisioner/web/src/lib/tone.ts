@@ -34,6 +34,11 @@ const TONES: Record<string, Tone> = {
   valid: "ok",
   "not-yet": "idle",
   incomplete: "warn",
+  // networks: what is kept and has no effect yet is never shown as if it had
+  applied: "ok",
+  "not applied": "warn",
+  up: "ok",
+  "no link": "warn",
   // images
   active: "ok",
   published: "idle",
@@ -43,6 +48,8 @@ const TONES: Record<string, Tone> = {
   done: "ok",
   undone: "idle",
   // rollouts
+  draining: "busy",
+  restarting: "busy",
   paused: "warn",
   aborted: "idle",
   planned: "busy",

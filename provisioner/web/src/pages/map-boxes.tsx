@@ -1,7 +1,11 @@
 /** Boxes of the map. Each is drawn anew only when what is in it changed; long frames are drawn a piece at a time. */
 import { memo, useMemo, useState } from "react";
 import type { TopologyBox, TopologyNode, TopologyServer } from "../api/types";
+import { Icon } from "../components/icons";
 import { memory } from "../lib/format";
+import { useInside } from "../lib/opened";
+import type { Inside } from "../lib/opened";
+import { ANY_KEY } from "../lib/topology";
 import type { Index, Standing } from "../lib/topology";
 import { tone } from "../lib/tone";
 
@@ -9,6 +13,8 @@ import { tone } from "../lib/tone";
 const STEP = 48;
 /** Servers that a node's box names. */
 const NAMED = 6;
+/** Processors that a node's box draws; the others are in the list of places. */
+const PROCESSORS = 64;
 
 interface Outer {
   box: TopologyBox;
@@ -192,6 +198,7 @@ export const NodeBox = memo(function NodeBox({ node, servers }: NodeProps) {
   const used = node.memory_mib === 0 ? 0 : Math.round(100 - (100 * node.free_mib) / node.memory_mib);
   const first = node.servers.slice(0, NAMED);
   const more = node.servers.length - first.length;
+  const inside = useInside(node.id);
   const has = node.cpus === 0 ? "not known" : `${node.cpus} CPUs · ${memory(node.memory_mib * 1024)}`;
   return (
     <div className="map-node" data-id={node.id} data-drop={node.id}>
@@ -203,23 +210,86 @@ export const NodeBox = memo(function NodeBox({ node, servers }: NodeProps) {
           <i style={{ width: `${used}%` }} />
         </span>
       </button>
+      {inside && node.cpus > 0 && <Processors node={node} inside={inside} />}
       {first.map(({ server, vcpus }) => (
-        <Chip key={server} vs={servers.get(server)} here={vcpus} />
+        <Chip key={server} vs={servers.get(server)} node={node.id} here={vcpus} />
       ))}
       {more > 0 && <span className="muted map-rest">and {more} more servers</span>}
     </div>
   );
 }, same);
 
-const Chip = memo(function Chip({ vs, here, wide = false }: { vs: TopologyServer | undefined; here?: number; wide?: boolean }) {
+/** The processors of a node, as places for virtual ones. */
+function Processors({ node, inside }: { node: TopologyNode; inside: Inside }) {
+  const count = Math.min(node.cpus, PROCESSORS);
+  return (
+    <div className="map-cores" role="group" aria-label={`Processors of ${node.name}`}>
+      {Array.from({ length: count }, (_, n) => {
+        const has = inside.pinned.get(n) ?? [];
+        return (
+          <span key={n} className="map-core" data-id={`${node.id}/${n}`} data-drop={`${node.id}/${n}`} title={`Processor ${n} of ${node.name}`}>
+            <span className="map-core-n">{n}</span>
+            {has.map(({ id, name }) => (
+              <button key={id} type="button" className="map-vcpu on" data-item="vcpu" data-id={id} draggable tabIndex={-1} aria-label={`virtual processor ${name} on processor ${n}`} title={`${name} is to have it`}>
+                {name}
+              </button>
+            ))}
+          </span>
+        );
+      })}
+      <span className="map-core map-any" data-drop={ANY_KEY} title="Whichever processor is free">
+        <span className="map-core-n">any</span>
+      </span>
+      {node.cpus > count && <span className="muted map-rest">and {node.cpus - count} more</span>}
+    </div>
+  );
+}
+
+/** Virtual processors of a server that lie here, and its VNICs. */
+function Devices({ vs, node, inside }: { vs: TopologyServer; node: string; inside: Inside }) {
+  const place = vs.places.find((one) => one.node === node);
+  return (
+    <span className="map-devices">
+      {Array.from({ length: place?.vcpus ?? 0 }, (_, n) => (place?.first_vcpu ?? 0) + n).map((vcpu) => (
+        <button key={vcpu} type="button" className="map-vcpu" data-item="vcpu" data-id={`${vs.id}/${vcpu}`} draggable tabIndex={-1} aria-label={`virtual processor ${vs.name}/${vcpu}`} title="Drag it onto a processor of its node">
+          vCPU {vcpu}
+        </button>
+      ))}
+      {(vs.partition === "" || node === "") && inside.vnics.map(({ vnic, port }) => (
+        <Plug key={vnic.id} id={vnic.id} name={vnic.name} state={vnic.state} words={port === "" ? "on no port" : `on port ${port}`} />
+      ))}
+    </span>
+  );
+}
+
+/** A VNIC that can be taken. */
+export function Plug({ id, name, state, words }: { id: string; name: string; state: string; words: string }) {
+  return (
+    <button type="button" className={state === "applied" ? "map-vnic" : "map-vnic off"} data-item="vnic" data-id={id} draggable tabIndex={-1} aria-label={`VNIC ${name}, ${words}, ${state}`} title={`${words}; drag it onto a port or a gateway port`}>
+      <Icon name="plug" />
+      <span className="break">{name}</span>
+    </button>
+  );
+}
+
+const Chip = memo(function Chip({ vs, node = "", here, wide = false }: { vs: TopologyServer | undefined; node?: string; here?: number; wide?: boolean }) {
+  const inside = useInside(vs?.id ?? "");
   if (!vs) return <span className="chip muted">a server that you may not see</span>;
   const spans = vs.partition !== "";
   const share = wide ? `${vs.vcpus} vCPU over ${vs.places.length} nodes` : spans ? `${here ?? 0} of ${vs.vcpus} vCPU` : `${vs.vcpus} vCPU`;
-  return (
+  const chip = (
     <button type="button" className={`chip${spans ? " span" : ""}${wide ? " wide" : ""}`} data-item="vs" data-id={vs.id} draggable={!spans} tabIndex={-1} aria-label={`server ${vs.name}, ${vs.state}, ${share}`}>
       <i className={`dot ${tone(vs.state)}`} aria-hidden="true" />
       <span className="break">{vs.name}</span>
       <span className="muted">{share}</span>
     </button>
+  );
+  return inside ? (
+    <>
+      {chip}
+      <Devices vs={vs} node={node} inside={inside} />
+    </>
+  ) : (
+    chip
   );
 });

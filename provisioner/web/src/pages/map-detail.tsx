@@ -1,13 +1,14 @@
 /** The chosen object: what lies on it, where it lives, and what can be done with it. */
-import type { ReactNode } from "react";
 import type { TopologyNode } from "../api/types";
 import { Icon } from "../components/icons";
 import { Fact, State } from "../components/parts";
 import { memory } from "../lib/format";
 import { href } from "../lib/route";
-import { movable, nameOf, path, processors } from "../lib/topology";
+import { movable, moving, nameOf, path, processors, serverOf } from "../lib/topology";
 import type { Index, Kind, Picked } from "../lib/topology";
 import { useWhyNot } from "../state/rights";
+import { Jump } from "./map-jump";
+import { OfNetwork, ServerDevices } from "./map-devices";
 
 interface Props {
   all: Index;
@@ -20,12 +21,13 @@ interface Props {
   onDelete: () => void;
 }
 
-const WORDS: Record<Kind, string> = { datacenter: "Data center", mainframe: "Virtual mainframe", frame: "Frame", node: "Node", partition: "Partition", vs: "Virtual server" };
+const WORDS: Record<Kind, string> = { datacenter: "Data center", mainframe: "Virtual mainframe", frame: "Frame", node: "Node", partition: "Partition", vs: "Virtual server", vcpu: "Virtual processor", vnic: "VNIC", switch: "Virtual switch", port: "Port", gateway: "Gateway port" };
 
 export function Detail(props: Props) {
   const { all, picked, still, onPick, onMove, onEdit, onDelete } = props;
   const name = nameOf(all, picked);
-  const noMove = useWhyNot("move", picked.kind === "partition" ? "node" : picked.kind === "vs" ? "vs" : "node", picked.kind === "partition" ? "" : name);
+  const move = { vs: ["move", "vs", name], vcpu: ["edit", "vs", serverOf(all, picked)?.name ?? ""], vnic: ["edit", "vnic", name], node: ["move", "node", name] }[picked.kind as string] ?? ["move", "node", ""];
+  const noMove = useWhyNot(move[0] ?? "", move[1] ?? "", move[2]);
   const box = picked.kind === "datacenter" || picked.kind === "mainframe" || picked.kind === "frame";
   const noEdit = useWhyNot("edit", box ? picked.kind : "frame", box ? name : "");
   const noDelete = useWhyNot("delete", box ? picked.kind : "frame", box ? name : "");
@@ -45,7 +47,7 @@ export function Detail(props: Props) {
         {movable(picked) && !still && (
           <button type="button" disabled={noMove !== ""} title={noMove} onClick={onMove}>
             <Icon name="move" />
-            Move to…
+            {moving(picked).verb} to…
           </button>
         )}
         {box && !still && (
@@ -61,19 +63,6 @@ export function Detail(props: Props) {
         )}
       </div>
     </aside>
-  );
-}
-
-function Jump({ all, to, onPick, children }: { all: Index; to: Picked; onPick: (picked: Picked) => void; children?: ReactNode }) {
-  const name = nameOf(all, to);
-  if (name === "") return <span className="muted">one that you may not see{children}</span>;
-  return (
-    <span>
-      <button type="button" className="map-jump" onClick={() => onPick(to)}>
-        {name}
-      </button>
-      {children}
-    </span>
   );
 }
 
@@ -111,12 +100,19 @@ function What({ all, picked, onPick }: Props) {
               It spans partition <Jump all={all} to={{ kind: "partition", id: vs.partition }} onPick={onPick} />.
             </p>
           )}
+          <ServerDevices all={all} vs={vs} onPick={onPick} />
           <p>
             <a href={href({ page: "server", name: vs.name })}>All about {vs.name}</a>
           </p>
         </>
       );
     }
+    case "vcpu":
+    case "vnic":
+    case "switch":
+    case "port":
+    case "gateway":
+      return <OfNetwork all={all} picked={picked} onPick={onPick} />;
     case "partition": {
       const partition = all.partitions.get(picked.id);
       if (!partition) return null;

@@ -88,7 +88,7 @@ interface ListProps {
 
 const ORDER = ["legal", "here", "refused"];
 
-function TargetList({ targets, chosen, filter, onFilter, onChoose }: ListProps) {
+export function TargetList({ targets, chosen, filter, onFilter, onChoose }: ListProps) {
   const list = useRef<HTMLFieldSetElement>(null);
   useEffect(() => list.current?.querySelector<HTMLInputElement>("input:enabled")?.focus(), []);
   const found = targets.filter(({ name }) => name.toLowerCase().includes(filter.trim().toLowerCase()));

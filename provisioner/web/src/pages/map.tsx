@@ -9,14 +9,17 @@ import type { Target, Targets } from "../api/types";
 import { Icon } from "../components/icons";
 import { CliHint, Empty, Loading } from "../components/parts";
 import { still as stillness } from "../lib/still";
-import { FREE_KEY, HIDDEN, NEW_KEY, WAITING, lit, movable, nameOf, targetKey, targetWords } from "../lib/topology";
+import { openFor } from "../lib/opened";
+import { FREE_KEY, HIDDEN, NEW_KEY, WAITING, lit, movable, moving, nameOf, targetKey, targetWords } from "../lib/topology";
 import type { Index, Kind, Picked } from "../lib/topology";
 import { useWhyNot } from "../state/rights";
 import { useTopology } from "../state/topology";
 import { DatacenterBox, FrameBox, MainframeBox } from "./map-boxes";
 import { Detail } from "./map-detail";
 import { Slider, usePast } from "./map-past";
+import { SwitchBoxes } from "./map-switches";
 import { ContainerDialog, DeleteContainerDialog, EditContainerDialog, MoveDialog, NewPartitionDialog } from "./map-dialogs";
+import { PlaceDialog } from "./map-place";
 
 /** More nodes than this, and frames begin closed: what is not looked at costs nothing. */
 const CLOSED_FROM = 150;
@@ -104,7 +107,8 @@ export function MapPage() {
           />
         )}
       </div>
-      {choice?.verb === "move" && <MoveDialog all={all} picked={choice.picked} first={choice.target} onNew={() => setChoice({ verb: "partition", node: nameOf(all, choice.picked) })} onClose={close} onDone={done} />}
+      {choice?.verb === "move" && (choice.picked.kind === "vcpu" || choice.picked.kind === "vnic") && <PlaceDialog all={all} picked={choice.picked} first={choice.target} onClose={close} onDone={done} />}
+      {choice?.verb === "move" && choice.picked.kind !== "vcpu" && choice.picked.kind !== "vnic" && <MoveDialog all={all} picked={choice.picked} first={choice.target} onNew={() => setChoice({ verb: "partition", node: nameOf(all, choice.picked) })} onClose={close} onDone={done} />}
       {choice?.verb === "partition" && <NewPartitionDialog all={all} first={choice.node} onClose={close} onDone={done} />}
       {choice?.verb === "create" && <ContainerDialog all={all} onClose={close} onDone={done} />}
       {choice?.verb === "edit" && <EditContainerDialog all={all} picked={choice.picked} onClose={close} onDone={done} />}
@@ -144,6 +148,8 @@ function Boxes({ all, picked, filter, still, onPick, onMove }: BoxesProps) {
   const [drag, setDrag] = useState<Drag | null>(null);
   const [over, setOver] = useState<Target | null>(null);
   const glow = useMemo(() => lit(all, picked), [all, picked]);
+  useLayoutEffect(() => openFor(all, picked), [all, picked]);
+  useEffect(() => () => openFor(all, null), []);
   // Marks are set on what is drawn, so that a choice or a drag draws nothing anew.
   useLayoutEffect(() => {
     for (const element of root.current?.querySelectorAll<HTMLElement>("[data-id]") ?? []) {
@@ -243,7 +249,7 @@ function Boxes({ all, picked, filter, still, onPick, onMove }: BoxesProps) {
       onDragEnd={end}
     >
       <p id="map-keys" className="muted map-keys">
-        Click to see what belongs together, drag to move. By keyboard: arrows, Enter, <kbd>m</kbd> for “Move to…”.
+        Click to see what belongs together, drag to move; a chosen server or node shows its processors and VNICs, which are dragged onto processors and ports. By keyboard: arrows, Enter, <kbd>m</kbd> for “Move to…”.
       </p>
       {datacenters.map((box) => (
         <DatacenterBox key={box.id} box={box} all={all} filter={filter} closed={closed} />
@@ -257,13 +263,14 @@ function Boxes({ all, picked, filter, still, onPick, onMove }: BoxesProps) {
       {all.standing.has(HIDDEN) && <FrameBox id={HIDDEN} title="Frames that you may not see" standing={all.standing.get(HIDDEN)} servers={all.servers} filter={filter} closed={closed} />}
       <FrameBox id="free" title="Free pool" drop={FREE_KEY} note="Approved nodes in no frame" standing={all.standing.get("")} servers={all.servers} filter={filter} closed={closed} />
       {all.standing.has(WAITING) && <FrameBox id={WAITING} title="Waiting for approval" note="Compare fingerprints on the nodes page" standing={all.standing.get(WAITING)} servers={all.servers} filter={filter} closed={closed} />}
+      <SwitchBoxes all={all} filter={filter} />
       {drag?.picked.kind === "node" && (
         <div className="map-new" data-drop={NEW_KEY}>
           <Icon name="partitions" /> New partition with {nameOf(all, drag.picked)}…
         </div>
       )}
       <p className={drag ? "map-status on" : "map-status"} role="status" aria-live="polite">
-        {drag && status(nameOf(all, drag.picked), drag.targets, over)}
+        {drag && status(drag.picked, nameOf(all, drag.picked), drag.targets, over)}
       </p>
     </div>
   );
@@ -274,11 +281,12 @@ function mark(element: HTMLElement, name: string, value: string) {
   else if (element.dataset[name] !== value) element.dataset[name] = value;
 }
 
-function status(name: string, targets: Map<string, Target> | null, over: Target | null): string {
+function status(picked: Picked, name: string, targets: Map<string, Target> | null, over: Target | null): string {
+  const { verb } = moving(picked);
   if (!targets) return `Asking where ${name} may go…`;
   if (!over) return `${name}: places it may go to are lit`;
   const place = targetWords(over);
-  if (over.state === "legal") return `Drop to move ${name} to ${place}`;
-  if (over.state === "here") return `${name} is in ${place} already`;
+  if (over.state === "legal") return `Drop to ${verb.toLowerCase()} ${name} to ${place}`;
+  if (over.state === "here") return picked.kind === "vcpu" ? `${name} has ${place} already` : picked.kind === "vnic" ? `${name} is on ${place} already` : `${name} is in ${place} already`;
   return `Not to ${place}: ${over.reason}; ${over.next}`;
 }

@@ -11,6 +11,7 @@ pub(crate) mod jobs;
 pub(crate) mod licences;
 pub(crate) mod load;
 pub(crate) mod manifest;
+pub(crate) mod networks;
 pub(crate) mod nodes;
 pub(crate) mod operators;
 pub(crate) mod partitions;

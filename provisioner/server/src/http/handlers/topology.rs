@@ -46,10 +46,10 @@ pub(crate) struct Asked {
     name: String,
 }
 
-/// Show where a node, a partition's nodes or a virtual server could be moved to, and why not elsewhere
+/// Show where a node, a partition's nodes, a virtual server, one of its processors or a VNIC could go, and why not elsewhere
 #[utoipa::path(get, path = "/api/v1/topology/targets", tag = "topology",
-    params(("kind" = String, Query, description = "`node`, `partition` or `vs`"),
-        ("name" = String, Query, description = "Its name or id")),
+    params(("kind" = String, Query, description = "`node`, `partition`, `vs`, `vcpu` or `vnic`"),
+        ("name" = String, Query, description = "Its name or id; of a virtual processor its server's, `/`, and its number")),
     responses((status = 200, body = Targets), (status = 404, body = Problem), (status = 422, body = Problem)))]
 pub(crate) async fn targets(
     State(app): State<App>,

@@ -1,0 +1,199 @@
+//! Virtual switches, gateway ports, ports, VNICs, VHBAs: the same five routes for each; and NICs of nodes.
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use weft_api::{NetCreate, NetEdit, NetObject, NodeNic, Plan, Problem};
+use weft_store::{NetKind, NetRow};
+
+use super::dry_run::DryRun;
+use super::groups::Shown;
+use super::{Body, to_the_end};
+use crate::accounts::Caller;
+use crate::auth::Sight;
+use crate::error::Error;
+use crate::http::App;
+use crate::networks::{Links, show_net, show_nics};
+use crate::view::natural;
+
+fn listed(app: &App, caller: &Caller, kind: NetKind, shown: &Shown) -> Result<Json<Vec<NetObject>>, Error> {
+    let selector = shown.selector()?;
+    let mut sight = Sight::of(&app.core, caller);
+    let world = app.core.world();
+    let fits = |row: &NetRow| selector.as_ref().is_none_or(|selector| selector.matches(&row.labels));
+    let rows: Vec<_> = world.nets(kind).filter(|row| fits(row)).filter(|row| sight.net(row)).collect();
+    let links = Links::of(&world);
+    let mut all: Vec<NetObject> = rows.iter().map(|row| show_net(&world, &links, row, &mut sight)).collect();
+    all.sort_by_key(|one| natural(&one.name));
+    Ok(Json(all))
+}
+
+fn shown(app: &App, caller: &Caller, kind: NetKind, name: &str) -> Result<NetObject, Error> {
+    let row = app.core.find_net(kind, name)?;
+    let mut sight = Sight::of(&app.core, caller);
+    let world = app.core.world();
+    Ok(show_net(&world, &Links::of(&world), &row, &mut sight))
+}
+
+async fn created(
+    app: App,
+    caller: Caller,
+    kind: NetKind,
+    dry: DryRun,
+    wanted: NetCreate,
+) -> Result<Response, Error> {
+    let (core, user) = (app.core.clone(), caller.user.clone());
+    let (plan, made) = to_the_end(async move { core.net_create(&user, kind, &wanted, dry.0).await }).await?;
+    Ok(match made {
+        Some(row) => (StatusCode::CREATED, Json(shown(&app, &caller, kind, &row.id)?)).into_response(),
+        None => Json(plan).into_response(),
+    })
+}
+
+/// The routes of one kind.
+macro_rules! kind {
+    ($module:ident, $kind:expr, $tag:literal, $list:literal, $one:literal, $edit:literal, $words:literal, $plural:literal) => {
+        pub(crate) mod $module {
+            use super::*;
+
+            #[utoipa::path(get, path = $list, tag = $tag, summary = concat!("List ", $plural),
+                params(("selector" = Option<String>, Query, description = "Those with these labels")),
+                responses((status = 200, body = Vec<NetObject>), (status = 422, body = Problem)))]
+            pub(crate) async fn list(
+                State(app): State<App>,
+                caller: Caller,
+                Query(shown): Query<Shown>,
+            ) -> Result<Json<Vec<NetObject>>, Error> {
+                listed(&app, &caller, $kind, &shown)
+            }
+
+            #[utoipa::path(post, path = $list, tag = $tag, summary = concat!("Create a ", $words), request_body = NetCreate,
+                params(("dry_run" = Option<bool>, Query)),
+                responses((status = 200, body = Plan), (status = 201, body = NetObject),
+                    (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
+            pub(crate) async fn create(
+                State(app): State<App>,
+                caller: Caller,
+                dry: DryRun,
+                Body(wanted): Body<NetCreate>,
+            ) -> Result<Response, Error> {
+                created(app, caller, $kind, dry, wanted).await
+            }
+
+            #[utoipa::path(get, path = $one, tag = $tag, summary = concat!("Show a ", $words), params(("name" = String, Path)),
+                responses((status = 200, body = NetObject), (status = 404, body = Problem)))]
+            pub(crate) async fn get_one(
+                State(app): State<App>,
+                caller: Caller,
+                Path(name): Path<String>,
+            ) -> Result<Json<NetObject>, Error> {
+                shown(&app, &caller, $kind, &name).map(Json)
+            }
+
+            #[utoipa::path(post, path = $edit, tag = $tag, summary = concat!("Rename, label or connect a ", $words), request_body = NetEdit,
+                params(("name" = String, Path), ("dry_run" = Option<bool>, Query)),
+                responses((status = 200, body = Plan), (status = 204), (status = 404, body = Problem),
+                    (status = 409, body = Problem), (status = 422, body = Problem)))]
+            pub(crate) async fn edit(
+                State(app): State<App>,
+                caller: Caller,
+                dry: DryRun,
+                Path(name): Path<String>,
+                Body(wanted): Body<NetEdit>,
+            ) -> Result<Response, Error> {
+                let plan = to_the_end(async move {
+                    app.core.net_edit(&caller.user, ($kind, &name), &wanted, dry.0).await
+                })
+                .await?;
+                Ok(dry.answer(plan))
+            }
+
+            #[utoipa::path(delete, path = $one, tag = $tag, summary = concat!("Delete a ", $words, " that nothing is on"),
+                params(("name" = String, Path), ("dry_run" = Option<bool>, Query)),
+                responses((status = 200, body = Plan), (status = 204), (status = 404, body = Problem),
+                    (status = 409, body = Problem)))]
+            pub(crate) async fn delete(
+                State(app): State<App>,
+                caller: Caller,
+                dry: DryRun,
+                Path(name): Path<String>,
+            ) -> Result<Response, Error> {
+                let plan = to_the_end(async move {
+                    app.core.net_delete(&caller.user, $kind, &name, dry.0).await
+                })
+                .await?;
+                Ok(dry.answer(plan))
+            }
+        }
+    };
+}
+
+kind!(
+    switches,
+    NetKind::Switch,
+    "switches",
+    "/api/v1/switches",
+    "/api/v1/switches/{name}",
+    "/api/v1/switches/{name}/edit",
+    "virtual switch",
+    "virtual switches"
+);
+kind!(
+    gateways,
+    NetKind::Gateway,
+    "gateways",
+    "/api/v1/gateways",
+    "/api/v1/gateways/{name}",
+    "/api/v1/gateways/{name}/edit",
+    "gateway port",
+    "gateway ports"
+);
+kind!(
+    ports,
+    NetKind::Port,
+    "ports",
+    "/api/v1/ports",
+    "/api/v1/ports/{name}",
+    "/api/v1/ports/{name}/edit",
+    "port",
+    "ports of virtual switches"
+);
+kind!(
+    vnics,
+    NetKind::Vnic,
+    "vnics",
+    "/api/v1/vnics",
+    "/api/v1/vnics/{name}",
+    "/api/v1/vnics/{name}/edit",
+    "VNIC",
+    "VNICs of virtual servers"
+);
+kind!(
+    vhbas,
+    NetKind::Vhba,
+    "vhbas",
+    "/api/v1/vhbas",
+    "/api/v1/vhbas/{name}",
+    "/api/v1/vhbas/{name}/edit",
+    "VHBA",
+    "VHBAs of virtual servers"
+);
+
+/// List the NICs of nodes, as the nodes report them
+#[utoipa::path(get, path = "/api/v1/nics", tag = "nics", responses((status = 200, body = Vec<NodeNic>)))]
+pub(crate) async fn nics(State(app): State<App>, caller: Caller) -> Json<Vec<NodeNic>> {
+    let mut sight = Sight::of(&app.core, &caller);
+    let world = app.core.world();
+    let mut nodes: Vec<_> = world.nodes.values().filter(|node| sight.node(&node.row)).collect();
+    nodes.sort_by_key(|node| natural(&node.row.name));
+    let mut all: Vec<NodeNic> = nodes.into_iter().flat_map(|node| show_nics(&world, node)).collect();
+    // A gateway port that the caller may not see is no business of its.
+    for nic in &mut all {
+        let gateway = world.net(NetKind::Gateway, &nic.gateway).ok();
+        if !gateway.is_some_and(|row| sight.net(&row)) {
+            nic.gateway.clear();
+        }
+    }
+    Json(all)
+}
