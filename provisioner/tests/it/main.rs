@@ -22,6 +22,7 @@ mod operators;
 mod page;
 mod page_map;
 mod page_networks;
+mod page_rollout;
 mod partitions;
 mod pools;
 mod power;

@@ -12,7 +12,7 @@ use crate::common::{Appliance, Client, Made, WEFT, digests, hex, sim};
 use crate::hands::{Machine, Restarts, fetch};
 use crate::rights::{account, policy};
 
-fn image(generation: u64, least: u64) -> Vec<u8> {
+pub(crate) fn image(generation: u64, least: u64) -> Vec<u8> {
     let payload = format!("monitor {generation} ").into_bytes().repeat(2000);
     Made { generation, least, payload, ..Made::default() }.file()
 }
@@ -27,16 +27,16 @@ fn source(number: u8) -> Ipv4Addr {
 }
 
 /// An appliance whose active image is of generation 7, and nodes that run it.
-struct Rack {
-    folder: TempDir,
-    appliance: Option<Appliance>,
+pub(crate) struct Rack {
+    pub(crate) folder: TempDir,
+    pub(crate) appliance: Option<Appliance>,
     client: Client,
     old: Vec<u8>,
-    machines: Vec<Machine>,
+    pub(crate) machines: Vec<Machine>,
 }
 
 impl Rack {
-    async fn new(nodes: u8) -> Self {
+    pub(crate) async fn new(nodes: u8) -> Self {
         let (folder, appliance, client, old) = Appliance::with_image().await;
         let mut machines = Vec::new();
         for number in 1..=nodes {
@@ -54,7 +54,7 @@ impl Rack {
         Self { folder, appliance: Some(appliance), client, old, machines }
     }
 
-    async fn publish(&self, file: &[u8]) -> String {
+    pub(crate) async fn publish(&self, file: &[u8]) -> String {
         let (status, reply) = self.client.send("POST", "/api/v1/images", file.to_vec()).await;
         assert_eq!(status, 201, "{reply}");
         digest(file)
@@ -101,7 +101,7 @@ impl Rack {
         self.until(number, state, |rollout| rollout["state"] == state).await
     }
 
-    fn boots(&self) -> Vec<Vec<u64>> {
+    pub(crate) fn boots(&self) -> Vec<Vec<u64>> {
         self.machines.iter().map(|machine| machine.hands().boots.clone()).collect()
     }
 

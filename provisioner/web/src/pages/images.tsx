@@ -9,9 +9,9 @@ import { bytes, shortDigest } from "../lib/format";
 import { useWhyNot } from "../state/rights";
 import { useStore } from "../state/store";
 import { useToasts } from "../state/toasts";
-import { Rollouts } from "./rollouts";
+import { Rollouts, StartRolloutDialog } from "./rollouts";
 
-type Choice = { verb: "activate" | "revoke"; image: Image } | { verb: "publish" } | null;
+type Choice = { verb: "activate" | "revoke" | "rollout"; image: Image } | { verb: "publish" } | null;
 
 export function ImagesPage() {
   const { images, nodes } = useStore();
@@ -57,6 +57,9 @@ export function ImagesPage() {
                 <span className="muted">{image.signers.length === 0 ? "not signed" : <>signed by <span className="mono">{image.signers.map((signer) => signer.slice(0, 8)).join(", ")}</span></>}</span>
               </div>
               <div className="cell-act">
+                <button type="button" disabled={image.state === "revoked" || image.state === "expired" || noActivate !== "" || (nodes ?? []).length === 0} title={noActivate || ((nodes ?? []).length === 0 ? "No node is there" : image.state === "revoked" || image.state === "expired" ? `It is ${image.state}` : "")} onClick={() => setChoice({ verb: "rollout", image })} aria-label={`Roll out ${image.name}`}>
+                  Roll out…
+                </button>
                 <button type="button" disabled={image.state !== "published" || noActivate !== ""} title={noActivate || (image.state === "published" ? "" : `It is ${image.state}`)} onClick={() => setChoice({ verb: "activate", image })} aria-label={`Activate ${image.name}`}>
                   Activate…
                 </button>
@@ -69,6 +72,7 @@ export function ImagesPage() {
         </div>
       )}
       <Rollouts />
+      {choice?.verb === "rollout" && <StartRolloutDialog image={choice.image} nodes={nodes ?? []} onClose={() => setChoice(null)} />}
       {choice?.verb === "publish" && <PublishDialog onClose={() => setChoice(null)} />}
       {(choice?.verb === "activate" || choice?.verb === "revoke") && <ChangeDialog verb={choice.verb} image={choice.image} onClose={() => setChoice(null)} />}
     </>
