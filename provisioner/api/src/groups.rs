@@ -48,6 +48,26 @@ pub struct NodeGroup {
     pub fingerprints: Vec<String>,
 }
 
+/// A move of several stopped virtual servers to one node, in one transaction.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct VsGroupMove {
+    /// Which.
+    pub select: Selection,
+    /// The node, by name or id.
+    pub node: String,
+}
+
+/// A change of the labels of several objects, in one transaction.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct GroupLabels {
+    /// Which.
+    pub select: Selection,
+    /// What becomes of the labels of each.
+    pub labels: LabelChange,
+}
+
 /// A change of an object's labels; those that are not named stay.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

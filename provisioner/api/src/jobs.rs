@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{LabelChange, Plan, VsCreate};
+use crate::{LabelChange, PartitionCreate, Plan, VsCreate};
 
 /// Most steps of a job.
 pub const MAX_STEPS: usize = 64;
@@ -14,6 +14,17 @@ pub const STEP_TIMEOUT_S: u32 = 120;
 pub const MAX_STEP_TIMEOUT_S: u32 = 3600;
 /// Longest name, reason or comment of a job, bytes.
 pub const MAX_JOB_TEXT: usize = 256;
+
+/// What became of a decision on a job: the job, or in a dry run the plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(untagged)]
+pub enum JobDecided {
+    /// It was made.
+    Job(Job),
+    /// It was only planned.
+    Plan(Plan),
+}
 
 /// A new job. Its steps are done in order, each once the nodes have followed the one before.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -35,20 +46,28 @@ pub struct JobCreate {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct JobStepCreate {
-    /// `vs create`, `vs start`, `vs stop`, `vs reset`, `vs delete`, `vs label`, `node approve`, `node forget`.
+    /// `vs create`, `vs start`, `vs stop`, `vs reset`, `vs delete`, `vs label`, `vs move`, `node approve`, `node forget`,
+    /// `partition create`, `partition delete`.
     pub action: String,
-    /// Virtual servers or nodes by name or id, 1–100, in one transaction; for `vs create` none.
+    /// Virtual servers, nodes or partitions by name or id, 1–100, in one transaction; for `vs create` and `partition create`
+    /// none.
     #[serde(default)]
     pub names: Vec<String>,
     /// For `vs create`: what is created.
     #[serde(default)]
     pub create: Option<VsCreate>,
-    /// For `vs label`: which labels change; it takes one name.
+    /// For `vs label`: which labels change.
     #[serde(default)]
     pub labels: Option<LabelChange>,
     /// For `node approve`: fingerprints as on the nodes' own consoles, in any order.
     #[serde(default)]
     pub fingerprints: Vec<String>,
+    /// For `partition create`: the partition.
+    #[serde(default)]
+    pub partition: Option<PartitionCreate>,
+    /// For `vs move`: the node.
+    #[serde(default)]
+    pub node: String,
     /// Seconds for the nodes to follow, 1–3600; 0: as the job says.
     #[serde(default)]
     pub timeout_s: u32,

@@ -11,7 +11,7 @@
 //! | `POST /api/v1/nodes/{name}/approve` `{fingerprint}` | the fingerprint must match |
 //! | `POST /api/v1/nodes/{name}/reboot`, `DELETE /api/v1/nodes/{name}` | forget |
 //! | `POST /api/v1/nodes/{name}/push` | sign the node's configuration record anew and send it |
-//! | `GET /api/v1/nodes/{name}/log?lines=N` | [`LogEntry`] |
+//! | `GET /api/v1/nodes/{name}/log?lines=N&grep=T&level=L&since=T&until=T&before=SEQ` | [`LogEntry`] |
 //! | `POST /api/v1/nodes/{name}/labels` [`LabelChange`] | |
 //! | `GET|PUT|DELETE /api/v1/nodes/{name}/bmc` [`BmcSet`] | [`Bmc`]: its management controller |
 //! | `GET /api/v1/nodes/{name}/power`, `POST /api/v1/groups/nodes/power` [`NodePower`] | [`PowerState`]; [`Plan`] |
@@ -28,6 +28,7 @@
 //! | `POST /api/v1/pools/{name}/extend` [`PoolExtend`] | |
 //! | `GET /api/v1/licences`, `POST /api/v1/licences` [`LicenceAdd`], `GET|DELETE /api/v1/licences/{id}` | [`Licence`] |
 //! | `POST /api/v1/groups/vs` [`VsGroup`], `POST /api/v1/groups/nodes` [`NodeGroup`] | [`Plan`] of one transaction, done |
+//! | `POST /api/v1/groups/vs/move` [`VsGroupMove`], `POST /api/v1/groups/vs/labels`, `POST /api/v1/groups/nodes/labels` [`GroupLabels`] | likewise |
 //! | `GET /api/v1/datacenters`, `POST /api/v1/datacenters` [`ContainerCreate`], `GET|DELETE /api/v1/datacenters/{name}` | [`Container`]; `mainframes` and `frames` likewise |
 //! | `POST /api/v1/datacenters/{name}/edit` [`ContainerEdit`] | |
 //! | `POST /api/v1/groups/nodes/move` [`NodeMove`] | [`Plan`] of one transaction, done |
@@ -48,7 +49,8 @@
 //! | `PUT /api/v1/images/{digest}/bios` (body: Multiboot file) | companion for BIOS nodes, [`Image`] |
 //! | `PUT /api/v1/blobs` (body: file) → `{digest, size}` | guest kernels and initramfs |
 //! | `GET /api/v1/events?after=SEQ&limit=N` | [`Event`] |
-//! | `GET /api/v1/events/stream?after=SEQ` | the same as SSE, `id:` = `seq` |
+//! | `GET /api/v1/events/search?grep=T&node=N&vs=V&kind=K&since=T&until=T` | [`EventPage`] |
+//! | `GET /api/v1/events/stream?after=SEQ`, `?from=TX` | the same as SSE, `id:` = `seq`; `event: missed` has an [`EventGap`] |
 //! | `GET /api/v1/transactions?before=N&limit=N&object=NAME&actor=NAME` | [`Transaction`], newest first |
 //! | `GET /api/v1/transactions/{number}` | [`TransactionDetail`] |
 //! | `POST /api/v1/transactions/{number}/undo` | [`Plan`], done; with `?dry_run=true` only made |
@@ -63,6 +65,7 @@
 //! | `GET /api/v1/auth/can-i?verb=V&kind=K&name=N`, `POST /api/v1/auth/can-i` [`Questions`] | [`Answer`] |
 //! | `GET /api/v1/auth/schema` | [`AuthSchema`] |
 //! | `GET /api/v1/doctor` | [`Finding`] |
+//! | `GET /api/v1/drift?all=true`, `POST /api/v1/drift` [`DriftAnswer`] | [`Drift`]; [`Plan`] |
 //! | `GET /api/v1/config` | [`ApplianceConfig`] |
 //! | `GET /api/v1/openapi.json`, `GET /healthz`, `GET /readyz`, `GET /metrics` | |
 //!
@@ -83,6 +86,7 @@ mod appliance;
 mod auth;
 mod backup;
 mod containers;
+mod drift;
 mod editing;
 mod groups;
 mod jobs;
@@ -107,11 +111,12 @@ pub use auth::{
 };
 pub use backup::BackupCreate;
 pub use containers::{Container, ContainerCreate, ContainerEdit, NodeMove, VsMove};
+pub use drift::{Drift, DriftAnswer};
 pub use editing::VsEdit;
-pub use groups::{LabelChange, MAX_GROUP, NodeGroup, Selection, VsGroup};
+pub use groups::{GroupLabels, LabelChange, MAX_GROUP, NodeGroup, Selection, VsGroup, VsGroupMove};
 pub use jobs::{
-    Job, JobCreate, JobDecision, JobPlan, JobStep, JobStepCreate, JobStepPlan, MAX_JOB_TEXT, MAX_STEP_NAMES,
-    MAX_STEP_TIMEOUT_S, MAX_STEPS, STEP_TIMEOUT_S,
+    Job, JobCreate, JobDecided, JobDecision, JobPlan, JobStep, JobStepCreate, JobStepPlan, MAX_JOB_TEXT,
+    MAX_STEP_NAMES, MAX_STEP_TIMEOUT_S, MAX_STEPS, STEP_TIMEOUT_S,
 };
 pub use keys::{MAX_KEY, is_key, takes_key};
 pub use load::{Metric, NodeLoad, Series, VsLoad};
@@ -122,7 +127,7 @@ pub use manifest::{
 pub use networks::{NetCreate, NetEdit, NetObject, NodeNic};
 pub use pools::{Licence, LicenceAdd, Pool, PoolCreate, PoolExtend, PoolRange};
 pub use power::{Bmc, BmcSet, MAX_POWER, NodePower, PowerState};
-pub use rollouts::{MAX_ROLLOUT, ROLLOUT_TIMEOUT_S, Rollout, RolloutCreate, RolloutNode};
+pub use rollouts::{MAX_ROLLOUT, ROLLOUT_TIMEOUT_S, Rollout, RolloutCreate, RolloutDecided, RolloutNode};
 pub use selector::{
     Labels, MAX_CONDITIONS, MAX_LABEL_PART, MAX_LABELS, Selector, SelectorError, check_key, check_value,
     parse_label,
@@ -380,12 +385,46 @@ pub struct Event {
     pub actor: String,
     /// For a person.
     pub text: String,
+    /// The transaction that it tells of, 0 where it tells of none.
+    #[serde(default)]
+    pub transaction: u64,
+}
+
+/// Events that fit a search, and where it goes on.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct EventPage {
+    /// `more`: there are further ones to look at; `end`: all were looked at.
+    pub state: String,
+    /// Those that fit, oldest first.
+    pub events: Vec<Event>,
+    /// With `more`: the `before` of the next page, or its `after` where this one had one; else 0.
+    pub next: u64,
+    /// Events that were looked at for this page.
+    pub looked_at: u64,
+}
+
+/// What a reader of the event stream missed: it was away for longer than events are kept.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct EventGap {
+    /// First number that is missing.
+    pub first: u64,
+    /// Last number that is missing.
+    pub last: u64,
+    /// Why, for a person.
+    pub text: String,
+    /// What to do.
+    pub next: String,
 }
 
 /// A line of a node's log.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct LogEntry {
+    /// Grows by one with each line of this node; 0 where it is not known.
+    #[serde(default)]
+    pub seq: u64,
     /// When the appliance received it.
     pub at: String,
     /// Milliseconds since the node's start.

@@ -2,12 +2,23 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Selection;
+use crate::{Plan, Selection};
 
 /// Most nodes of a rollout.
 pub const MAX_ROLLOUT: usize = 128;
 /// Time for a node to come back, and for its servers to stop and start, where none is named, seconds.
 pub const ROLLOUT_TIMEOUT_S: u32 = 600;
+
+/// What became of a decision on a rollout: the rollout, or in a dry run the plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(untagged)]
+pub enum RolloutDecided {
+    /// It was made.
+    Rollout(Rollout),
+    /// It was only planned.
+    Plan(Plan),
+}
 
 /// A new rollout: the canary first, alone; then the others; it stops by itself where one fails.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -81,6 +81,11 @@ pub(crate) fn servers(current: &OsStr) -> Vec<CompletionCandidate> {
     candidates(current, "/api/v1/vs", |item| item.name.clone())
 }
 
+/// Names of drifts.
+pub(crate) fn drifts(current: &OsStr) -> Vec<CompletionCandidate> {
+    candidates(current, "/api/v1/drift", |item| item.name.clone())
+}
+
 /// Names of templates.
 pub(crate) fn templates(current: &OsStr) -> Vec<CompletionCandidate> {
     candidates(current, "/api/v1/templates", |item| item.name.clone())

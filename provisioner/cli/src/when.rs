@@ -36,6 +36,34 @@ pub(crate) fn now() -> i64 {
         .map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }
 
+/// A point in time as the interface takes it, of RFC 3339 or of how long ago it was.
+pub(crate) fn point(text: &str) -> Result<String, String> {
+    let units = [('s', 1), ('m', 60), ('h', 3_600), ('d', 86_400)];
+    let ago = units.iter().find_map(|(unit, seconds)| {
+        text.strip_suffix(*unit)?.parse::<u32>().ok().map(|count| i64::from(count) * seconds)
+    });
+    match ago {
+        Some(ago) => Ok(format(now().saturating_sub(ago).max(0))),
+        None if text.contains('T') => Ok(text.to_owned()),
+        None => Err("a time as 2026-11-21T07:00:00Z, or how long ago: 90s, 10m, 2h, 7d".to_owned()),
+    }
+}
+
+/// Seconds since 1970 as RFC 3339; the reverse of [`parse`].
+fn format(seconds: i64) -> String {
+    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
+    let month = if from_march < 10 { from_march + 3 } else { from_march - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
 /// How long ago, `12s`, `3m`, `5h`, `2d`; the text itself where it is not a time, `-` where it is empty.
 pub(crate) fn age(text: &str, now: i64) -> String {
     if text.is_empty() {
@@ -71,6 +99,19 @@ mod tests {
         assert_eq!(parse("1970-01-01T00:00:00Z"), Some(0));
         assert_eq!(parse("2000-02-29T12:00:00Z"), Some(951_825_600));
         assert_eq!(parse("2026-11-21T07:01:02.5Z"), Some(1_795_244_462));
+    }
+
+    #[test]
+    fn points_in_time_go_both_ways() {
+        for text in
+            ["1970-01-01T00:00:00Z", "2000-02-29T12:00:00Z", "2026-12-31T23:59:59Z", "2400-02-29T00:00:01Z"]
+        {
+            assert_eq!(parse(text).map(format).as_deref(), Some(text));
+        }
+        let hour_ago = point("60m").ok().and_then(|text| parse(&text)).expect("a time");
+        assert!((3_600..=3_660).contains(&(now() - hour_ago)));
+        assert_eq!(point("2026-11-21T07:00:00Z").as_deref(), Ok("2026-11-21T07:00:00Z"));
+        assert!(point("yesterday").is_err() && point("10").is_err() && point("-5m").is_err());
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::error::Error;
 use crate::images::{active, digest_of};
 use crate::transactions::Change;
 use crate::util::{hex, mac_text, sha256, unix_s};
-use crate::world::World;
+use crate::world::{NodeEntry, World};
 
 /// Where Debian's iPXE package puts what a BIOS ROM loads.
 const UNDIONLY: &str = "/usr/lib/ipxe/undionly.kpxe";
@@ -102,6 +102,13 @@ pub(crate) fn effects(world: &World, before: Option<&NodeRow>, after: Option<&No
         "" => format!("{name} boots the active image from its next start"),
         image => format!("{name} boots {} from its next start", image_words(world, image)),
     })
+}
+
+/// The image that a node boots next, in words.
+pub(crate) fn next_image(world: &World, node: &NodeEntry) -> Option<String> {
+    let chosen = world.images.get(&node.row.image);
+    let chosen = chosen.filter(|image| image.state != ImageState::Revoked && image.expiry > unix_s());
+    chosen.or_else(|| active(world)).map(|image| image_words(world, &image.digest))
 }
 
 impl Core {

@@ -45,6 +45,9 @@ impl Core {
             })
         };
         let Some(row) = known else {
+            if self.foreign_is_held(id, &report) {
+                return Ok(());
+            }
             // It was deleted while the node was away.
             let (_, record) = self.sign_cluster(&partition, &ClusterPayload::Dissolved).await?;
             self.send_cluster(id, record);
@@ -60,6 +63,19 @@ impl Core {
             self.consider_founding(&partition).await?;
         }
         Ok(())
+    }
+
+    /// Takes note of a partition that is not known here; whether its members are not to be told so yet.
+    fn foreign_is_held(&self, id: &str, report: &ClusterReport) -> bool {
+        let mut world = self.world();
+        let Some(node) = world.nodes.get_mut(id) else { return true };
+        let held = node.hold.holds();
+        if held {
+            node.foreign_partition(report);
+        } else {
+            node.foreign = None;
+        }
+        held
     }
 
     /// Founds a partition, the first time or anew, if too few of its members remember what was agreed.

@@ -19,6 +19,7 @@ use weft_types::ClusterId;
 use crate::auth::asking;
 use crate::boots::Boots;
 use crate::console::Consoles;
+use crate::drift::Drifts;
 use crate::error::Error;
 use crate::history::{self, History};
 use crate::jobs::Jobs;
@@ -37,8 +38,12 @@ const EVENT_QUEUE: usize = 4096;
 const EVENT_BATCH: usize = 256;
 /// Events that a slow subscriber may lag behind before it must read from the store.
 const EVENT_FAN: usize = 1024;
-/// Events kept.
-const EVENTS_KEPT: u64 = 200_000;
+/// Events kept, unless told otherwise.
+pub const EVENTS_KEPT: u64 = 200_000;
+/// How often it is looked whether there are more.
+const TRIM_EVERY: std::time::Duration = std::time::Duration::from_secs(2);
+/// Readers of the event stream at once.
+const STREAMS: usize = 1024;
 
 /// How this appliance runs.
 #[derive(Clone, Debug)]
@@ -55,6 +60,8 @@ pub struct Settings {
     pub dhcp_mode: String,
     /// Boot HTTP port.
     pub http_port: u16,
+    /// Events kept.
+    pub keep_events: u64,
 }
 
 /// Figures for `/metrics`.
@@ -96,7 +103,10 @@ pub struct Core {
     pub(crate) accounts: crate::accounts::Accounts,
     pub(crate) jobs: Jobs,
     pub(crate) loads: Loads,
+    pub(crate) drifts: Drifts,
     pub(crate) turns: crate::http::Turns,
+    /// Readers of the event stream.
+    pub(crate) streams: Arc<tokio::sync::Semaphore>,
     /// Backups that are made at once.
     pub(crate) backups: Arc<tokio::sync::Semaphore>,
 }
@@ -167,7 +177,9 @@ impl Core {
             accounts,
             jobs,
             loads: Loads::default(),
+            drifts: Drifts::default(),
             turns: crate::http::Turns::default(),
+            streams: Arc::new(tokio::sync::Semaphore::new(STREAMS)),
             backups: Arc::new(tokio::sync::Semaphore::new(1)),
         });
         core.tidy_blobs()?;
@@ -256,23 +268,30 @@ impl Core {
     ) {
         let EventQueue(mut queue) = queue;
         let mut waiting = Vec::with_capacity(EVENT_BATCH);
-        let mut written = 0u64;
+        let kept = self.settings.keep_events;
+        // Changes write events too, so that what is to be dropped is looked for now and then.
+        let mut looks = tokio::time::interval(TRIM_EVERY);
+        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut trimmed = 0u64;
         loop {
             // What is in line goes first: stopping loses no event.
             tokio::select! {
                 biased;
                 n = queue.recv_many(&mut waiting, EVENT_BATCH) => if n == 0 { return },
                 () = crate::util::stopped(&mut stop) => return,
+                _ = looks.tick() => {}
             }
             let mut batch = Batch::new(now(), "appliance", "events");
-            written = written.saturating_add(waiting.len() as u64);
             for event in waiting.drain(..) {
                 batch = batch.event(event);
             }
-            if written > EVENTS_KEPT / 16 {
-                written = 0;
-                let last = self.store.last_event().await;
-                batch = batch.trim_events(last.saturating_sub(EVENTS_KEPT));
+            let past = self.store.last_event().await.saturating_sub(kept);
+            if past > trimmed.saturating_add(kept / 16) {
+                trimmed = past;
+                batch = batch.trim_events(past);
+            }
+            if batch.is_empty() {
+                continue;
             }
             if let Err(error) = self.commit(batch).await {
                 count(&self.counts.events_dropped);
@@ -324,6 +343,7 @@ pub(crate) fn api_event(row: EventRow) -> Event {
         vs: event.vs,
         actor: event.actor,
         text: event.text,
+        transaction: event.transaction,
     }
 }
 

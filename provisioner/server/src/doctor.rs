@@ -113,6 +113,17 @@ impl Core {
                 finding("image", "ok", format!("{} generation {}", image.name, image.generation), "")
             }
         });
+        let (held, open) = self.count_drift();
+        if open > 0 {
+            let waits =
+                if held > 0 { format!(", {held} of them held until you answer") } else { String::new() };
+            findings.push(finding(
+                "drift",
+                if held > 0 { "fail" } else { "warn" },
+                format!("{open} differences between what nodes say and what is wanted{waits}"),
+                "weft drift list",
+            ));
+        }
         findings
     }
 }

@@ -7,7 +7,9 @@
 
 use std::collections::BTreeSet;
 
-use weft_api::{Conflict, Labels, MAX_GROUP, NodeGroup, Plan, Selection, Selector, VsGroup};
+use weft_api::{
+    Conflict, GroupLabels, Labels, MAX_GROUP, NodeGroup, Plan, Selection, Selector, VsGroup, VsGroupMove,
+};
 use weft_store::NewEvent;
 
 use crate::auth::{Gate, Object, ObjectKind, Sight, asking};
@@ -16,7 +18,7 @@ use crate::error::Error;
 use crate::nodes::decide_approve;
 use crate::servers::{Verb, invalid};
 use crate::transactions::{Change, Draft, Kind};
-use crate::world::NodeEntry;
+use crate::world::{NodeEntry, VsEntry};
 
 /// What is chosen from.
 pub(crate) struct Noun {
@@ -27,6 +29,7 @@ pub(crate) struct Noun {
 
 pub(crate) const SERVERS: Noun = Noun { kind: "vs", words: "virtual server" };
 pub(crate) const NODES: Noun = Noun { kind: "node", words: "node" };
+pub(crate) const PARTITIONS: Noun = Noun { kind: "partition", words: "partition" };
 
 /// Names of what is chosen, of all that there are. Names that were given are as they were given.
 fn choose<'a>(
@@ -133,24 +136,13 @@ impl Core {
     pub(crate) async fn vs_group(&self, actor: &str, wanted: &VsGroup, dry: bool) -> Result<Plan, Error> {
         let verb = Verb::of(&wanted.action)?;
         let _change = self.change.lock().await;
-        let (mut sight, mut gate) = self.asked(verb.right(), ObjectKind::Vs)?;
-        let names = {
-            let world = self.world();
-            let rows = world.servers.values().map(|vs| &vs.row);
-            let rows = rows.filter(|row| sight.as_mut().is_none_or(|sight| sight.vs(row)));
-            choose(&SERVERS, &wanted.select, rows.map(|row| (&row.name, &row.labels)))?
-        };
+        let (names, mut gate) = self.chosen_servers(verb.right(), &wanted.select)?;
         let mut group = Group::new(&SERVERS, verb.kind());
         for name in &names {
             let decided = match self.find_vs(name) {
                 Ok(vs) if !group.seen.insert(vs.row.id.clone()) => continue,
                 Ok(vs) => {
-                    let object = Object {
-                        labels: Some(&vs.row.labels),
-                        ..Object::new(ObjectKind::Vs, &vs.row.id, &vs.row.name)
-                    };
-                    let allowed = gate.as_mut().map_or(Ok(()), |gate| gate.pass(self, &object));
-                    allowed.and_then(|()| self.decide_vs(actor, vs.clone(), verb))
+                    self.pass_vs(gate.as_mut(), &vs).and_then(|()| self.decide_vs(actor, vs.clone(), verb))
                 }
                 Err(error) => Err(error),
             };
@@ -181,6 +173,101 @@ impl Core {
                 Err(error) => Err(error),
             };
             group.add(name, decided.map(Some))?;
+        }
+        self.change_group(actor, group, dry).await
+    }
+
+    /// Names of chosen servers that who asks may see, and what lets it do this to them.
+    fn chosen_servers(
+        &self,
+        right: &'static str,
+        select: &Selection,
+    ) -> Result<(Vec<String>, Option<Gate>), Error> {
+        let (mut sight, gate) = self.asked(right, ObjectKind::Vs)?;
+        let world = self.world();
+        let rows = world.servers.values().map(|vs| &vs.row);
+        let rows = rows.filter(|row| sight.as_mut().is_none_or(|sight| sight.vs(row)));
+        Ok((choose(&SERVERS, select, rows.map(|row| (&row.name, &row.labels)))?, gate))
+    }
+
+    /// Whether who asks may do it to this server.
+    fn pass_vs(&self, gate: Option<&mut Gate>, vs: &VsEntry) -> Result<(), Error> {
+        let object =
+            Object { labels: Some(&vs.row.labels), ..Object::new(ObjectKind::Vs, &vs.row.id, &vs.row.name) };
+        gate.map_or(Ok(()), |gate| gate.pass(self, &object))
+    }
+
+    /// Moves several stopped servers to one node, each beside those that go there with it.
+    pub(crate) async fn vs_group_move(
+        &self,
+        actor: &str,
+        wanted: &VsGroupMove,
+        dry: bool,
+    ) -> Result<Plan, Error> {
+        let _change = self.change.lock().await;
+        self.allow_named_by("view", ObjectKind::Node, &wanted.node)?;
+        let target = self.find_node(&wanted.node)?.row.id;
+        let (names, mut gate) = self.chosen_servers("move", &wanted.select)?;
+        let mut sketch = self.sketch();
+        let mut group = Group::new(&SERVERS, Kind::VsMove);
+        for name in &names {
+            let decided = match self.find_vs(name) {
+                Ok(vs) if !group.seen.insert(vs.row.id.clone()) => continue,
+                Ok(vs) => self
+                    .pass_vs(gate.as_mut(), &vs)
+                    .and_then(|()| self.decide_vs_move(&sketch, actor, &vs.row, &target)),
+                Err(error) => Err(error),
+            };
+            if let Ok(Some((change, _))) = &decided {
+                change.leave(&mut sketch);
+            }
+            group.add(name, decided)?;
+        }
+        self.change_group(actor, group, dry).await
+    }
+
+    /// Changes labels of several servers.
+    pub(crate) async fn label_servers(
+        &self,
+        actor: &str,
+        wanted: &GroupLabels,
+        dry: bool,
+    ) -> Result<Plan, Error> {
+        let _change = self.change.lock().await;
+        let (names, mut gate) = self.chosen_servers("label", &wanted.select)?;
+        let mut group = Group::new(&SERVERS, Kind::VsLabel);
+        for name in &names {
+            let decided = match self.find_vs(name) {
+                Ok(vs) if !group.seen.insert(vs.row.id.clone()) => continue,
+                Ok(vs) => self
+                    .pass_vs(gate.as_mut(), &vs)
+                    .and_then(|()| self.decide_label_vs(actor, vs.row, &wanted.labels)),
+                Err(error) => Err(error),
+            };
+            group.add(name, decided)?;
+        }
+        self.change_group(actor, group, dry).await
+    }
+
+    /// Changes labels of several nodes.
+    pub(crate) async fn label_nodes(
+        &self,
+        actor: &str,
+        wanted: &GroupLabels,
+        dry: bool,
+    ) -> Result<Plan, Error> {
+        let _change = self.change.lock().await;
+        let (names, mut gate) = self.chosen_nodes("label", &wanted.select)?;
+        let mut group = Group::new(&NODES, Kind::NodeLabel);
+        for name in &names {
+            let decided = match self.find_node(name) {
+                Ok(node) if !group.seen.insert(node.row.id.clone()) => continue,
+                Ok(node) => self
+                    .pass_node(gate.as_mut(), &node)
+                    .and_then(|()| self.decide_label_node(actor, node.row, &wanted.labels)),
+                Err(error) => Err(error),
+            };
+            group.add(name, decided)?;
         }
         self.change_group(actor, group, dry).await
     }

@@ -37,6 +37,7 @@ impl Core {
                 if let Some(node) = self.world().nodes.get_mut(id) {
                     node.beat = beat;
                 }
+                self.beat_heard(id);
             }
             ToServer::Log(line) => {
                 if talk.take() {
@@ -109,7 +110,12 @@ impl Core {
         let dropped = std::mem::take(&mut talk.dropped);
         let mut world = self.world();
         let Some(node) = world.nodes.get_mut(id) else { return };
-        let entry = |level: &str, text: String| LogEntry {
+        let mut seq = node.log.back().map_or(0, |last| last.seq);
+        let mut entry = |level: &str, text: String| LogEntry {
+            seq: {
+                seq = seq.saturating_add(1);
+                seq
+            },
             at: now(),
             uptime_ms: line.uptime_ms,
             level: level.to_string(),
@@ -158,6 +164,10 @@ impl Core {
         if let Some(node) = self.world().nodes.get_mut(id) {
             if refused.is_empty() {
                 node.taken.answered(result.record);
+                if node.taken.all() {
+                    // What it has not is given up without a word, where nothing of it ran.
+                    node.strangers.retain(|_, status| status.state == VsState::Running);
+                }
             }
             node.refused = refused;
         }
@@ -174,10 +184,28 @@ impl Core {
                     VsState::Stopped | VsState::Off | VsState::Failed => _ = nodes.remove(id),
                 }
             }
-            let Some(entry) = world.servers.get_mut(&vs_id) else { return };
-            if !lies_on(&entry.row, id) || status.instance > entry.row.instance {
+            let here = world.servers.get(&vs_id).is_some_and(|entry| lies_on(&entry.row, id));
+            if !here {
+                if let Some(node) = world.nodes.get_mut(id) {
+                    match status.state {
+                        VsState::Fetching | VsState::Running => node.stranger(&vs_id, status),
+                        VsState::Stopped | VsState::Off | VsState::Failed => {
+                            node.strangers.remove(&vs_id);
+                        }
+                    }
+                }
                 return;
             }
+            let Some(entry) = world.servers.get_mut(&vs_id) else { return };
+            if status.instance > entry.row.instance {
+                if entry.row.partition.is_empty() {
+                    entry.ahead = Some(status);
+                    drop(world);
+                    self.look_at_server(&vs_id);
+                }
+                return;
+            }
+            entry.ahead = None;
             if !entry.row.partition.is_empty() {
                 entry.parts.insert(id.to_string(), status);
                 let whole = world.servers.get(&vs_id).and_then(|entry| whole(&world, entry));
@@ -192,6 +220,11 @@ impl Core {
             let vs = entry.row.name.clone();
             let told = changed.then(|| status_event(&status, vs, name));
             entry.status = Some(status);
+            let fresh = world.nodes.get(id).is_some_and(|node| node.taken.nothing());
+            drop(world);
+            if fresh {
+                self.look_at_server(&vs_id);
+            }
             told
         };
         if let Some(told) = told {

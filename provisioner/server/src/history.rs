@@ -290,6 +290,10 @@ fn read_screen(path: &Path, vs: &str, consoles: &Consoles) -> io::Result<()> {
 pub(crate) fn log_of(data: &Path, node: &str) -> Vec<LogEntry> {
     let mut lines = read_log(&folder(data).join(log_name(node))).unwrap_or_default();
     lines.drain(..lines.len().saturating_sub(LOG_LINES));
+    // Those of before had no number.
+    if lines.iter().any(|line| line.seq == 0) {
+        lines.iter_mut().zip(1..).for_each(|(line, seq)| line.seq = seq);
+    }
     lines
 }
 
@@ -316,7 +320,13 @@ mod tests {
     use super::*;
 
     fn entry(n: usize) -> LogEntry {
-        LogEntry { at: "now".into(), uptime_ms: n as u64, level: "info".into(), text: format!("line {n}") }
+        LogEntry {
+            seq: n as u64 + 1,
+            at: "now".into(),
+            uptime_ms: n as u64,
+            level: "info".into(),
+            text: format!("line {n}"),
+        }
     }
 
     fn shown(data: &Path) -> String {

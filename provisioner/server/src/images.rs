@@ -21,7 +21,7 @@ use crate::auth::{Object, ObjectKind};
 use crate::boot_files::chosen_no_more;
 use crate::core::{Core, event};
 use crate::error::Error;
-use crate::transactions::{Change, Draft, Kind};
+use crate::transactions::{Change, Draft, Kind, plan_of};
 use crate::trust::RingVerifier;
 use crate::util::{at_unix, free_bytes, hex, now, private_folder, sha256, unix_s, write_whole};
 use crate::world::{Lookup, World};
@@ -140,12 +140,19 @@ impl Core {
     }
 
     /// Publishes an image; the first one becomes active.
-    pub(crate) async fn publish(self: &Arc<Self>, actor: &str, file: Bytes) -> Result<Image, Error> {
+    pub(crate) async fn publish(
+        self: &Arc<Self>,
+        actor: &str,
+        file: Bytes,
+        dry: bool,
+    ) -> Result<Result<Image, Plan>, Error> {
         let _change = self.change.lock().await;
         let core = Arc::clone(self);
         let judged = tokio::task::spawn_blocking(move || {
             let row = core.judge(&file)?;
-            core.keep_file(&file)?;
+            if !dry {
+                core.keep_file(&file)?;
+            }
             Ok::<_, Error>(row)
         });
         let mut row =
@@ -168,13 +175,23 @@ impl Core {
         } else if !self.world().images.values().any(|image| image.state == ImageState::Active) {
             row.state = ImageState::Active;
         }
+        if dry {
+            let effect = match (row.state, before.is_some()) {
+                (ImageState::Active, false) => "nodes that boot from now on start it: it is the first",
+                (_, true) => "its manifest is replaced; its place stays",
+                (_, false) => "it is kept, and no node boots it before it is activated or rolled out",
+            };
+            let rows = (before.as_ref(), Some(&row));
+            let plan = plan_of(Kind::ImagePublish, "image", &row.digest, rows, vec![effect.to_string()]);
+            return Ok(Err(plan));
+        }
         self.spread(&row.file).await?;
         let told = told(actor, "image.published", &row);
         self.commit(Kind::ImagePublish.batch(actor).put_image(before.as_ref(), &row).event(told)).await?;
         self.world().images.insert(row.digest.clone(), row.clone());
         let loaded = self.load_boot_files_there_are();
         self.push_all();
-        loaded.map(|()| show(&row))
+        loaded.map(|()| Ok(show(&row)))
     }
 
     /// Adds the Multiboot file for BIOS machines. It must hold the very payload that was signed.

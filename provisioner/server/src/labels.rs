@@ -90,7 +90,17 @@ impl Core {
         dry: bool,
     ) -> Result<Plan, Error> {
         let _change = self.change.lock().await;
-        let held = self.find_node(name)?.row;
+        let decided = self.decide_label_node(actor, self.find_node(name)?.row, wanted)?;
+        self.carry_out(actor, Draft::of(Kind::NodeLabel, decided), dry).await
+    }
+
+    /// What a change of labels does to a node; `None` where all is so already.
+    pub(crate) fn decide_label_node(
+        &self,
+        actor: &str,
+        held: NodeRow,
+        wanted: &LabelChange,
+    ) -> Result<Option<(Change, NewEvent)>, Error> {
         if !held.approved {
             return Err(Error::refused(
                 409,
@@ -100,15 +110,14 @@ impl Core {
             ));
         }
         let labels = relabelled(&held.labels, wanted)?;
-        let decided = (labels != held.labels).then(|| {
+        Ok((labels != held.labels).then(|| {
             let told = NewEvent {
                 actor: actor.to_string(),
                 ..node_event("node.labelled", "info", &held.name, text(&labels))
             };
             let (before, after) = (Some(held.clone()), Some(NodeRow { labels, ..held.clone() }));
             (Change::Node { held, before, after, forget: false }, told)
-        });
-        self.carry_out(actor, Draft::of(Kind::NodeLabel, decided), dry).await
+        }))
     }
 }
 

@@ -15,6 +15,7 @@
 //! | `load`, `metrics` | what nodes and servers use, now and before; for other systems |
 //! | `backup`, `restore` | one file of everything, and back |
 //! | `boots`, `doctor` | machines on their way; where they stopped |
+//! | `drift` | where nodes are not as they are wanted |
 //! | `accounts`, `auth`, [`http`] | who asks; what it may do; the interface itself |
 //! | [`trust`], [`keys`] | what root holders signed; this appliance's own keys |
 //!
@@ -35,6 +36,7 @@ mod containers;
 pub mod core;
 mod creation;
 mod doctor;
+mod drift;
 mod editing;
 mod error;
 mod groups;
@@ -60,6 +62,7 @@ mod pools;
 mod power;
 mod records;
 mod restore;
+mod search;
 mod servers;
 #[cfg(feature = "simnode")]
 pub mod simnode;

@@ -240,20 +240,28 @@ impl Core {
         let _change = self.change.lock().await;
         self.allow_named_by("view", ObjectKind::Node, node)?;
         let vs = self.find_vs(name)?;
-        let target = self.find_node(node)?;
-        let decided = if vs.row.partition.is_empty() && vs.row.node == target.row.id {
-            None
-        } else {
-            let after = VsRow {
-                node: target.row.id.clone(),
-                generation: vs.row.generation.saturating_add(1),
-                ..vs.row.clone()
-            };
-            check_vs_move(&self.world(), &vs.row, &after)?;
-            let told = self.vs_event(actor, &after, "vs.moved", &format!("moved to {}", target.row.name));
-            Some((Change::Vs { before: Some(vs.row), after: Some(after) }, told))
-        };
+        let target = self.find_node(node)?.row.id;
+        let decided = self.decide_vs_move(&self.sketch(), actor, &vs.row, &target)?;
         self.carry_out(actor, Draft::of(Kind::VsMove, decided), dry).await
+    }
+
+    /// What a move of a server is, in this world; `None` where it lies there already.
+    pub(crate) fn decide_vs_move(
+        &self,
+        world: &World,
+        actor: &str,
+        row: &VsRow,
+        target: &str,
+    ) -> Result<Option<(Change, NewEvent)>, Error> {
+        if row.partition.is_empty() && row.node == target {
+            return Ok(None);
+        }
+        let after =
+            VsRow { node: target.to_string(), generation: row.generation.saturating_add(1), ..row.clone() };
+        check_vs_move(world, row, &after)?;
+        let text = format!("moved to {}", name_of(world, target));
+        let told = self.vs_event(actor, &after, "vs.moved", &text);
+        Ok(Some((Change::Vs { before: Some(row.clone()), after: Some(after) }, told)))
     }
 }
 

@@ -19,9 +19,10 @@ use weft_types::{Fingerprint, NodeId};
 use weft_wire::agent::{Command, Hello, ToNode};
 
 use crate::core::{Core, event};
+use crate::drift::Hold;
 use crate::error::Error;
 use crate::spanning::{lies_on, whole};
-use crate::transactions::{Change, Draft, Kind};
+use crate::transactions::{Change, Draft, Kind, plan_in_words};
 use crate::util::{hex, mac_text, now, sha256};
 use crate::world::{Ask, Live, Lookup, MAX_UNAPPROVED, NodeEntry, Report, World};
 
@@ -83,6 +84,7 @@ impl Core {
         }
         let known = self.world().nodes.get(&id).cloned();
         let last = RecordNumber { epoch: hello.last_record.0, counter: hello.last_record.1 };
+        let mut older_store = false;
         if let Some(node) = &known {
             if stale(node, &hello) {
                 return self.two_holders(&id, "a stale boot counter was shown").await;
@@ -95,8 +97,13 @@ impl Core {
                     "the node knows later records than this store: the store was restored; a new epoch begins",
                 ));
             }
+            // This store has not spoken to the node since it was restored.
+            older_store =
+                node.row.approved && last.epoch > 0 && last.epoch < self.store.record_epoch(&id).await?;
         }
-        self.admit(id, key, peer, hello, asks, known).await
+        let approved = known.as_ref().is_some_and(|node| node.row.approved);
+        let beyond = !approved && last.epoch > 0 && !self.store.has_numbered(&id, last).await?;
+        self.admit(id, key, peer, hello, asks, known, (Hold::of(older_store), beyond)).await
     }
 
     async fn admit(
@@ -107,6 +114,7 @@ impl Core {
         hello: Hello,
         asks: mpsc::Sender<Ask>,
         known: Option<NodeEntry>,
+        (hold, beyond): (Hold, bool),
     ) -> Result<Admission, Error> {
         let mac = boot_mac(&hello);
         let is_new = known.is_none();
@@ -126,6 +134,11 @@ impl Core {
             self.renumber_consoles(&id);
             self.nothing_runs(&id);
         }
+        node.knew = hello.last_record;
+        node.hold = hold;
+        node.beyond = beyond;
+        node.strangers.clear();
+        node.foreign = None;
         let report =
             Report { boot_nonce: hello.boot_nonce, boot: hello.boot, inventory: hello.inventory, stages };
         node.row.boot_counter = hello.boot_counter;
@@ -178,6 +191,7 @@ impl Core {
             let Some(vs) = world.servers.get_mut(&id_of_vs) else { continue };
             vs.parts.remove(id);
             vs.status = None;
+            vs.ahead = None;
             // Of one that spans nodes the others still say how it stands.
             let whole = world.servers.get(&id_of_vs).and_then(|vs| whole(&world, vs));
             if let Some(vs) = world.servers.get_mut(&id_of_vs) {
@@ -385,7 +399,7 @@ impl Core {
     }
 
     /// Restarts a node.
-    pub(crate) async fn reboot(&self, actor: &str, name: &str) -> Result<(), Error> {
+    pub(crate) async fn reboot(&self, actor: &str, name: &str, dry: bool) -> Result<Plan, Error> {
         let node = self.find_node(name)?;
         if !node.trusted_with_records() {
             return Err(Error::refused(
@@ -395,12 +409,33 @@ impl Core {
                 "approve it first",
             ));
         }
+        let plan = self.plan_reboot(&node)?;
+        if dry {
+            return Ok(plan);
+        }
         self.ask(&node, Ask::Send(ToNode::Command(Command::Reboot))).await?;
         self.emit(NewEvent {
             actor: actor.to_string(),
             ..node_event("node.reboot", "info", &node.row.name, "asked to restart")
         });
-        Ok(())
+        Ok(Plan { state: "done".to_string(), ..plan })
+    }
+
+    /// What a restart does: what runs on the node stops, and starts again with it.
+    fn plan_reboot(&self, node: &NodeEntry) -> Result<Plan, Error> {
+        if node.live.is_none() {
+            return Err(away(node));
+        }
+        let world = self.world();
+        let name = &node.row.name;
+        let mut effects = vec![match crate::boot_files::next_image(&world, node) {
+            Some(image) => format!("{name} restarts, and boots {image}"),
+            None => format!("{name} restarts, and finds no image to boot"),
+        }];
+        let here = world.servers.values().filter(|vs| vs.row.running && lies_on(&vs.row, &node.row.id));
+        effects
+            .extend(here.map(|vs| format!("{} stops, and starts afresh once the node is back", vs.row.name)));
+        Ok(plan_in_words("node reboot", effects))
     }
 
     /// Signs and sends a node's records anew. No object changes, so history has nothing of it.

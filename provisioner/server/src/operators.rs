@@ -3,7 +3,7 @@
 //! The operator draws its keys; only public halves come here. A certificate cannot be taken back but by a delegation
 //! that revokes the operator's key, so it is short-lived.
 
-use weft_api::{Operator, OperatorCreate, OperatorNode};
+use weft_api::{Drift, Operator, OperatorCreate, OperatorNode};
 use weft_format::operator::{OperatorError, amended_link_key, encode_unsigned_certificate};
 use weft_format::record::with_signature;
 use weft_store::{Batch, NewEvent};
@@ -157,7 +157,26 @@ impl Core {
         let text = format!("operator {by} wanted it {word} while the appliance was away");
         let told = self.vs_event(&by, &row, "vs.wanted", &text);
         let kind = if wanted.running { Kind::VsStart } else { Kind::VsStop };
+        let drift = Drift {
+            name: format!("{}.operator", row.name),
+            kind: "operator".to_string(),
+            node: self.world().nodes.get(id).map(|node| node.row.name.clone()).unwrap_or_default(),
+            vs: row.name.clone(),
+            wanted: format!(
+                "{}, generation {}",
+                if before.running { "running" } else { "stopped" },
+                before.generation
+            ),
+            seen: format!("{word} by operator {by}, generation {}", row.generation),
+            ..Drift::default()
+        };
         let change = Change::Vs { before: Some(before), after: Some(row) };
-        self.carry_out(&by, Draft::new(kind, vec![change], told), false).await.map(drop)
+        let plan = self.carry_out(&by, Draft::new(kind, vec![change], told), false).await?;
+        let number = plan.transaction;
+        self.drift_taken_over(Drift {
+            outcome: format!("taken over in transaction {number}; to take it back: weft tx undo {number}"),
+            ..drift
+        });
+        Ok(())
     }
 }

@@ -259,28 +259,28 @@ impl Core {
     /// Deletes a partition that no server spans.
     pub(crate) async fn partition_delete(&self, actor: &str, name: &str, dry: bool) -> Result<Plan, Error> {
         let _change = self.change.lock().await;
-        let row = self.find_partition(name)?.row;
-        self.check_partition_unused(&row)?;
+        let decided = self.decide_partition_delete(&self.sketch(), actor, name)?;
+        self.carry_out(actor, Draft::of(Kind::PartitionDelete, [decided]), dry).await
+    }
+
+    /// A partition that is deleted in this world.
+    pub(crate) fn decide_partition_delete(
+        &self,
+        world: &World,
+        actor: &str,
+        name: &str,
+    ) -> Result<(Change, NewEvent), Error> {
+        let row = world.partition(name).map_err(|lookup| no_partition(lookup, name))?.row.clone();
+        check_unspanned(world, &row)?;
         let told = NewEvent {
             actor: actor.to_string(),
             ..partition_event("partition.deleted", "info", format!("{} is dissolved", row.name))
         };
-        let change = Change::Partition { before: Some(row), after: None };
-        self.carry_out(actor, Draft::new(Kind::PartitionDelete, vec![change], told), dry).await
-    }
-
-    /// Refuses where a server spans the partition.
-    pub(crate) fn check_partition_unused(&self, row: &PartitionRow) -> Result<(), Error> {
-        check_unspanned(&self.world(), row)
+        Ok((Change::Partition { before: Some(row), after: None }, told))
     }
 
     pub(crate) fn find_partition(&self, name: &str) -> Result<PartitionEntry, Error> {
-        self.world().partition(name).cloned().map_err(|lookup| match lookup {
-            Lookup::Missing => {
-                Error::not_found("partition-not-found", "partition", name, "weft partition list")
-            }
-            Lookup::Ambiguous => Error::ambiguous("partition", name),
-        })
+        self.world().partition(name).cloned().map_err(|lookup| no_partition(lookup, name))
     }
 
     /// Gives a partition's configuration to all members that are here. One would do.
@@ -295,7 +295,13 @@ impl Core {
     /// it reports.
     pub(crate) fn send_cluster(&self, id: &str, record: Vec<u8>) {
         let world = self.world();
-        let node = world.nodes.get(id).filter(|node| node.trusted_with_records());
+        let node = world.nodes.get(id).filter(|node| node.trusted_with_records() && !node.hold.holds());
+        let held = || {
+            let of =
+                world.partitions.values().find(|entry| entry.row.members.iter().any(|member| member == id));
+            of.is_some_and(|entry| world.partition_held(&entry.row.members))
+        };
+        let node = node.filter(|_| !held());
         if let Some(live) = node.and_then(|node| node.live.as_ref()) {
             let message = weft_wire::agent::ToNode::Cluster(record);
             let _ = live.asks.try_send(Ask::Send(message));
@@ -305,6 +311,13 @@ impl Core {
     fn names(&self, ids: &[String]) -> Vec<String> {
         let world = self.world();
         ids.iter().map(|id| name_of(&world, id)).collect()
+    }
+}
+
+fn no_partition(lookup: Lookup, name: &str) -> Error {
+    match lookup {
+        Lookup::Missing => Error::not_found("partition-not-found", "partition", name, "weft partition list"),
+        Lookup::Ambiguous => Error::ambiguous("partition", name),
     }
 }
 

@@ -107,6 +107,9 @@ impl Core {
             let world = self.world();
             let Some(node) = world.nodes.get(id) else { return Ok(Vec::new()) };
             let Some(report) = &node.report else { return Ok(Vec::new()) };
+            if node.hold.holds() {
+                return Ok(Vec::new());
+            }
             let verdict = verdict(self, &world, node, report);
             let standing = Standing {
                 unix_time_s: unix_s(),
@@ -137,6 +140,7 @@ impl Core {
         let good = verdict(self, &world, node, node.report.as_ref()?) == Verdict::Good;
         let mut partitions = world.partitions.values();
         let entry = partitions.find(|entry| entry.row.members.iter().any(|member| member == id))?;
+        let good = good && !world.partition_held(&entry.row.members);
         bytes_of(&entry.row.record).filter(|_| good)
     }
 }

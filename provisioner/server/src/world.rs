@@ -13,7 +13,10 @@ use weft_api::LogEntry;
 use weft_store::{BmcRow, ContainerRow, ImageRow, NetRow, NodeRow, TemplateRow, VsRow};
 use weft_wire::agent::{BootKind, BootReport, Heartbeat, Inventory, ToNode, VsStatus};
 
+use weft_wire::cluster::ClusterReport;
+
 use crate::boot_files::BootFiles;
+use crate::drift::Hold;
 use crate::error::Error;
 use crate::jobs::JobEntry;
 use crate::partitions::PartitionEntry;
@@ -86,6 +89,16 @@ pub(crate) struct NodeEntry {
     pub(crate) refused: String,
     /// Which of its configurations it has taken.
     pub(crate) taken: Taken,
+    /// Whether it is told what is wanted of it.
+    pub(crate) hold: Hold,
+    /// What it says of servers that the store does not have on it.
+    pub(crate) strangers: BTreeMap<String, VsStatus>,
+    /// What it says of a partition that the store does not have.
+    pub(crate) foreign: Option<Box<ClusterReport>>,
+    /// The last record that it said it had taken when it came: epoch and counter.
+    pub(crate) knew: (u64, u64),
+    /// While it waits for approval: that record is later than any that this store has numbered for it.
+    pub(crate) beyond: bool,
 }
 
 /// Records whose answer is remembered at once; a node answers in their order.
@@ -132,6 +145,11 @@ impl Taken {
         self.taken = None;
     }
 
+    /// It has taken nothing in this session.
+    pub(crate) fn nothing(&self) -> bool {
+        self.taken.is_none()
+    }
+
     /// It has taken all that it was to hear of.
     pub(crate) fn all(&self) -> bool {
         self.taken.is_some_and(|taken| taken >= self.wanted)
@@ -174,6 +192,8 @@ impl NodeEntry {
 pub(crate) struct VsEntry {
     pub(crate) row: VsRow,
     pub(crate) status: Option<VsStatus>,
+    /// What its node last said of a start that is later than any that was wanted here.
+    pub(crate) ahead: Option<VsStatus>,
     /// Of a server that spans nodes: what each of them said of its part. `status` is that of the whole.
     pub(crate) parts: BTreeMap<String, VsStatus>,
     /// Likewise, its figures.

@@ -166,6 +166,7 @@ fn offline(data: &Path) -> Result<String, Failure> {
         address: Ipv4Addr::UNSPECIFIED,
         dhcp_mode: "off".to_string(),
         http_port: 0,
+        keep_events: weft_server::core::EVENTS_KEPT,
     };
     let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::of(&error, ""))?;
     runtime.block_on(async {

@@ -220,6 +220,10 @@ pub(crate) struct RunArguments {
     /// Initial ram disk of the default guest
     #[arg(long, value_name = "FILE", requires = "guest_kernel")]
     guest_initrd: Option<PathBuf>,
+    /// Events kept; older ones are dropped
+    #[arg(long, value_name = "N", default_value_t = weft_server::core::EVENTS_KEPT,
+          value_parser = clap::value_parser!(u64).range(1_000..=10_000_000))]
+    keep_events: u64,
     /// UDP port of TFTP
     #[arg(long, default_value_t = weft_wire::ports::TFTP, hide = true)]
     tftp_port: u16,

@@ -79,6 +79,7 @@ pub(crate) fn settings(arguments: &RunArguments, place: &Place, http_port: u16) 
         }
         .to_string(),
         http_port,
+        keep_events: arguments.keep_events,
     }
 }
 
@@ -227,6 +228,7 @@ async fn serve(
     tasks.spawn(weft_server::agent::serve(Arc::clone(core), agents, stopped.clone()));
     tasks.spawn(Arc::clone(core).run_jobs(stopped.clone()));
     tasks.spawn(Arc::clone(core).run_loads(stopped.clone()));
+    tasks.spawn(Arc::clone(core).run_drift(stopped.clone()));
     tasks.spawn(watch_trust(Arc::clone(core), data.clone(), stopped));
 
     println!(

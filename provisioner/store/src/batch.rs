@@ -353,7 +353,9 @@ impl Store {
             ));
         }
         let mut placed = Vec::with_capacity(events.len());
+        let told_of = if after.transaction == last.transaction { 0 } else { after.transaction };
         for event in events {
+            let event = NewEvent { transaction: told_of, ..event };
             after.event = after.event.checked_add(1).ok_or(StoreError::Exhausted("the event sequence"))?;
             statements.push((
                 Cow::Borrowed("INSERT INTO events (seq, doc) VALUES ($1, $2)"),

@@ -79,6 +79,28 @@ impl Store {
         Ok(number)
     }
 
+    /// Epoch of the records to `node` from now on.
+    pub async fn record_epoch(&self, node: &str) -> Result<u64, StoreError> {
+        let mut counters = self.counters.lock().await;
+        let counter = match counters.get(node) {
+            Some(known) => *known,
+            None => self.load(node).await?,
+        };
+        counters.insert(node.to_string(), counter);
+        Ok(counter.epoch.unsigned_abs())
+    }
+
+    /// Whether this store has given out a number for a record to `node` beyond this one. It takes no note of the node: it
+    /// may be anybody.
+    pub async fn has_numbered(&self, node: &str, heard: RecordNumber) -> Result<bool, StoreError> {
+        let known = self.counters.lock().await.get(node).copied();
+        let counter = match known {
+            Some(known) => known,
+            None => self.load(node).await?,
+        };
+        Ok(heard < RecordNumber { epoch: counter.epoch.unsigned_abs(), counter: counter.next.unsigned_abs() })
+    }
+
     /// Takes note of the last record that `node` applied. Where it lies beyond what this store has given
     /// out, the store is an older copy: a new epoch begins above it. Returns whether one did.
     pub async fn heard_record(&self, node: &str, heard: RecordNumber) -> Result<bool, StoreError> {

@@ -126,6 +126,8 @@ pub enum WaitFor {
     Ready,
     /// The node has restarted into an image, is here and has taken its configuration.
     Boots,
+    /// The members of the partition have agreed on its configuration.
+    Agreed,
 }
 
 /// One thing that a step waits for.

@@ -49,6 +49,19 @@ impl From<&mut hiqlite::Row<'_>> for Value {
     }
 }
 
+struct Seq(i64);
+
+impl From<&mut hiqlite::Row<'_>> for Seq {
+    fn from(row: &mut hiqlite::Row<'_>) -> Self {
+        Self(row.get("seq"))
+    }
+}
+
+fn placed(row: &Placed) -> Result<EventRow, StoreError> {
+    let event: NewEvent = parse("events", &row.seq.to_string(), &row.doc)?;
+    Ok(EventRow { seq: row.seq.unsigned_abs(), event })
+}
+
 fn parse<T: DeserializeOwned>(table: &'static str, key: &str, doc: &str) -> Result<T, StoreError> {
     serde_json::from_str(doc).map_err(|_| StoreError::Damaged { table, key: key.to_string() })
 }
@@ -179,12 +192,31 @@ impl Store {
                 vec![Param::from(i64::try_from(after).unwrap_or(i64::MAX)), Param::from(i64::from(limit))],
             )
             .await?;
-        rows.iter()
-            .map(|row| {
-                let event: NewEvent = parse("events", &row.seq.to_string(), &row.doc)?;
-                Ok(EventRow { seq: row.seq.unsigned_abs(), event })
-            })
-            .collect()
+        rows.iter().map(placed).collect()
+    }
+
+    /// Up to `limit` events before `before`, newest first.
+    pub async fn events_before(&self, before: u64, limit: u32) -> Result<Vec<EventRow>, StoreError> {
+        let rows: Vec<Placed> = self
+            .db
+            .query_map(
+                "SELECT seq, doc FROM events WHERE seq < $1 ORDER BY seq DESC LIMIT $2",
+                vec![Param::from(i64::try_from(before).unwrap_or(i64::MAX)), Param::from(i64::from(limit))],
+            )
+            .await?;
+        rows.iter().map(placed).collect()
+    }
+
+    /// Sequence of the first event that tells of this transaction or a later one; `None` where there is none.
+    pub async fn first_event_of(&self, transaction: u64) -> Result<Option<u64>, StoreError> {
+        let found: Option<Seq> = self
+            .db
+            .query_map_optional(
+                "SELECT seq FROM events WHERE (doc ->> '$.transaction') >= $1 ORDER BY seq LIMIT 1",
+                vec![Param::from(i64::try_from(transaction).unwrap_or(i64::MAX))],
+            )
+            .await?;
+        Ok(found.map(|Seq(seq)| seq.unsigned_abs()))
     }
 
     /// Sequence of the last event.

@@ -514,6 +514,9 @@ pub struct NewEvent {
     pub actor: String,
     /// For a person.
     pub text: String,
+    /// The transaction that it tells of, 0 where it tells of none. Filled in when it is written.
+    #[serde(default)]
+    pub transaction: u64,
 }
 
 /// An event with its place.

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use weft_server::simnode::{Heard, SimNode, SimSession};
 use weft_types::VsId;
-use weft_wire::agent::{Command, ToNode, VsState};
+use weft_wire::agent::{Command, ToNode, ToServer, VsState};
+use weft_wire::operator::Wanted;
 use weft_wire::record::{Desired, NodeConfig, VsSpec};
 
 use crate::common::{Appliance, roots};
@@ -62,6 +63,8 @@ pub(crate) struct Hands {
     pub(crate) wishes: Vec<String>,
     /// Starts and stops that it still does; then it waits.
     pub(crate) permits: usize,
+    /// What an operator changed at its door, told until a configuration says as much.
+    pub(crate) wanted: Vec<Wanted>,
     /// Servers that fail when they are started.
     pub(crate) fails: BTreeSet<String>,
     pub(crate) restarts: Restarts,
@@ -127,6 +130,27 @@ impl Machine {
             assert!(Instant::now() < end, "never {what}; it heard {:?}", self.wishes());
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+    }
+
+    /// An operator starts or stops a server at the node's door.
+    pub(crate) fn at_the_door(&self, name: &str, running: bool, by: &str) {
+        let mut hands = self.hands();
+        let held = hands.held.get_mut(name).expect("it is there");
+        held.spec.generation += 1;
+        held.spec.desired = if running { Desired::Running } else { Desired::Stopped };
+        held.state = if running { VsState::Running } else { VsState::Stopped };
+        if running {
+            held.instance += 1;
+            held.spec.instance = held.instance;
+        }
+        let wanted = Wanted {
+            vs: held.spec.id,
+            generation: held.spec.generation,
+            instance: held.spec.instance,
+            running,
+            by: by.to_string(),
+        };
+        hands.wanted.push(wanted);
     }
 
     /// State of a server; `None` where it is not there.
@@ -206,6 +230,12 @@ async fn restart(node: &mut SimNode, hands: &Mutex<Hands>) {
 
 /// Returns whether it was told to restart.
 async fn serve(mut session: SimSession, hands: &Mutex<Hands>, at: SocketAddr) -> bool {
+    let wanted = hands.lock().expect("no panic").wanted.clone();
+    for wanted in wanted {
+        if session.send(&ToServer::Wanted(wanted)).await.is_err() {
+            return false;
+        }
+    }
     let known: Vec<Held> = hands.lock().expect("no panic").held.values().cloned().collect();
     for held in known {
         if report(&mut session, &held).await.is_err() {
@@ -275,7 +305,12 @@ impl Hands {
                 self.wishes.push(format!("stop {name}"));
             }
             let fresh = Held { spec: spec.clone(), instance: 0, state: VsState::Stopped };
-            self.held.entry(name.clone()).or_insert(fresh).spec = spec.clone();
+            let held = self.held.entry(name.clone()).or_insert(fresh);
+            // What it knows of a later generation stays.
+            if spec.generation >= held.spec.generation {
+                held.spec = spec.clone();
+                self.wanted.retain(|wanted| wanted.vs != spec.id);
+            }
         }
         self.heard = new;
     }

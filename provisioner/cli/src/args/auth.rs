@@ -118,6 +118,8 @@ pub(crate) enum Session {
         /// Name, as in `weft session list`
         #[arg(value_name = "SESSION")]
         session: String,
+        #[command(flatten)]
+        dry_run: DryRun,
     },
 }
 

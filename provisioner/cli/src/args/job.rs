@@ -83,11 +83,21 @@ are digests; JSON is YAML too.")]
         wait: Wait,
     },
     /// Cancel a job that runs: what is done of it is undone, the last step first
-    #[command(after_help = "Example:\n  weft job cancel 7")]
-    Cancel(JobNumber),
+    #[command(after_help = "Examples:\n  weft job cancel 7 --dry-run\n  weft job cancel 7")]
+    Cancel {
+        #[command(flatten)]
+        number: JobNumber,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
     /// Try the undo of a stuck step again
     #[command(after_help = "Example:\n  weft job retry 7")]
-    Retry(JobNumber),
+    Retry {
+        #[command(flatten)]
+        number: JobNumber,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
     /// Leave a stuck step as it is, and undo the rest of the job
     #[command(after_help = "Example:\n  weft job skip 7 --reason 'web was deleted on purpose'")]
     Skip {
@@ -96,6 +106,8 @@ are digests; JSON is YAML too.")]
         /// Why; it is kept
         #[arg(long, value_name = "TEXT")]
         reason: String,
+        #[command(flatten)]
+        dry_run: DryRun,
     },
     /// Leave a stuck job as it is
     #[command(after_help = "Example:\n  weft job abandon 7 --comment 'node-2 burnt down'")]
@@ -105,5 +117,7 @@ are digests; JSON is YAML too.")]
         /// Why; it is kept
         #[arg(long, value_name = "TEXT")]
         comment: String,
+        #[command(flatten)]
+        dry_run: DryRun,
     },
 }

@@ -13,12 +13,16 @@ mod appliance;
 mod apply;
 mod auth;
 mod container;
+mod drift;
+#[cfg(test)]
+mod dry_runs;
 mod job;
 mod network;
 mod operator;
 mod pool;
 mod power;
 mod rollout;
+mod search;
 mod select;
 mod template;
 mod tx;
@@ -32,13 +36,15 @@ pub(crate) use auth::{Account, Auth, AuthPolicy, Session, Token};
 pub(crate) use container::{
     Container, ContainerCreate, ContainerEdit, Datacenter, Frame, Mainframe, NodeMove, Topology,
 };
+pub(crate) use drift::{Drift, DriftNames};
 pub(crate) use job::Job;
 pub(crate) use network::{Gateway, NetHeld, NetNew, NetRename, Nic, Port, Switch, Vhba, Vnic};
 pub(crate) use operator::{Operator, OperatorIssue, StartStop};
 pub(crate) use pool::{Held, Licence, Pool};
 pub(crate) use power::{Bmc, BmcSet, Power, PowerArgs};
 pub(crate) use rollout::{Rollout, RolloutStart};
-pub(crate) use select::{Chosen, LabelArg, Nodes, Servers, Shown};
+pub(crate) use search::{EventSearch, LogSearch};
+pub(crate) use select::{Chosen, LabelArg, Labelled, LabelledNodes, LabelledServers, Nodes, Servers, Shown};
 pub(crate) use template::{Settings, Template, TemplateCreate, VsCopy};
 pub(crate) use tx::{DryRun, Tx};
 pub(crate) use vs::{Console, Vs, VsCreate, VsSet};
@@ -238,6 +244,9 @@ pub(crate) enum Command {
     /// Several changes as one unit that waits for the nodes, and is undone as a whole
     #[command(subcommand, visible_alias = "jobs")]
     Job(Job),
+    /// Where nodes are not as they are wanted, and what is to be done about it
+    #[command(subcommand, visible_alias = "drifts")]
+    Drift(Drift),
     /// What happened
     #[command(subcommand, visible_alias = "events")]
     Event(Event),
@@ -358,31 +367,39 @@ Several nodes are approved in one transaction, or none; each must find its own f
 The members of a partition stand in one frame: move them together.
 {SELECTORS}"))]
     Move(NodeMove),
-    /// Change the labels of a node: KEY=VALUE to have it, KEY- to have it no more
-    #[command(after_help = "Example:\n  weft node label node-1 rack=3 spare-")]
+    /// Change the labels of nodes: KEY=VALUE to have it, KEY- to have it no more; those that are not named stay
+    #[command(after_help = format!("Examples:
+  weft node label node-1 rack=3 spare-
+  weft node label node-1 node-2 rack=3
+  weft node label -l rack=3 hall=north --dry-run
+{SELECTORS}"))]
     Label {
         #[command(flatten)]
-        name: NodeName,
-        /// Labels; those that are not named stay
-        #[arg(value_name = "KEY=VALUE|KEY-", required = true)]
-        labels: Vec<LabelArg>,
+        nodes: LabelledNodes,
         #[command(flatten)]
         dry_run: DryRun,
     },
     /// Show the node's log, oldest line first
-    #[command(after_help = "Example:\n  weft node log node-1 -n 20")]
+    #[command(after_help = "Examples:
+  weft node log node-1 -n 20
+  weft node log node-1 --grep 'stage' --since 10m
+  weft node log node-1 --level warn")]
     Log {
         #[command(flatten)]
         name: NodeName,
         /// How many lines at most
         #[arg(short = 'n', long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
         lines: u32,
+        #[command(flatten)]
+        search: LogSearch,
     },
     /// Restart the node; its virtual servers stop
-    #[command(after_help = "Example:\n  weft node reboot node-1 --yes")]
+    #[command(after_help = "Examples:\n  weft node reboot node-1 --dry-run\n  weft node reboot node-1 --yes")]
     Reboot {
         #[command(flatten)]
         name: NodeName,
+        #[command(flatten)]
+        dry_run: DryRun,
         /// Do not ask
         #[arg(short, long)]
         yes: bool,
@@ -489,6 +506,9 @@ pub(crate) enum Published {
         /// Let nodes boot it from now on
         #[arg(long)]
         activate: bool,
+        /// Have the image judged, print what would be done, and keep nothing of it
+        #[arg(long, conflicts_with_all = ["bios", "activate"])]
+        dry_run: bool,
     },
     /// Let nodes boot this image from now on
     #[command(after_help = "Example:\n  weft image activate 3f2a91c0")]
@@ -541,18 +561,25 @@ pub(crate) enum Event {
         visible_alias = "ls",
         after_help = "Examples:
   weft event list --limit 20
-  weft event list --follow -o json | jq 'select(.state == \"error\")'"
+  weft event list --node node-1 --kind vs. --since 2h
+  weft event list --grep 'out of memory' --state warn --until 2026-11-21T07:00:00Z
+  weft event list --follow --state error -o json | jq .text"
     )]
     List {
         /// Only those after this number; left out: the last ones
         #[arg(long, value_name = "SEQ")]
         after: Option<u64>,
+        /// Only those before this number: the next page towards older ones
+        #[arg(long, value_name = "SEQ", conflicts_with = "after")]
+        before: Option<u64>,
         /// How many at most
         #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000))]
         limit: u32,
         /// Stay, and print new ones as they happen
         #[arg(short, long)]
         follow: bool,
+        #[command(flatten)]
+        search: EventSearch,
     },
 }
 

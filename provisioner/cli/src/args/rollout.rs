@@ -78,13 +78,28 @@ all approved nodes run the image it becomes the active one. To go back: weft ima
     },
     /// Begin with no further node; what is under way is brought to its end
     #[command(after_help = "Example:\n  weft image rollout pause 7")]
-    Pause(RolloutNumber),
+    Pause {
+        #[command(flatten)]
+        number: RolloutNumber,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
     /// Go on where it is paused; where it stopped, with the nodes that failed
     #[command(after_help = "Example:\n  weft image rollout resume 7")]
-    Resume(RolloutNumber),
+    Resume {
+        #[command(flatten)]
+        number: RolloutNumber,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
     /// End it where it stands: nodes keep the image that they have
     #[command(after_help = "Example:\n  weft image rollout abort 7")]
-    Abort(RolloutNumber),
+    Abort {
+        #[command(flatten)]
+        number: RolloutNumber,
+        #[command(flatten)]
+        dry_run: DryRun,
+    },
     /// Go back to the images before, on all nodes that it has moved; refused below the floor
     #[command(after_help = "Examples:\n  weft image rollout back 7 --dry-run\n  weft image rollout back 7")]
     Back {

@@ -7,6 +7,7 @@ use clap_complete::engine::ArgValueCompleter;
 use weft_api::{Selection, Selector, SelectorError, check_key, parse_label};
 
 use crate::complete;
+use crate::error::CliError;
 
 /// How labels choose, for help texts.
 pub(crate) const SELECTORS: &str = "
@@ -104,6 +105,69 @@ impl Nodes {
     }
 }
 
+/// Virtual servers and what becomes of their labels.
+#[derive(Debug, Args)]
+pub(crate) struct LabelledServers {
+    /// Names, then labels; names are left out with --selector and --all
+    #[arg(value_name = "SERVER… KEY=VALUE|KEY-", required = true, add = ArgValueCompleter::new(complete::servers))]
+    words: Vec<String>,
+    #[command(flatten)]
+    which: Which,
+}
+
+/// Nodes and what becomes of their labels.
+#[derive(Debug, Args)]
+pub(crate) struct LabelledNodes {
+    /// Names, then labels; names are left out with --selector and --all
+    #[arg(value_name = "NODE… KEY=VALUE|KEY-", required = true, add = ArgValueCompleter::new(complete::nodes))]
+    words: Vec<String>,
+    #[command(flatten)]
+    which: Which,
+}
+
+/// Objects and what becomes of their labels.
+#[derive(Debug)]
+pub(crate) struct Labelled {
+    pub(crate) select: Selection,
+    pub(crate) labels: Vec<LabelArg>,
+}
+
+impl LabelledServers {
+    pub(crate) fn read(&self) -> Result<Labelled, CliError> {
+        labelled(&self.words, &self.which)
+    }
+}
+
+impl LabelledNodes {
+    pub(crate) fn read(&self) -> Result<Labelled, CliError> {
+        labelled(&self.words, &self.which)
+    }
+}
+
+/// Takes names and labels apart: the first word is a name, unless something else chooses; names end at the first label.
+fn labelled(words: &[String], which: &Which) -> Result<Labelled, CliError> {
+    let chosen = which.selector.is_some() || which.all;
+    let looks = |word: &String| word.contains('=') || word.ends_with('-');
+    let names = if chosen {
+        0
+    } else {
+        words.iter().skip(1).position(looks).map_or(words.len(), |position| position + 1)
+    };
+    let (names, labels) = words.split_at(names);
+    let labels: Vec<LabelArg> = labels
+        .iter()
+        .map(|word| {
+            let next = "names come first, then labels: KEY=VALUE to have it, KEY- to have it no more";
+            word.parse().map_err(|error: SelectorError| CliError::usage(format!("{word}: {error}"), next))
+        })
+        .collect::<Result<_, _>>()?;
+    if labels.is_empty() {
+        return Err(CliError::usage("no label is named", "KEY=VALUE to have it, KEY- to have it no more"));
+    }
+    let select = Chosen { names, which }.selection();
+    Ok(Labelled { select, labels })
+}
+
 /// A label to have, or to have no more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LabelArg {
@@ -125,6 +189,24 @@ impl FromStr for LabelArg {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_come_before_labels_and_none_where_something_else_chooses() {
+        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        let which = |all| Which { selector: None, all, allow_empty: false };
+        let of = |given: &[&str], all| {
+            labelled(&words(given), &which(all)).map(|found| (found.select.names, found.labels.len())).ok()
+        };
+        assert_eq!(of(&["web", "env=prod"], false), Some((words(&["web"]), 1)));
+        assert_eq!(of(&["web", "db", "env=prod", "old-"], false), Some((words(&["web", "db"]), 2)));
+        // A server may be called so; a first word is a name.
+        assert_eq!(of(&["web-", "env=prod"], false), Some((words(&["web-"]), 1)));
+        assert_eq!(of(&["env=prod", "old-"], true), Some((Vec::new(), 2)));
+        for wrong in [(&["web"][..], false), (&["web", "db"], false), (&["web", "env=prod", "db"], false)] {
+            assert_eq!(of(wrong.0, wrong.1), None, "{wrong:?}");
+        }
+        assert_eq!(of(&["web", "env=prod"], true), None, "--all and a name");
+    }
 
     #[test]
     fn a_label_is_set_with_its_value_and_removed_by_a_hyphen() {

@@ -5,7 +5,7 @@ use clap_complete::engine::ArgValueCompleter;
 
 use super::select::SELECTORS;
 use super::template::Pools;
-use super::{DryRun, LabelArg, Servers, Settings, Shown, VsCopy, Wait};
+use super::{DryRun, LabelledServers, Servers, Settings, Shown, VsCopy, Wait};
 use crate::complete;
 
 /// A virtual server's name.
@@ -115,13 +115,15 @@ address is given only where one is named.")]
         #[arg(short, long)]
         yes: bool,
     },
-    /// Move a stopped server to another node
-    #[command(after_help = "Examples:
+    /// Move stopped servers to another node
+    #[command(after_help = format!("Examples:
   weft vs move web --node node-2 --dry-run
-  weft vs stop web --wait && weft vs move web --node node-2 && weft vs start web")]
+  weft vs move web db --node node-2
+  weft vs stop -l env=test --wait && weft vs move -l env=test --node node-2
+{SELECTORS}"))]
     Move {
         #[command(flatten)]
-        name: VsName,
+        servers: Servers,
         /// Node that it is to lie on
         #[arg(long, value_name = "NODE", add = ArgValueCompleter::new(complete::nodes))]
         node: String,
@@ -145,14 +147,13 @@ a server that somebody else changed in between, with what he changed.")]
     #[command(after_help = "Examples:
   weft vs label web env=prod tier=web
   weft vs label web env=test old-
+  weft vs label web db env=prod
+  weft vs label -l env=test env=prod --dry-run
 
 A key has 1 to 63 of a-z 0-9 . _ / -, a value at most 63 of a-z A-Z 0-9 . _ / -; a server has at most 32 labels.")]
     Label {
         #[command(flatten)]
-        name: VsName,
-        /// Labels; those that are not named stay
-        #[arg(value_name = "KEY=VALUE|KEY-", required = true)]
-        labels: Vec<LabelArg>,
+        servers: LabelledServers,
         #[command(flatten)]
         dry_run: DryRun,
     },

@@ -109,8 +109,11 @@ pub(super) async fn sessions(context: &Context, verb: &SessionVerb) -> Result<()
             let all: Vec<SessionInfo> = client.get("/api/v1/sessions").await?;
             output.list(&all, &session_columns(), "no session that you may see")
         }
-        SessionVerb::End { session } => {
+        SessionVerb::End { session, dry_run } => {
             let at = format!("/api/v1/sessions/{}", segment(session));
+            if dry_run.dry_run {
+                return plan::dry_run(context, Method::DELETE, &at, Payload::None).await;
+            }
             client.change(Method::DELETE, &at, Payload::None).await?;
             output.note(&format!("the session {session} is ended"));
             Ok(())

@@ -106,6 +106,16 @@ pub(super) async fn label(
     labels: &[LabelArg],
     dry_run: DryRun,
 ) -> Result<bool, CliError> {
+    let body = relabel(labels)?;
+    let path = format!("{path}/labels");
+    if dry_run.dry_run {
+        return plan::dry_run(context, Method::POST, &path, Payload::Json(body)).await.map(|()| false);
+    }
+    context.client.change(Method::POST, &path, Payload::Json(body)).await.map(|()| true)
+}
+
+/// A change of labels as the interface takes it.
+fn relabel(labels: &[LabelArg]) -> Result<serde_json::Value, CliError> {
     let mut change = LabelChange::default();
     for label in labels {
         match label {
@@ -113,12 +123,36 @@ pub(super) async fn label(
             LabelArg::Remove(key) => change.remove.push(key.clone()),
         }
     }
-    let body = serde_json::to_value(change).map_err(|error| CliError::usage(error.to_string(), ""))?;
-    let path = format!("{path}/labels");
+    serde_json::to_value(change).map_err(|error| CliError::usage(error.to_string(), ""))
+}
+
+/// Changes labels of several objects, in one transaction.
+pub(super) async fn label_all(
+    context: &Context,
+    noun: &Noun,
+    select: &Selection,
+    labels: &[LabelArg],
+    dry_run: DryRun,
+) -> Result<(), CliError> {
+    let body = serde_json::json!({ "select": select, "labels": relabel(labels)? });
+    change(context, noun, "labels", body, dry_run).await
+}
+
+/// Makes a change of several objects that has a path of its own, or shows its plan.
+pub(super) async fn change(
+    context: &Context,
+    noun: &Noun,
+    what: &str,
+    body: serde_json::Value,
+    dry_run: DryRun,
+) -> Result<(), CliError> {
+    let path = format!("/api/v1/groups/{}/{what}", noun.path);
     if dry_run.dry_run {
-        return plan::dry_run(context, Method::POST, &path, Payload::Json(body)).await.map(|()| false);
+        return plan::dry_run(context, Method::POST, &path, Payload::Json(body)).await;
     }
-    context.client.change(Method::POST, &path, Payload::Json(body)).await.map(|()| true)
+    let plan: Plan = context.client.answer(Method::POST, &path, Payload::Json(body)).await?;
+    told_plan(context, what, noun, &plan);
+    Ok(())
 }
 
 /// Says what labels an object has.

@@ -35,7 +35,10 @@ pub(super) async fn run(context: &Context, verb: &Verb) -> Result<(), CliError> 
                 "no image is published; sign one and: weft image publish FILE --activate",
             )
         }
-        Verb::Publish { file, bios, activate } => {
+        Verb::Publish { file, dry_run: true, .. } => {
+            plan::dry_run(context, Method::POST, "/api/v1/images", Payload::File(file)).await
+        }
+        Verb::Publish { file, bios, activate, .. } => {
             output.progress(&format!("uploading {}", file.display()));
             let image: Image = client.answer(Method::POST, "/api/v1/images", Payload::File(file)).await?;
             if let Some(bios) = bios {

@@ -8,7 +8,7 @@ use hyper::Method;
 use weft_api::{Job, JobCreate, JobDecision, JobPlan, JobStep, Problem};
 
 use super::{Context, plan};
-use crate::args::{Format, Job as Verb, Wait};
+use crate::args::{DryRun, Format, Job as Verb, Wait};
 use crate::client::Payload;
 use crate::error::CliError;
 use crate::output::{Column, clean, print, table};
@@ -74,10 +74,14 @@ pub(super) async fn run(context: &Context, verb: &Verb) -> Result<(), CliError> 
             }
             start(context, body, *wait).await
         }
-        Verb::Cancel(number) => decide(context, number.number, "cancel", None).await,
-        Verb::Retry(number) => decide(context, number.number, "retry", None).await,
-        Verb::Skip { number, reason } => decide(context, number.number, "skip", Some(reason)).await,
-        Verb::Abandon { number, comment } => decide(context, number.number, "abandon", Some(comment)).await,
+        Verb::Cancel { number, dry_run } => decide(context, number.number, "cancel", None, *dry_run).await,
+        Verb::Retry { number, dry_run } => decide(context, number.number, "retry", None, *dry_run).await,
+        Verb::Skip { number, reason, dry_run } => {
+            decide(context, number.number, "skip", Some(reason), *dry_run).await
+        }
+        Verb::Abandon { number, comment, dry_run } => {
+            decide(context, number.number, "abandon", Some(comment), *dry_run).await
+        }
     }
 }
 
@@ -171,7 +175,13 @@ async fn start(context: &Context, body: serde_json::Value, wait: Wait) -> Result
     context.output.list(&[job], &columns(), "")
 }
 
-async fn decide(context: &Context, number: u64, verb: &str, reason: Option<&String>) -> Result<(), CliError> {
+async fn decide(
+    context: &Context,
+    number: u64,
+    verb: &str,
+    reason: Option<&String>,
+    dry_run: DryRun,
+) -> Result<(), CliError> {
     let payload = match reason {
         None => Payload::None,
         Some(reason) => {
@@ -180,6 +190,9 @@ async fn decide(context: &Context, number: u64, verb: &str, reason: Option<&Stri
         }
     };
     let at = format!("{}/{verb}", path(number));
+    if dry_run.dry_run {
+        return plan::dry_run(context, Method::POST, &at, payload).await;
+    }
     let job: Job = context.client.answer(Method::POST, &at, payload).await?;
     context.output.list(&[job], &columns(), "")
 }

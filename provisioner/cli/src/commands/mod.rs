@@ -6,6 +6,7 @@ mod apply;
 mod auth;
 mod container;
 mod create;
+mod drift;
 mod group;
 mod image;
 mod job;
@@ -29,7 +30,7 @@ mod vs;
 use std::io;
 
 use hyper::Method;
-use weft_api::{ApplianceConfig, Event, Finding, Node};
+use weft_api::{ApplianceConfig, Event, EventPage, Finding, Node};
 
 use weft_signing::cli::{Form, SigningCommand};
 
@@ -104,6 +105,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), CliError> {
         Command::Token(verb) => token::run(&context()?, &verb).await,
         Command::Auth(verb) => auth::run(&context()?, &verb).await,
         Command::Tx(verb) => tx::run(&context()?, &verb).await,
+        Command::Drift(verb) => drift::run(&context()?, &verb).await,
         Command::Job(verb) => job::run(&context()?, &verb).await,
         Command::Event(verb) => event(&context()?, &verb).await,
         Command::Top { once } => top::run(&context()?, once).await,
@@ -182,18 +184,58 @@ fn event_columns() -> [Column<Event>; 7] {
 }
 
 async fn event(context: &Context, verb: &EventVerb) -> Result<(), CliError> {
-    let EventVerb::List { after, limit, follow } = verb;
-    let from = after.map(|seq| format!("after={seq}&")).unwrap_or_default();
-    let items: Vec<Event> = context.client.get(&format!("/api/v1/events?{from}limit={limit}")).await?;
+    let EventVerb::List { after, before, limit, follow, search } = verb;
+    let query = search.query();
+    let items: Vec<Event> = if query.is_empty() && before.is_none() {
+        let from = after.map(|seq| format!("after={seq}&")).unwrap_or_default();
+        context.client.get(&format!("/api/v1/events?{from}limit={limit}")).await?
+    } else {
+        found(context, *after, *before, *limit, &query).await?
+    };
     if *follow {
         let mut last = after.unwrap_or(0);
         for event in &items {
             context.output.item(event, &events::line(event))?;
             last = last.max(event.seq);
         }
-        return events::follow(&context.client, context.output, last).await;
+        if items.is_empty() && after.is_none() {
+            // Nothing fits yet: what comes now may.
+            let newest: Vec<Event> = context.client.get("/api/v1/events?limit=1").await?;
+            last = newest.last().map_or(0, |event| event.seq);
+        }
+        return events::follow(&context.client, context.output, &query, last).await;
     }
-    context.output.list(&items, &event_columns(), "nothing happened yet")
+    let empty = if query.is_empty() { "nothing happened yet" } else { "no event fits" };
+    context.output.list(&items, &event_columns(), empty)?;
+    if let Some(first) = items.first().filter(|_| items.len() == *limit as usize && after.is_none()) {
+        context.output.progress(&format!("older ones: weft event list --before {}", first.seq));
+    }
+    Ok(())
+}
+
+/// Events that fit, page by page until there are enough.
+async fn found(
+    context: &Context,
+    after: Option<u64>,
+    before: Option<u64>,
+    limit: u32,
+    query: &str,
+) -> Result<Vec<Event>, CliError> {
+    let (forward, mut at) = (after.is_some(), after.or(before));
+    let limit = limit as usize;
+    let mut all: Vec<Event> = Vec::new();
+    loop {
+        let word = if forward { "after" } else { "before" };
+        let from = at.map(|seq| format!("&{word}={seq}")).unwrap_or_default();
+        let left = limit - all.len();
+        let page: EventPage =
+            context.client.get(&format!("/api/v1/events/search?limit={left}{from}{query}")).await?;
+        all = if forward { [all, page.events].concat() } else { [page.events, all].concat() };
+        if page.state != "more" || all.len() >= limit {
+            return Ok(all);
+        }
+        at = Some(page.next);
+    }
 }
 
 fn finding_columns() -> [Column<Finding>; 4] {

@@ -5,7 +5,7 @@ use weft_api::{LogEntry, Node, Selection};
 
 use super::group::{self, NODES};
 use super::{Context, plan};
-use crate::args::{DryRun, Node as Verb, Nodes};
+use crate::args::{DryRun, Labelled, Node as Verb, Nodes};
 use crate::client::{Payload, segment};
 use crate::error::CliError;
 use crate::output::Column;
@@ -94,20 +94,35 @@ pub(super) async fn run(context: &Context, verb: &Verb) -> Result<(), CliError> 
         Verb::Bmc(verb) => super::power::bmc(context, verb).await,
         Verb::Power(verb) => super::power::power(context, verb).await,
         Verb::Move(args) => super::container::move_nodes(context, args).await,
-        Verb::Label { name, labels, dry_run } => {
-            if group::label(context, &path(&name.node), labels, *dry_run).await? {
-                let node: Node = client.get(&path(&name.node)).await?;
+        Verb::Label { nodes, dry_run } => {
+            let Labelled { select, labels } = nodes.read()?;
+            let [name] = select.names.as_slice() else {
+                return group::label_all(context, &NODES, &select, &labels, *dry_run).await;
+            };
+            if group::label(context, &path(name), &labels, *dry_run).await? {
+                let node: Node = client.get(&path(name)).await?;
                 group::told(context, &node.name, &node.labels);
                 output.list(&[node], &columns(), "")?;
             }
             Ok(())
         }
-        Verb::Log { name, lines } => {
+        Verb::Log { name, lines, search } => {
+            let query = search.query();
             let entries: Vec<LogEntry> =
-                client.get(&format!("{}/log?lines={lines}", path(&name.node))).await?;
-            output.list(&entries, &log_columns(), "the node has sent no log line yet")
+                client.get(&format!("{}/log?lines={lines}{query}", path(&name.node))).await?;
+            let empty = if query.is_empty() { "the node has sent no log line yet" } else { "no line fits" };
+            output.list(&entries, &log_columns(), empty)?;
+            if let Some(first) =
+                entries.first().filter(|first| entries.len() == *lines as usize && first.seq > 0)
+            {
+                output.progress(&format!("older ones: weft node log {} --before {}", name.node, first.seq));
+            }
+            Ok(())
         }
-        Verb::Reboot { name, yes } => {
+        Verb::Reboot { name, dry_run, .. } if dry_run.dry_run => {
+            plan::dry_run(context, Method::POST, &format!("{}/reboot", path(&name.node)), Payload::None).await
+        }
+        Verb::Reboot { name, yes, .. } => {
             prompt::confirm(&format!("Restart {}? Its virtual servers stop.", name.node), *yes)?;
             client.change(Method::POST, &format!("{}/reboot", path(&name.node)), Payload::None).await?;
             output.note(&format!("{} restarts", name.node));

@@ -7,7 +7,7 @@ use weft_api::{Problem, Rollout, RolloutCreate, RolloutNode};
 
 use super::create::json;
 use super::{Context, plan};
-use crate::args::{Format, Rollout as Verb, RolloutStart};
+use crate::args::{DryRun, Format, Rollout as Verb, RolloutStart};
 use crate::client::Payload;
 use crate::error::CliError;
 use crate::output::{Column, clean, print, table};
@@ -64,9 +64,9 @@ pub(super) async fn run(context: &Context, verb: &Verb) -> Result<(), CliError> 
         }
         Verb::Show(number) => show(context, &context.client.get(&path(number.number)).await?),
         Verb::Watch { number, timeout } => watch(context, number.number, *timeout).await,
-        Verb::Pause(number) => decide(context, number.number, "pause").await,
-        Verb::Resume(number) => decide(context, number.number, "resume").await,
-        Verb::Abort(number) => decide(context, number.number, "abort").await,
+        Verb::Pause { number, dry_run } => decide(context, number.number, "pause", *dry_run).await,
+        Verb::Resume { number, dry_run } => decide(context, number.number, "resume", *dry_run).await,
+        Verb::Abort { number, dry_run } => decide(context, number.number, "abort", *dry_run).await,
         Verb::Back { number, dry_run } => {
             let at = format!("{}/back", path(number.number));
             if dry_run.dry_run {
@@ -101,8 +101,11 @@ async fn begun(context: &Context, at: &str, payload: Payload<'_>) -> Result<(), 
     context.output.list(&[rollout], &columns(), "")
 }
 
-async fn decide(context: &Context, number: u64, verb: &str) -> Result<(), CliError> {
+async fn decide(context: &Context, number: u64, verb: &str, dry_run: DryRun) -> Result<(), CliError> {
     let at = format!("{}/{verb}", path(number));
+    if dry_run.dry_run {
+        return plan::dry_run(context, Method::POST, &at, Payload::None).await;
+    }
     let rollout: Rollout = context.client.answer(Method::POST, &at, Payload::None).await?;
     context.output.list(&[rollout], &columns(), "")
 }

@@ -8,7 +8,7 @@ use weft_api::Vs;
 
 use super::group::{self, SERVERS};
 use super::{Context, create, plan, span};
-use crate::args::{DryRun, Servers, Vs as Verb, Wait};
+use crate::args::{DryRun, Labelled, Servers, Vs as Verb, Wait};
 use crate::client::{Payload, segment};
 use crate::error::CliError;
 use crate::output::Column;
@@ -78,13 +78,18 @@ pub(super) async fn run(context: &Context, verb: &Verb) -> Result<(), CliError> 
         Verb::Span { name, watch } => span::run(context, &name.server, *watch).await,
         Verb::Create(args) => create::run(context, args).await,
         Verb::Copy(args) => create::copy(context, args).await,
-        Verb::Move { name, node, dry_run } => {
-            let (at, body) = (format!("{}/move", path(&name.server)), serde_json::json!({ "node": node }));
+        Verb::Move { servers, node, dry_run } => {
+            let chosen = servers.chosen();
+            let Some(name) = chosen.one() else {
+                let body = serde_json::json!({ "select": chosen.selection(), "node": node });
+                return group::change(context, &SERVERS, "move", body, *dry_run).await;
+            };
+            let (at, body) = (format!("{}/move", path(name)), serde_json::json!({ "node": node }));
             if dry_run.dry_run {
                 return plan::dry_run(context, Method::POST, &at, Payload::Json(body)).await;
             }
             client.change(Method::POST, &at, Payload::Json(body)).await?;
-            let vs: Vs = client.get(&path(&name.server)).await?;
+            let vs: Vs = client.get(&path(name)).await?;
             output.note(&format!("{} lies on {}; start it: weft vs start {}", vs.name, vs.node, vs.name));
             output.list(&[vs], &columns(), "")
         }
@@ -97,9 +102,13 @@ pub(super) async fn run(context: &Context, verb: &Verb) -> Result<(), CliError> 
         Verb::Reset { servers, dry_run } => power(context, servers, "reset", *dry_run, None).await,
         Verb::Delete { servers, dry_run, yes } => delete(context, servers, *dry_run, *yes).await,
         Verb::Set(args) => super::set::run(context, args).await,
-        Verb::Label { name, labels, dry_run } => {
-            if group::label(context, &path(&name.server), labels, *dry_run).await? {
-                let vs: Vs = client.get(&path(&name.server)).await?;
+        Verb::Label { servers, dry_run } => {
+            let Labelled { select, labels } = servers.read()?;
+            let [name] = select.names.as_slice() else {
+                return group::label_all(context, &SERVERS, &select, &labels, *dry_run).await;
+            };
+            if group::label(context, &path(name), &labels, *dry_run).await? {
+                let vs: Vs = client.get(&path(name)).await?;
                 group::told(context, &vs.name, &vs.labels);
                 output.list(&[vs], &columns(), "")?;
             }

@@ -1,6 +1,6 @@
 //! Sessions that are open: seen, and ended.
 
-use weft_api::SessionInfo;
+use weft_api::{Plan, SessionInfo};
 use weft_store::{Batch, NewEvent, SessionRow};
 
 use super::found::not_found;
@@ -9,6 +9,7 @@ use super::kinds::ObjectKind;
 use crate::accounts::{Accounts, Caller, locked};
 use crate::core::{Core, event};
 use crate::error::Error;
+use crate::transactions::plan_in_words;
 use crate::util::{at_unix, now, unix_s};
 
 /// Digits of a session's name: the first of its token's digest, with which nobody finds the token.
@@ -50,7 +51,7 @@ impl Core {
     }
 
     /// Ends a session. Its streams end within seconds.
-    pub(crate) async fn session_end(&self, caller: &Caller, name: &str) -> Result<(), Error> {
+    pub(crate) async fn session_end(&self, caller: &Caller, name: &str, dry: bool) -> Result<Plan, Error> {
         let _change = self.change.lock().await;
         let row = self.accounts.session_named(name).ok_or_else(|| not_found(ObjectKind::Session, name))?;
         self.allow(
@@ -59,10 +60,14 @@ impl Core {
             &Object { owner: &row.user, ..Object::new(ObjectKind::Session, name, name) },
         )?;
         let text = format!("a session of {} is ended", row.user);
+        let plan = plan_in_words("session end", vec![format!("{} is logged out there", row.user)]);
+        if dry {
+            return Ok(plan);
+        }
         let told = NewEvent { actor: caller.user.clone(), ..event("account.session-ended", "info", text) };
         let batch = Batch::new(now(), caller.user.as_str(), "session end");
         self.commit(batch.delete_session(&row.token_hash).event(told)).await?;
         locked(&self.accounts.sessions).remove(&row.token_hash);
-        Ok(())
+        Ok(Plan { state: "done".to_string(), ..plan })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
@@ -13,13 +14,14 @@ use bytes::Bytes;
 use futures_util::{Stream, stream};
 use serde::Deserialize;
 use tokio::sync::broadcast::error::RecvError;
-use weft_api::{Event, Problem};
+use weft_api::{Event, EventGap, Problem};
 
 use super::App;
 use crate::accounts::Caller;
 use crate::auth::{ObjectKind, Sight};
 use crate::core::api_event;
 use crate::error::Error;
+use crate::search::{Asked, Wanted};
 
 /// Events read from the store at once.
 const PAGE: u32 = 200;
@@ -33,14 +35,26 @@ const SEND_LIMIT: Duration = Duration::from_secs(20);
 #[derive(Deserialize)]
 pub(crate) struct After {
     after: Option<u64>,
+    from: Option<u64>,
 }
 
+/// What a reader is sent.
+enum Told {
+    Event(Box<Event>),
+    Missed(EventGap),
+}
+
+/// One reader. It holds a page of events at most: while it does not take them nothing more is read for it, and nobody
+/// waits for it.
 struct Follow {
     app: App,
     caller: Caller,
+    wanted: Wanted,
     after: u64,
     ready: VecDeque<Event>,
+    missed: Option<EventGap>,
     live: tokio::sync::broadcast::Receiver<std::sync::Arc<Event>>,
+    _turn: tokio::sync::OwnedSemaphorePermit,
 }
 
 impl Follow {
@@ -48,13 +62,26 @@ impl Follow {
     ///
     /// The store is read first and after each lag; the live feed only says that there is more. So no
     /// event is missed and none comes twice.
-    async fn next(&mut self) -> Option<Event> {
+    async fn next(&mut self) -> Option<Told> {
         loop {
+            if let Some(gap) = self.missed.take() {
+                return Some(Told::Missed(gap));
+            }
             if let Some(event) = self.ready.pop_front() {
-                return Some(event);
+                return Some(Told::Event(Box::new(event)));
             }
             let rows = self.app.core.store.events(self.after, PAGE).await.ok()?;
-            if let Some(last) = rows.last() {
+            if let (Some(first), Some(last)) = (rows.first(), rows.last()) {
+                // Numbers grow by one; only what is older than is kept is dropped.
+                let expected = self.after.saturating_add(1);
+                if first.seq > expected && self.after > 0 {
+                    self.missed = Some(gap(
+                        expected,
+                        first.seq.saturating_sub(1),
+                        "these events are no longer kept",
+                        "read again what they told of; --keep-events of the appliance keeps more",
+                    ));
+                }
                 self.after = last.seq;
                 self.take(rows.into_iter().map(api_event).collect());
                 continue;
@@ -83,38 +110,79 @@ impl Follow {
     fn take(&mut self, mut events: Vec<Event>) {
         let mut sight = Sight::of(&self.app.core, &self.caller);
         let world = self.app.core.world();
-        events.retain_mut(|event| sight.trim_event(&world, event));
+        events.retain_mut(|event| self.wanted.fits(event) && sight.trim_event(&world, event));
         self.ready.extend(events);
     }
 }
 
+fn gap(first: u64, last: u64, text: &str, next: &str) -> EventGap {
+    EventGap { first, last, text: text.to_string(), next: next.to_string() }
+}
+
 /// Follow events (SSE)
 ///
-/// Replays from `after` (or the header `Last-Event-ID`), then follows. `id:` is the sequence number.
+/// Replays from `after` (or the header `Last-Event-ID`), or from a transaction, then follows. `id:` is the sequence number.
+/// A reader may be as slow as it likes: it is sent from the store where it stopped. What is no longer kept by then, or was
+/// never there because the store was restored, it is told as `event: missed` with an [`EventGap`](weft_api::EventGap). The
+/// conditions are those of a search.
 #[utoipa::path(get, path = "/api/v1/events/stream", tag = "events",
-    params(("after" = Option<u64>, Query, description = "Replay those behind this; without it, only new ones")),
-    responses((status = 200, content_type = "text/event-stream", body = Event), (status = 401, body = Problem)))]
+    params(("after" = Option<u64>, Query, description = "Replay those behind this; without it, only new ones"),
+        ("from" = Option<u64>, Query, description = "Replay from the events of this transaction on"),
+        ("grep" = Option<String>, Query), ("node" = Option<String>, Query), ("vs" = Option<String>, Query),
+        ("kind" = Option<String>, Query), ("state" = Option<String>, Query), ("actor" = Option<String>, Query),
+        ("since" = Option<String>, Query), ("until" = Option<String>, Query)),
+    responses((status = 200, content_type = "text/event-stream", body = Event), (status = 401, body = Problem),
+        (status = 422, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn events_stream(
     State(app): State<App>,
     caller: Caller,
     headers: HeaderMap,
     Query(query): Query<After>,
-) -> SseResponse<impl Stream<Item = Result<Sse, Infallible>>> {
+    Query(asked): Query<Asked>,
+) -> Result<SseResponse<impl Stream<Item = Result<Sse, Infallible>>>, Error> {
+    let wanted = Wanted::of(asked)?;
+    let turn = Arc::clone(&app.core.streams).try_acquire_owned().map_err(|_| {
+        Error::refused(
+            503,
+            "too-many-readers",
+            "too many follow events already",
+            "end others, or try again later",
+        )
+    })?;
     let last_id = headers.get("last-event-id").and_then(|id| id.to_str().ok()).and_then(|id| id.parse().ok());
     let live = app.core.fan.subscribe();
     // What a browser saw last counts more than the address it first asked for.
-    let after = match last_id.or(query.after) {
-        Some(after) => after,
-        None => app.core.store.last_event().await,
+    let last = app.core.store.last_event().await;
+    let mut missed = None;
+    let after = match (last_id.or(query.after), query.from) {
+        (Some(after), _) if after > last => {
+            let (text, next) = (
+                "this appliance has no such event yet: its store was restored from a backup",
+                "read everything again; the stream goes on with what is new",
+            );
+            missed = Some(gap(last.saturating_add(1), after, text, next));
+            last
+        }
+        (Some(after), _) => after,
+        (None, Some(transaction)) => {
+            let first = app.core.store.first_event_of(transaction).await?;
+            first.map_or(last, |first| first.saturating_sub(1))
+        }
+        (None, None) => last,
     };
-    let follow = Follow { app, caller, after, ready: VecDeque::new(), live };
+    let follow = Follow { app, caller, wanted, after, ready: VecDeque::new(), missed, live, _turn: turn };
     let events = stream::unfold(follow, |mut follow| async move {
-        let event = follow.next().await?;
-        let sse = Sse::default().id(event.seq.to_string()).json_data(&event).unwrap_or_default();
-        tracing::trace!(user = follow.caller.user, seq = event.seq, "event sent");
+        let sse = match follow.next().await? {
+            Told::Event(event) => {
+                tracing::trace!(user = follow.caller.user, seq = event.seq, "event sent");
+                Sse::default().id(event.seq.to_string()).json_data(&event).unwrap_or_default()
+            }
+            // Without an id of its own: a reader that breaks off here is told again.
+            Told::Missed(gap) => Sse::default().event("missed").json_data(&gap).unwrap_or_default(),
+        };
         Some((Ok(sse), follow))
     });
-    SseResponse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(10)))
+    Ok(SseResponse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(10))))
 }
 
 /// Attach to a console (WebSocket)

@@ -14,15 +14,18 @@ use crate::transactions::Kind;
 use crate::world::World;
 
 /// The kinds that a step can be.
-const KINDS: [Kind; 8] = [
+const KINDS: [Kind; 11] = [
     Kind::VsCreate,
     Kind::VsStart,
     Kind::VsStop,
     Kind::VsReset,
     Kind::VsDelete,
     Kind::VsLabel,
+    Kind::VsMove,
     Kind::NodeApprove,
     Kind::NodeForget,
+    Kind::PartitionCreate,
+    Kind::PartitionDelete,
 ];
 
 /// The kind of a step.
@@ -36,6 +39,11 @@ pub(super) fn kind(action: &str) -> Result<Kind, Error> {
 /// Whether the step is about nodes; else it is about virtual servers.
 pub(super) const fn of_nodes(kind: Kind) -> bool {
     matches!(kind, Kind::NodeApprove | Kind::NodeForget)
+}
+
+/// Whether the step is about a partition.
+pub(super) const fn of_partitions(kind: Kind) -> bool {
+    matches!(kind, Kind::PartitionCreate | Kind::PartitionDelete)
 }
 
 /// A text that a person gives with a job.
@@ -71,7 +79,9 @@ fn check_step(step: &JobStepCreate, kind: Kind) -> Result<(), Error> {
         (step.create.is_some(), kind == Kind::VsCreate, "create"),
         (step.labels.is_some(), kind == Kind::VsLabel, "labels"),
         (!step.fingerprints.is_empty(), kind == Kind::NodeApprove, "fingerprints"),
-        (!step.names.is_empty(), kind != Kind::VsCreate, "names"),
+        (step.partition.is_some(), kind == Kind::PartitionCreate, "partition"),
+        (!step.node.is_empty(), kind == Kind::VsMove, "node"),
+        (!step.names.is_empty(), !matches!(kind, Kind::VsCreate | Kind::PartitionCreate), "names"),
     ] {
         match (has, belongs) {
             (true, false) => {
@@ -83,7 +93,7 @@ fn check_step(step: &JobStepCreate, kind: Kind) -> Result<(), Error> {
             (true, true) | (false, false) => {}
         }
     }
-    let most = if kind == Kind::VsLabel { 1 } else { MAX_STEP_NAMES };
+    let most = MAX_STEP_NAMES;
     if step.names.len() > most || step.fingerprints.len() > MAX_STEP_NAMES {
         let title = format!("{action} has {} names", step.names.len());
         return Err(invalid(title, format!("at most {most} in a step; a job has several steps")));
@@ -132,7 +142,11 @@ fn step_row(
     made: &mut BTreeSet<String>,
 ) -> Result<StepRow, Error> {
     check_step(step, kind)?;
-    let noun = if of_nodes(kind) { "node" } else { "vs" };
+    let noun = match kind {
+        kind if of_nodes(kind) => "node",
+        kind if of_partitions(kind) => "partition",
+        _ => "vs",
+    };
     let object = |id: &str, name: &str| JobObject {
         kind: noun.to_string(),
         id: id.to_string(),
@@ -143,8 +157,27 @@ fn step_row(
         made.insert(create.name.clone());
         objects.push(object("", &create.name));
     }
+    if let Some(create) = &step.partition {
+        made.insert(partition_key(&create.name));
+        objects.push(object("", &create.name));
+        // Its members are in the hands of the job too.
+        for name in &create.nodes {
+            let node = world.node(name).map_err(|lookup| lookup.refusal("node", name))?;
+            let (id, name) = (node.row.id.clone(), node.row.name.clone());
+            objects.push(JobObject { kind: "node".to_string(), id, name });
+        }
+    }
     for name in &step.names {
-        objects.push(if made.contains(name) && !of_nodes(kind) {
+        objects.push(if of_partitions(kind) {
+            match world.partition(name) {
+                Ok(entry) => object(&entry.row.id, &entry.row.name),
+                Err(_) if made.contains(&partition_key(name)) => object("", name),
+                Err(_) => {
+                    let list = "weft partition list";
+                    return Err(Error::not_found("partition-not-found", "partition", name, list));
+                }
+            }
+        } else if made.contains(name) && !of_nodes(kind) {
             object("", name)
         } else if of_nodes(kind) {
             let node = world.node(name).map_err(|lookup| lookup.refusal("node", name))?;
@@ -162,6 +195,11 @@ fn step_row(
         timeout_s: seconds.unwrap_or(STEP_TIMEOUT_S),
         ..StepRow::default()
     })
+}
+
+/// Partitions and servers may be called the same.
+fn partition_key(name: &str) -> String {
+    format!("partition {name}")
 }
 
 /// The job in whose hands an object of these steps is, and the object.
@@ -236,7 +274,10 @@ mod tests {
             (job(vec![JobStepCreate { labels: labels(), ..step("vs stop", &["web"]) }]), "takes no labels"),
             (job(vec![JobStepCreate { timeout_s: 3601, ..step("vs stop", &["web"]) }]), "3601 seconds"),
             (job(vec![step("vs stop", &["web"; MAX_STEP_NAMES + 1])]), "101 names"),
-            (job(vec![JobStepCreate { labels: labels(), ..step("vs label", &["web", "web"]) }]), "2 names"),
+            (job(vec![JobStepCreate { node: "n".into(), ..step("vs stop", &["web"]) }]), "takes no node"),
+            (job(vec![step("vs move", &["web"])]), "vs move needs node"),
+            (job(vec![step("partition create", &[])]), "partition create needs partition"),
+            (job(vec![step("partition delete", &["p1"])]), "there is no partition p1"),
             (JobCreate { name: "x".repeat(257), ..job(vec![step("vs stop", &["web"])]) }, "name is too long"),
         ] {
             let problem = steps(&world(), &wrong).expect_err(says).problem();

@@ -2,14 +2,14 @@
 //! what earlier steps would leave for a plan.
 
 use weft_api::JobStepCreate;
-use weft_store::{JobObject, StepRow, WaitRow};
+use weft_store::{JobObject, NewEvent, StepRow, VsRow, WaitRow};
 
-use super::check::{kind, of_nodes};
+use super::check::{kind, of_nodes, of_partitions};
 use super::waits;
 use crate::auth::{Object, ObjectKind};
 use crate::core::Core;
 use crate::error::Error;
-use crate::groups::{Group, NODES, SERVERS};
+use crate::groups::{Group, NODES, PARTITIONS, SERVERS};
 use crate::nodes::decide_approve;
 use crate::pools::Sources;
 use crate::servers::Verb;
@@ -61,7 +61,14 @@ impl Core {
     pub(super) fn decide_step(&self, world: &World, actor: &str, step: &StepRow) -> Result<Decided, Error> {
         let wanted = spec(step)?;
         let kind = kind(&wanted.action)?;
-        let mut group = Group::new(if of_nodes(kind) { &NODES } else { &SERVERS }, kind);
+        let noun = match kind {
+            kind if of_nodes(kind) => &NODES,
+            kind if of_partitions(kind) => &PARTITIONS,
+            _ => &SERVERS,
+        };
+        let mut group = Group::new(noun, kind);
+        // Of several that move, each beside those before it.
+        let mut moving = None;
         let mut same = Vec::new();
         for object in &step.objects {
             let decided = match kind {
@@ -71,6 +78,25 @@ impl Core {
                         self.decide_create(world, actor, create).map(Some)
                     }
                     None => Ok(None),
+                },
+                // Members are named beside it, so that no other job takes them.
+                Kind::PartitionCreate if object.kind != "partition" => continue,
+                Kind::PartitionCreate => match &wanted.partition {
+                    Some(create) => self.decide_partition(world, actor, create).map(Some),
+                    None => Ok(None),
+                },
+                Kind::PartitionDelete => self.decide_partition_delete(world, actor, &object.name).map(Some),
+                Kind::VsMove => match server(world, object) {
+                    Ok(vs) if !group.seen.insert(vs.row.id.clone()) => continue,
+                    Ok(vs) => {
+                        let beside = moving.get_or_insert_with(|| world.sketch());
+                        let decided = self.decide_step_move(beside, actor, &vs.row, &wanted.node);
+                        if let Ok(Some((change, _))) = &decided {
+                            change.leave(beside);
+                        }
+                        decided
+                    }
+                    Err(error) => Err(error),
                 },
                 Kind::NodeApprove | Kind::NodeForget => match node(world, object) {
                     Ok(node) if !group.seen.insert(node.row.id.clone()) => continue,
@@ -123,6 +149,18 @@ impl Core {
 }
 
 impl Core {
+    fn decide_step_move(
+        &self,
+        world: &World,
+        actor: &str,
+        row: &VsRow,
+        node: &str,
+    ) -> Result<Option<(Change, NewEvent)>, Error> {
+        self.allow_named_by("view", ObjectKind::Node, node)?;
+        let target = world.node(node).map_err(|lookup| lookup.refusal("node", node))?.row.id.clone();
+        self.decide_vs_move(world, actor, row, &target)
+    }
+
     fn allow_node(&self, kind: Kind, node: &NodeEntry) -> Result<(), Error> {
         let row = &node.row;
         let object =

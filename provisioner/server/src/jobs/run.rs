@@ -202,7 +202,10 @@ impl Core {
         if step.transaction == 0 {
             return self.is_back(row, index, "").await;
         }
-        if let Some(Undo::Irreversible { why, .. }) = Kind::of(&step.verb).map(Kind::undo) {
+        if let Some(Undo::Irreversible { why, next }) = Kind::of(&step.verb).map(Kind::undo) {
+            if step.verb == Kind::PartitionDelete.name() {
+                return self.sticks(row, index, format!("{why}; {next}")).await;
+            }
             // A guest that was reset runs as it did before.
             return self.is_back(row, index, why).await;
         }

@@ -1,6 +1,6 @@
 //! What an operator does with jobs: make, cancel, and decide where one is stuck.
 
-use weft_api::{Job, JobCreate, JobPlan};
+use weft_api::{Job, JobCreate, JobDecided, JobPlan};
 use weft_store::{JobRow, JobState, StepState, WaitFor};
 use weft_wire::agent::VsState;
 
@@ -11,7 +11,7 @@ use super::{step_words, told};
 use crate::core::Core;
 use crate::error::Error;
 use crate::servers::Verb;
-use crate::transactions::{Draft, Kind};
+use crate::transactions::{Draft, Kind, Undo, plan_in_words};
 use crate::util::now;
 
 /// Most jobs that have not ended.
@@ -113,7 +113,7 @@ impl Core {
     }
 
     /// Cancels a job: what is done of it is undone.
-    pub(crate) async fn job_cancel(&self, actor: &str, number: u64) -> Result<Job, Error> {
+    pub(crate) async fn job_cancel(&self, actor: &str, number: u64, dry: bool) -> Result<JobDecided, Error> {
         let _change = self.change.lock().await;
         let mut row = self.open_job(number).await?;
         if row.rollout.is_some() {
@@ -134,22 +134,32 @@ impl Core {
                 format!("see how far it is: weft job show {number}"),
             ));
         }
+        if dry {
+            return Ok(planned("job cancel", back(&row, None)));
+        }
         row.state = JobState::Undoing;
         row.reason = format!("cancelled by {actor}");
-        self.decided(row, actor, "job.cancelled", "cancelled; what was done is undone").await
+        self.decided(row, actor, "job.cancelled", "cancelled; what was done is undone")
+            .await
+            .map(JobDecided::Job)
     }
 
     /// Tries the undo of a stuck step once more.
-    pub(crate) async fn job_retry(&self, actor: &str, number: u64) -> Result<Job, Error> {
+    pub(crate) async fn job_retry(&self, actor: &str, number: u64, dry: bool) -> Result<JobDecided, Error> {
         let _change = self.change.lock().await;
         let (mut row, index) = self.stuck_job(number).await?;
         row.state = JobState::Undoing;
         let text = format!("the undo of {} is tried again", step_words(&row, index));
-        let Some(step) = row.steps.get_mut(index) else { return Ok(self.show_job(&row)) };
+        if dry {
+            let rest = back(&row, Some(index));
+            return Ok(planned("job retry", [vec![text], rest].concat()));
+        }
+        let shown = |core: &Self, row: &JobRow| JobDecided::Job(core.show_job(row));
+        let Some(step) = row.steps.get_mut(index) else { return Ok(shown(self, &row)) };
         step.changed = now();
         if step.undo == 0 {
             step.state = StepState::Failed;
-            return self.decided(row, actor, "job.retried", &text).await;
+            return self.decided(row, actor, "job.retried", &text).await.map(JobDecided::Job);
         }
         // The undo stands, and a node did not follow it.
         step.state = StepState::Undoing;
@@ -159,7 +169,7 @@ impl Core {
         self.make_with_job(again, Move { row: row.clone(), told: event }).await?;
         nodes.iter().for_each(|id| self.push(id));
         self.jobs.wake.notify_one();
-        Ok(self.show_job(&row))
+        Ok(shown(self, &row))
     }
 
     /// A start of those servers of a step that were to run again and ended instead.
@@ -179,25 +189,71 @@ impl Core {
     }
 
     /// Leaves a stuck step as it is, and undoes the rest.
-    pub(crate) async fn job_skip(&self, actor: &str, number: u64, reason: &str) -> Result<Job, Error> {
+    pub(crate) async fn job_skip(
+        &self,
+        actor: &str,
+        number: u64,
+        reason: &str,
+        dry: bool,
+    ) -> Result<JobDecided, Error> {
         check_reason(reason, "reason")?;
         let _change = self.change.lock().await;
         let (row, index) = self.stuck_job(number).await?;
         let words = step_words(&row, index);
+        if dry {
+            let left = format!("{words} is left as it is");
+            return Ok(planned("job skip", [vec![left], back(&row, Some(index))].concat()));
+        }
         let mut row = with_step(row, index, StepState::Skipped, &format!("{actor}: {reason}"));
         row.state = JobState::Undoing;
         row.reason = format!("{}; {words} was left as it is", row.reason);
-        self.decided(row, actor, "job.skipped", &format!("{words} is left as it is: {reason}")).await
+        let text = format!("{words} is left as it is: {reason}");
+        self.decided(row, actor, "job.skipped", &text).await.map(JobDecided::Job)
     }
 
     /// Leaves a stuck job as it is.
-    pub(crate) async fn job_abandon(&self, actor: &str, number: u64, comment: &str) -> Result<Job, Error> {
+    pub(crate) async fn job_abandon(
+        &self,
+        actor: &str,
+        number: u64,
+        comment: &str,
+        dry: bool,
+    ) -> Result<JobDecided, Error> {
         check_reason(comment, "comment")?;
         let _change = self.change.lock().await;
         let (mut row, _) = self.stuck_job(number).await?;
+        if dry {
+            let left = "all of its steps are left as they are, and the job ends".to_string();
+            return Ok(planned("job abandon", vec![left]));
+        }
         row.state = JobState::Abandoned;
         row.ended = now();
         row.comment = format!("{actor}: {comment}");
-        self.decided(row, actor, "job.abandoned", &format!("left as it is: {comment}")).await
+        self.decided(row, actor, "job.abandoned", &format!("left as it is: {comment}"))
+            .await
+            .map(JobDecided::Job)
     }
+}
+
+fn planned(name: &str, effects: Vec<String>) -> JobDecided {
+    JobDecided::Plan(plan_in_words(name, effects))
+}
+
+/// What going back does to each step that has changed something, the last first; `but` is spoken of elsewhere.
+fn back(row: &JobRow, but: Option<usize>) -> Vec<String> {
+    let steps = row.steps.iter().enumerate().rev().filter(|(index, _)| Some(*index) != but);
+    let told = steps.filter_map(|(index, step)| {
+        let words = step_words(row, index);
+        match step.state {
+            StepState::Waiting if but.is_none() => Some(format!("{words} is not begun")),
+            StepState::Running | StepState::Done | StepState::Failed if step.transaction > 0 => {
+                Some(match Kind::of(&step.verb).map(Kind::undo) {
+                    Some(Undo::Irreversible { why, .. }) => format!("{words} stays: {why}"),
+                    _ => format!("{words} is undone: transaction {} is taken back", step.transaction),
+                })
+            }
+            _ => None,
+        }
+    });
+    told.collect()
 }

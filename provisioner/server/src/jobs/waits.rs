@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use weft_store::{JobObject, NodeRow, VsRow, WaitFor, WaitRow};
+use weft_store::{JobObject, NodeRow, PartitionRow, VsRow, WaitFor, WaitRow};
 use weft_wire::agent::{VsState, VsStatus};
 
 use super::rollout::look_boots;
@@ -40,6 +40,12 @@ fn of_node(row: &NodeRow) -> WaitRow {
     WaitRow { wait: WaitFor::Ready, object, nodes: vec![row.id.clone()], spans: false, image, before }
 }
 
+fn of_partition(row: &PartitionRow) -> WaitRow {
+    let object = JobObject { kind: "partition".to_string(), id: row.id.clone(), name: row.name.clone() };
+    let (image, before) = Default::default();
+    WaitRow { wait: WaitFor::Agreed, object, nodes: row.members.clone(), spans: true, image, before }
+}
+
 /// What the nodes are to report once these changes are made. Labels are the appliance's own affair.
 pub(super) fn of_changes(kind: Kind, changes: &[Change]) -> Vec<WaitRow> {
     if !kind.told_to_nodes() {
@@ -53,9 +59,10 @@ pub(super) fn of_changes(kind: Kind, changes: &[Change]) -> Vec<WaitRow> {
         Change::Node { after: Some(row), .. } if row.approved && row.conflict.is_empty() => {
             Some(of_node(row))
         }
+        Change::Partition { after: Some(row), .. } => Some(of_partition(row)),
         Change::Vs { before: None, after: None }
         | Change::Node { .. }
-        | Change::Partition { .. }
+        | Change::Partition { after: None, .. }
         | Change::Image { .. }
         | Change::Kept(_) => None,
     };
@@ -159,6 +166,29 @@ fn look_off(world: &World, wait: &WaitRow, entry: &VsEntry) -> Seen {
     }
 }
 
+/// Whether a majority of a partition's members has agreed on what it was given, as one of them says.
+fn look_agreed(world: &World, wait: &WaitRow) -> Seen {
+    let name = &wait.object.name;
+    let Some(entry) = world.partitions.get(&wait.object.id) else {
+        return Seen::Never(format!("{name} was deleted meanwhile: weft tx list --object {name}"));
+    };
+    let agreed = entry
+        .row
+        .members
+        .iter()
+        .filter_map(|id| entry.report(world, id))
+        .any(|report| report.agreed && report.majority && report.record >= entry.row.number);
+    if agreed {
+        return Seen::Met;
+    }
+    let here = wait.nodes.iter().filter(|id| world.nodes.get(*id).is_some_and(|node| node.live.is_some()));
+    Seen::NotYet(format!(
+        "{name} is not agreed on yet; {} of its {} members are here",
+        here.count(),
+        wait.nodes.len()
+    ))
+}
+
 /// Whether it is so now.
 pub(super) fn look(world: &World, wait: &WaitRow) -> Seen {
     let entry = world.servers.get(&wait.object.id);
@@ -182,6 +212,7 @@ pub(super) fn look(world: &World, wait: &WaitRow) -> Seen {
             (None, _) => Seen::Met,
         },
         (WaitFor::Boots, _) => look_boots(world, wait),
+        (WaitFor::Agreed, _) => look_agreed(world, wait),
         (WaitFor::Ready, _) => match world.nodes.get(&wait.object.id) {
             Some(node) if node.trusted_with_records() => told(),
             Some(node) => Seen::Never(format!("{name} is {}", node.state())),
@@ -212,6 +243,7 @@ pub(super) fn words(wait: &WaitRow) -> String {
         WaitFor::Gone => format!("the guest of {name} is off, and its node knows {name} no more"),
         WaitFor::Told => format!("the node of {name} knows it"),
         WaitFor::Ready => format!("{name} has taken its configuration"),
+        WaitFor::Agreed => format!("the members of {name} agree"),
         WaitFor::Boots => {
             format!("{name} runs image {}", wait.image.get(..12).unwrap_or(&wait.image))
         }

@@ -151,9 +151,13 @@ impl Core {
                     world.servers.entry(row.id.clone()).or_insert_with(|| VsEntry::from_row(row.clone()));
                 let moved = entry.row.node != row.node && row.partition.is_empty();
                 entry.row = row.clone();
+                if let Some(ahead) = entry.ahead.take_if(|ahead| ahead.instance <= row.instance) {
+                    entry.status = Some(ahead);
+                }
                 if moved {
                     // What its earlier node said is not of this one.
                     entry.status = None;
+                    entry.ahead = None;
                 }
             }
             Change::Vs { before: Some(row), after: None } => {
@@ -190,6 +194,13 @@ impl Core {
                     world.nodes.entry(id.to_string()).or_insert_with(|| NodeEntry::from_row(row.clone()));
                 if !entry.row.approved {
                     entry.log.iter().for_each(|line| self.history.line(id, line));
+                }
+                if row.approved
+                    && std::mem::take(&mut entry.beyond)
+                    && let Some(live) = &entry.live
+                {
+                    // It comes back at once, and is met as one that knows more than this store.
+                    let _ = live.asks.try_send(Ask::Close(None));
                 }
                 entry.row = row.clone();
             }

@@ -24,6 +24,6 @@ pub(crate) use diff::{Document, compare, document, fields, intent, row_of_histor
 pub(crate) use draft::{Change, Draft};
 pub(crate) use kept::Kept;
 pub(crate) use kinds::{Kind, Undo};
-pub(crate) use plain::plan_of;
+pub(crate) use plain::{plan_in_words, plan_of};
 pub(crate) use show::MAX_TRANSACTIONS;
 pub(crate) use undo::{Undoing, document_now};

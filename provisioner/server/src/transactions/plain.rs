@@ -6,6 +6,18 @@ use weft_api::{ObjectChange, Plan};
 use super::diff::{action, document_of, fields};
 use super::kinds::Kind;
 
+/// A plan of what changes no object of history: a restart, a decision on a job, the end of a session.
+pub(crate) fn plan_in_words(name: &str, effects: Vec<String>) -> Plan {
+    Plan {
+        name: name.to_string(),
+        state: "planned".to_string(),
+        undo: "irreversible".to_string(),
+        reason: "no object is changed by it".to_string(),
+        effects,
+        ..Plan::default()
+    }
+}
+
 /// What a change of one row would do. `noun` is what history calls the row, `effects` what else comes of it.
 pub(crate) fn plan_of<T: Serialize>(
     kind: Kind,

@@ -80,46 +80,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/appliances": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Appliances that hold the same store, which of them leads, and how far each is
-         * @description Empty where there is one alone.
-         */
-        get: operations["appliance_appliances"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/appliances/{name}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        post?: never;
-        /**
-         * Remove an appliance for good
-         * @description It need not answer. One that runs still is to be stopped first.
-         */
-        delete: operations["appliance_remove"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/v1/auth/can-i": {
         parameters: {
             query?: never;
@@ -318,6 +278,32 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/drift": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Where nodes say something else than is wanted
+         * @description By name. With `all`, those too that were settled since the appliance started, the last 200 of them.
+         */
+        get: operations["drift_list"];
+        put?: never;
+        /**
+         * Accept what is, or have what is wanted made so
+         * @description A drift that changes objects of the store is answered by one transaction, which an undo takes back; where nothing of the
+         *     store changes the plan has the transaction 0. Who answers needs the right to what it comes to: to start, stop, edit,
+         *     create or delete the server.
+         */
+        post: operations["drift_answer"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/events": {
         parameters: {
             query?: never;
@@ -338,6 +324,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/events/search": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Search events
+         * @description All conditions must hold. Without `after` the newest that fit, page by page towards the oldest: `next` is the `before` of
+         *     the next page. With `after` those behind it, towards the newest: `next` is the next `after`. A page looks at 20,000
+         *     events at most, so one may be empty and not be the last.
+         */
+        get: operations["events_search"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/events/stream": {
         parameters: {
             query?: never;
@@ -347,7 +355,10 @@ export interface paths {
         };
         /**
          * Follow events (SSE)
-         * @description Replays from `after` (or the header `Last-Event-ID`), then follows. `id:` is the sequence number.
+         * @description Replays from `after` (or the header `Last-Event-ID`), or from a transaction, then follows. `id:` is the sequence number.
+         *     A reader may be as slow as it likes: it is sent from the store where it stopped. What is no longer kept by then, or was
+         *     never there because the store was restored, it is told as `event: missed` with an [`EventGap`](weft_api::EventGap). The
+         *     conditions are those of a search.
          */
         get: operations["events_events_stream"];
         put?: never;
@@ -411,59 +422,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/gateways": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** List gateway ports */
-        get: operations["gateways_list"];
-        put?: never;
-        /** Create a gateway port */
-        post: operations["gateways_create"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/gateways/{name}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Show a gateway port */
-        get: operations["gateways_get_one"];
-        put?: never;
-        post?: never;
-        /** Delete a gateway port that nothing is on */
-        delete: operations["gateways_delete"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/gateways/{name}/edit": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Rename, label or connect a gateway port */
-        post: operations["gateways_edit"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/v1/groups/nodes": {
         parameters: {
             query?: never;
@@ -478,6 +436,23 @@ export interface paths {
          * @description As for virtual servers: all in one transaction, or none.
          */
         post: operations["groups_nodes"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/groups/nodes/labels": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Change labels of several nodes */
+        post: operations["groups_label_nodes"];
         delete?: never;
         options?: never;
         head?: never;
@@ -566,6 +541,43 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/groups/vs/labels": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Change labels of several virtual servers */
+        post: operations["groups_label_servers"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/groups/vs/move": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Move several stopped virtual servers to one node
+         * @description All in one transaction, or none, as for the other changes of several.
+         */
+        post: operations["groups_move_servers"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/images": {
         parameters: {
             query?: never;
@@ -578,7 +590,7 @@ export interface paths {
         put?: never;
         /**
          * Publish a signed image
-         * @description What a node would refuse is refused. The first image becomes active.
+         * @description What a node would refuse is refused. The first image becomes active. A dry run judges the file and keeps nothing of it.
          */
         post: operations["images_publish"];
         delete?: never;
@@ -933,23 +945,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/nics": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** List the NICs of nodes, as the nodes report them */
-        get: operations["nics_nics"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/v1/nodes": {
         parameters: {
             query?: never;
@@ -1048,7 +1043,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Last lines of a node's log */
+        /**
+         * Last lines of a node's log, oldest first
+         * @description All conditions must hold. Older ones: the `seq` of the first line as `before`. The last 1000 lines are kept.
+         */
         get: operations["nodes_log"];
         put?: never;
         post?: never;
@@ -1283,59 +1281,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/ports": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** List ports of virtual switches */
-        get: operations["ports_list"];
-        put?: never;
-        /** Create a port */
-        post: operations["ports_create"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/ports/{name}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Show a port */
-        get: operations["ports_get_one"];
-        put?: never;
-        post?: never;
-        /** Delete a port that nothing is on */
-        delete: operations["ports_delete"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/ports/{name}/edit": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Rename, label or connect a port */
-        post: operations["ports_edit"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/v1/rollouts": {
         parameters: {
             query?: never;
@@ -1485,59 +1430,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/switches": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** List virtual switches */
-        get: operations["switches_list"];
-        put?: never;
-        /** Create a virtual switch */
-        post: operations["switches_create"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/switches/{name}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Show a virtual switch */
-        get: operations["switches_get_one"];
-        put?: never;
-        post?: never;
-        /** Delete a virtual switch that nothing is on */
-        delete: operations["switches_delete"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/switches/{name}/edit": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Rename, label or connect a virtual switch */
-        post: operations["switches_edit"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/v1/templates": {
         parameters: {
             query?: never;
@@ -1658,7 +1550,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Show where a node, a partition's nodes, a virtual server, one of its processors or a VNIC could go, and why not elsewhere */
+        /** Show where a node, a partition's nodes or a virtual server could be moved to, and why not elsewhere */
         get: operations["topology_targets"];
         put?: never;
         post?: never;
@@ -1717,112 +1609,6 @@ export interface paths {
          *     answers with the plan in either case; its `state` says which it is. The undo is a transaction itself.
          */
         post: operations["transactions_undo"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/vhbas": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** List VHBAs of virtual servers */
-        get: operations["vhbas_list"];
-        put?: never;
-        /** Create a VHBA */
-        post: operations["vhbas_create"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/vhbas/{name}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Show a VHBA */
-        get: operations["vhbas_get_one"];
-        put?: never;
-        post?: never;
-        /** Delete a VHBA that nothing is on */
-        delete: operations["vhbas_delete"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/vhbas/{name}/edit": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Rename, label or connect a VHBA */
-        post: operations["vhbas_edit"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/vnics": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** List VNICs of virtual servers */
-        get: operations["vnics_list"];
-        put?: never;
-        /** Create a VNIC */
-        post: operations["vnics_create"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/vnics/{name}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Show a VNIC */
-        get: operations["vnics_get_one"];
-        put?: never;
-        post?: never;
-        /** Delete a VNIC that nothing is on */
-        delete: operations["vnics_delete"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/vnics/{name}/edit": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Rename, label or connect a VNIC */
-        post: operations["vnics_edit"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2130,39 +1916,6 @@ export interface components {
             /** @description As asked. */
             verb: string;
         };
-        /** @description One of the appliances that hold one store. */
-        Appliance: {
-            /** @description Its first port for the others. */
-            address: string;
-            /**
-             * Format: int64
-             * @description The last record of the log that it shows.
-             */
-            applied: number;
-            /**
-             * Format: int64
-             * @description Records of the log that it does not show yet.
-             */
-            behind: number;
-            /**
-             * Format: int64
-             * @description Its number; none comes back.
-             */
-            id: number;
-            /**
-             * Format: int64
-             * @description Files of images and guests that it does not have yet.
-             */
-            lacks: number;
-            /** @description Its name. */
-            name: string;
-            /** @description What it is now. */
-            state: components["schemas"]["ApplianceState"];
-            /** @description Where its interface and page are. */
-            urls: string[];
-            /** @description Whether it has a vote. */
-            voter: boolean;
-        };
         /** @description The appliance's own settings as an operator sees them. */
         ApplianceConfig: {
             /** @description Active image digest. */
@@ -2181,11 +1934,6 @@ export interface components {
             /** @description Interface served. */
             interface: string;
         };
-        /**
-         * @description What an appliance is among the others.
-         * @enum {string}
-         */
-        ApplianceState: "leads" | "follows" | "learns" | "invited" | "unreachable";
         /** @description A document that is to be made so, in one transaction. */
         Apply: {
             /** @description The document. */
@@ -2366,6 +2114,47 @@ export interface components {
             /** @description Name. */
             name: string;
         };
+        /** @description One difference between what a node says and what is wanted. */
+        Drift: {
+            /** @description Answers that it takes: `accept`, `enforce`. */
+            answers: string[];
+            /** @description What the appliance does by itself. */
+            does: string;
+            /** @description When it was settled, empty where it is not. */
+            ended: string;
+            /** @description `state`, `generation`, `instance`, `unknown`, `approval`, `image`, `record`, `partition`, `operator`. */
+            kind: string;
+            /** @description What it is called, for example `web.state`, `node-1.image`, `node-1.1f2e3d4c.unknown`. */
+            name: string;
+            /** @description What a person can do. */
+            next: string;
+            /** @description Node that says so, by name. */
+            node: string;
+            /** @description How it was settled. */
+            outcome: string;
+            /** @description Partition concerned, by name. */
+            partition: string;
+            /** @description What the node says. */
+            seen: string;
+            /** @description When this appliance noticed it first. */
+            since: string;
+            /**
+             * @description `held` (a node restored to an older store is told nothing until a person answers), `open`, `settling` (the
+             *     appliance brings it back by itself), `away` (its node is not heard any more), `settled`.
+             */
+            state: string;
+            /** @description Virtual server concerned, by name; by its id where the store does not have it. */
+            vs: string;
+            /** @description What the store wants. */
+            wanted: string;
+        };
+        /** @description What a person says to a drift. */
+        DriftAnswer: {
+            /** @description `accept`: what is becomes what is wanted. `enforce`: what is wanted is made so. */
+            action: string;
+            /** @description Name of the drift. */
+            name: string;
+        };
         /** @description An event. */
         Event: {
             /** @description Who caused it: user, node, appliance. */
@@ -2385,8 +2174,30 @@ export interface components {
             state: string;
             /** @description For a person. */
             text: string;
+            /**
+             * Format: int64
+             * @description The transaction that it tells of, 0 where it tells of none.
+             */
+            transaction?: number;
             /** @description Virtual server concerned, by name. */
             vs: string;
+        };
+        /** @description Events that fit a search, and where it goes on. */
+        EventPage: {
+            /** @description Those that fit, oldest first. */
+            events: components["schemas"]["Event"][];
+            /**
+             * Format: int64
+             * @description Events that were looked at for this page.
+             */
+            looked_at: number;
+            /**
+             * Format: int64
+             * @description With `more`: the `before` of the next page, or its `after` where this one had one; else 0.
+             */
+            next: number;
+            /** @description `more`: there are further ones to look at; `end`: all were looked at. */
+            state: string;
         };
         /** @description A field before and after. */
         FieldChange: {
@@ -2420,17 +2231,12 @@ export interface components {
             /** @description Name. */
             name: string;
         };
-        /** @description A gateway port. */
-        GatewaySpec: {
-            labels?: components["schemas"]["BTreeMap"] | null;
-            /** @description Name. */
-            name: string;
-            /** @description MAC of the NIC; may be left out where the node has one. */
-            nic?: string | null;
-            /** @description Node whose NIC it is, by name; a new one must say it. */
-            node?: string | null;
-            /** @description Virtual switch that it belongs to, by name; a new one must say it, and keeps it. */
-            switch?: string | null;
+        /** @description A change of the labels of several objects, in one transaction. */
+        GroupLabels: {
+            /** @description What becomes of the labels of each. */
+            labels: components["schemas"]["LabelChange"];
+            /** @description Which. */
+            select: components["schemas"]["Selection"];
         };
         /** @description A published image. */
         Image: {
@@ -2504,6 +2310,8 @@ export interface components {
              */
             timeout_s?: number;
         };
+        /** @description What became of a decision on a job: the job, or in a dry run the plan. */
+        JobDecided: components["schemas"]["Job"] | components["schemas"]["Plan"];
         /** @description Why a person decides on a stuck job as he does. */
         JobDecision: {
             /** @description 1–256 bytes. */
@@ -2560,14 +2368,23 @@ export interface components {
         };
         /** @description A step of a new job. */
         JobStepCreate: {
-            /** @description `vs create`, `vs start`, `vs stop`, `vs reset`, `vs delete`, `vs label`, `node approve`, `node forget`. */
+            /**
+             * @description `vs create`, `vs start`, `vs stop`, `vs reset`, `vs delete`, `vs label`, `vs move`, `node approve`, `node forget`,
+             *     `partition create`, `partition delete`.
+             */
             action: string;
             create?: components["schemas"]["VsCreate"] | null;
             /** @description For `node approve`: fingerprints as on the nodes' own consoles, in any order. */
             fingerprints?: string[];
             labels?: components["schemas"]["LabelChange"] | null;
-            /** @description Virtual servers or nodes by name or id, 1–100, in one transaction; for `vs create` none. */
+            /**
+             * @description Virtual servers, nodes or partitions by name or id, 1–100, in one transaction; for `vs create` and `partition create`
+             *     none.
+             */
             names?: string[];
+            /** @description For `vs move`: the node. */
+            node?: string;
+            partition?: components["schemas"]["PartitionCreate"] | null;
             /**
              * Format: int32
              * @description Seconds for the nodes to follow, 1–3600; 0: as the job says.
@@ -2648,6 +2465,11 @@ export interface components {
             at: string;
             /** @description Severity. */
             level: string;
+            /**
+             * Format: int64
+             * @description Grows by one with each line of this node; 0 where it is not known.
+             */
+            seq?: number;
             /** @description Text. */
             text: string;
             /**
@@ -2684,24 +2506,14 @@ export interface components {
             datacenters?: components["schemas"]["DatacenterSpec"][] | null;
             /** @description Frames. */
             frames?: components["schemas"]["FrameSpec"][] | null;
-            /** @description Gateway ports. */
-            gateways?: components["schemas"]["GatewaySpec"][] | null;
             /** @description Virtual mainframes. */
             mainframes?: components["schemas"]["MainframeSpec"][] | null;
             /** @description Approved nodes: where they stand, and their labels. */
             nodes?: components["schemas"]["NodeSpec"][] | null;
             /** @description Partitions. */
             partitions?: components["schemas"]["PartitionSpec"][] | null;
-            /** @description Ports of virtual switches. */
-            ports?: components["schemas"]["PortSpec"][] | null;
-            /** @description Virtual switches. */
-            switches?: components["schemas"]["SwitchSpec"][] | null;
             /** @description Templates. */
             templates?: components["schemas"]["TemplateSpec"][] | null;
-            /** @description VHBAs; those that servers came with as well. */
-            vhbas?: components["schemas"]["VhbaSpec"][] | null;
-            /** @description VNICs; those that servers came with as well. */
-            vnics?: components["schemas"]["VnicSpec"][] | null;
             /** @description Virtual servers. */
             vs?: components["schemas"]["VsManifest"][] | null;
         };
@@ -2713,101 +2525,6 @@ export interface components {
             unit: string;
             /** @description Oldest first; null where nothing is known: the object was silent. */
             values: (number | null)[];
-        };
-        /** @description A new one. Only fields of its kind may be named. */
-        NetCreate: {
-            /** @description Gateway ports that a port leads to, at most 8, the primary one first. */
-            gateways?: string[];
-            /** @description Labels. */
-            labels?: components["schemas"]["BTreeMap"];
-            /** @description Unique among those of its kind: letters, digits, `-`, 1–63. */
-            name: string;
-            /** @description MAC of its NIC; may be left out where the node has one NIC. */
-            nic?: string;
-            /** @description Node of a gateway port. */
-            node?: string;
-            /** @description How a port chooses among them: `failover` (where it is left out), `balance` or `affinity`. */
-            pathing?: string;
-            /** @description Pool that the MAC or the WWNN is drawn from; the default one where it is left out. */
-            pool?: string;
-            /** @description Port that a VNIC is to be on. */
-            port?: string;
-            /** @description Virtual server of a VNIC or a VHBA. */
-            server?: string;
-            /** @description Switch of a port or a gateway port, by name or id. */
-            switch?: string;
-        };
-        /** @description A change of one; what is left out stays. Only fields of its kind may be named. */
-        NetEdit: {
-            /** @description In place of a port: the first free one, by name, whose primary gateway port is this. */
-            gateway?: string;
-            /** @description Gateway ports that a port leads to, the primary one first. */
-            gateways?: string[] | null;
-            /**
-             * Format: int64
-             * @description The generation that the change was made of: refused where it has another one by now. 0: whatever it is.
-             */
-            generation?: number;
-            /** @description Labels to set and to remove. */
-            labels?: components["schemas"]["LabelChange"];
-            /** @description New name; empty: as it is. */
-            name?: string;
-            /** @description MAC of the NIC that it is to be; empty: as it is, or the one of the new node. */
-            nic?: string;
-            /** @description Node that a gateway port is to be on; empty: as it is. */
-            node?: string;
-            /** @description How a port chooses among them; empty: as it is. */
-            pathing?: string;
-            /** @description Port that a VNIC is to be on; empty: on none. */
-            port?: string | null;
-        };
-        /**
-         * @description A virtual switch, a port, a gateway port, a VNIC or a VHBA. What is not of its kind is empty; what the caller may not see
-         *     is left out.
-         */
-        NetObject: {
-            /** @description Of a switch: its ports. Of a port: the VNIC on it. Of a gateway port: ports that lead to it. */
-            children?: string[];
-            /** @description Of a port: gateway ports that it leads to, the primary one first. */
-            gateways?: string[];
-            /**
-             * Format: int64
-             * @description Definition generation.
-             */
-            generation: number;
-            /** @description Identity. */
-            id: string;
-            /** @description `switch`, `port`, `gateway`, `vnic`, `vhba`. */
-            kind: string;
-            /** @description Labels. */
-            labels: components["schemas"]["BTreeMap"];
-            /** @description Of a VNIC: its MAC, drawn from a pool. */
-            mac?: string;
-            /** @description Unique among those of its kind. A server's own devices are called after it: `web.0`. */
-            name: string;
-            /** @description Of a gateway port: MAC of the node's NIC that it is. */
-            nic?: string;
-            /** @description Of a gateway port: its node. Of a VNIC or a VHBA: the node that the server lies on. */
-            node?: string;
-            /** @description It came with its server and goes with it. */
-            own?: boolean;
-            /**
-             * @description Of a port: `failover` takes the primary one while it is there, `balance` all of them, `affinity` that of the node
-             *     that the server runs on.
-             */
-            pathing?: string;
-            /** @description Of a VNIC: the port that it is on. */
-            port?: string;
-            /** @description How it is applied, or why it is not. */
-            reason: string;
-            /** @description Of a VNIC or a VHBA: its virtual server. */
-            server?: string;
-            /** @description `applied`: the nodes do it; `not applied`: it is kept and has no effect yet, and `reason` says why. */
-            state: string;
-            /** @description Of a port or a gateway port: its switch. Of a VNIC: the switch of its port. */
-            switch?: string;
-            /** @description Of a VHBA: its World Wide Node Name, drawn from a pool. */
-            wwnn?: string;
         };
         /** @description A NIC of a node. */
         Nic: {
@@ -2975,27 +2692,6 @@ export interface components {
             free?: boolean;
             /** @description Which. */
             select: components["schemas"]["Selection"];
-        };
-        /** @description A NIC of a node, as the node reports it. */
-        NodeNic: {
-            /** @description IPv4 address. */
-            address: string;
-            /** @description The node booted from it, and bridges its servers to it. */
-            bridged: boolean;
-            /** @description Driver. */
-            driver: string;
-            /** @description The gateway port that it is; empty: none. */
-            gateway: string;
-            /** @description Hardware address. */
-            mac: string;
-            /** @description The node's name, `/`, and the MAC. */
-            name: string;
-            /** @description The node that has it. */
-            node: string;
-            /** @description `1af4:1000`. */
-            pci_id: string;
-            /** @description `up` or `no link`. */
-            state: string;
         };
         /** @description A change of nodes' power by their management controllers. */
         NodePower: {
@@ -3254,18 +2950,6 @@ export interface components {
              */
             size: number;
         };
-        /** @description A port of a virtual switch. */
-        PortSpec: {
-            /** @description Gateway ports that it leads to, by name, the primary one first. */
-            gateways?: string[] | null;
-            labels?: components["schemas"]["BTreeMap"] | null;
-            /** @description Name. */
-            name: string;
-            /** @description `failover`, `balance` or `affinity`; of a new one `failover` where it is left out. */
-            pathing?: string | null;
-            /** @description Virtual switch that it belongs to, by name; a new one must say it, and keeps it. */
-            switch?: string | null;
-        };
         /** @description How a node's power stands, as its management controller says. */
         PowerState: {
             /** @description `redfish` or `ipmi`. */
@@ -3394,6 +3078,8 @@ export interface components {
              */
             timeout_s?: number;
         };
+        /** @description What became of a decision on a rollout: the rollout, or in a dry run the plan. */
+        RolloutDecided: components["schemas"]["Rollout"] | components["schemas"]["Plan"];
         /** @description A node of a rollout. */
         RolloutNode: {
             /** @description Its id. */
@@ -3884,22 +3570,13 @@ export interface components {
              */
             vcpu: number;
         };
-        /** @description A virtual switch. */
-        SwitchSpec: {
-            labels?: components["schemas"]["BTreeMap"] | null;
-            /** @description Name. */
-            name: string;
-        };
         /** @description A place that an object could be moved to. */
         Target: {
-            /** @description Its identity, empty for the free pool, a new partition, and what is no object; of a processor the node's id, `/`, and its number. */
+            /** @description Its identity, empty for the free pool and a new partition. */
             id: string;
-            /** @description `frame`, `free`, `partition`, `node`, `processor`, `any`, `port`, `gateway`, `none`. */
+            /** @description `frame`, `free`, `partition`, `node`. */
             kind: string;
-            /**
-             * @description Its name; `free` for the free pool, `new` for a partition that is still to be made, `any` for whichever processor, `none` for
-             *     no port; of a processor the node's name, `/`, and its number.
-             */
+            /** @description Its name; `free` for the free pool, `new` for a partition that is still to be made. */
             name: string;
             /** @description What to do about it. */
             next: string;
@@ -3912,7 +3589,7 @@ export interface components {
         Targets: {
             /** @description The object's identity. */
             id: string;
-            /** @description `node`, `partition`, `vs`, `vcpu` or `vnic`. */
+            /** @description `node` or `vs`. */
             kind: string;
             /** @description The object's name. */
             name: string;
@@ -4064,18 +3741,11 @@ export interface components {
             partitions: components["schemas"]["TopologyPartition"][];
             /** @description Virtual servers, by name. */
             servers: components["schemas"]["TopologyServer"][];
-            /** @description Virtual switches, by name. */
-            switches: components["schemas"]["TopologySwitch"][];
             /**
              * Format: int64
              * @description The transaction that left it so: the newest, or the one that was asked for.
              */
             transaction: number;
-            /**
-             * @description VNICs that are on a port, or that a server has besides the one that it came with. One that is as it came is not
-             *     listed: its id is `vnic-` and that of its server, and it is called after it, `web.0`.
-             */
-            vnics: components["schemas"]["TopologyVnic"][];
         };
         /** @description A data center, a virtual mainframe or a frame. */
         TopologyBox: {
@@ -4089,17 +3759,6 @@ export interface components {
             parent: string;
             /** @description `empty`, or `in-use`. */
             state: string;
-        };
-        /** @description A gateway port of a switch. */
-        TopologyGateway: {
-            /** @description Identity. */
-            id: string;
-            /** @description Name. */
-            name: string;
-            /** @description MAC of the NIC that it is. */
-            nic: string;
-            /** @description Id of its node. */
-            node: string;
         };
         /** @description A node with what it has, and what lies on it. */
         TopologyNode: {
@@ -4172,23 +3831,8 @@ export interface components {
              */
             vcpus: number;
         };
-        /** @description A port of a switch. */
-        TopologyPort: {
-            /** @description Ids of the gateway ports that it leads to, the primary one first. */
-            gateways: string[];
-            /** @description Identity. */
-            id: string;
-            /** @description Name. */
-            name: string;
-            /** @description `failover`, `balance` or `affinity`. */
-            pathing: string;
-            /** @description Id of the VNIC on it; empty: it is free. */
-            vnic: string;
-        };
         /** @description A virtual server and where it lives. */
         TopologyServer: {
-            /** @description Processors that its virtual ones are to have: `0=1,1=3`; empty: its nodes choose. */
-            affinity: string;
             /** @description Identity. */
             id: string;
             /** @description Labels. */
@@ -4226,36 +3870,6 @@ export interface components {
              * @description Virtual processors.
              */
             vcpus: number;
-        };
-        /** @description A virtual switch with what it has. */
-        TopologySwitch: {
-            /** @description Its gateway ports, by name. */
-            gateways: components["schemas"]["TopologyGateway"][];
-            /** @description Identity. */
-            id: string;
-            /** @description Name. */
-            name: string;
-            /** @description Its ports, by name. */
-            ports: components["schemas"]["TopologyPort"][];
-            /** @description Why. */
-            reason: string;
-            /** @description `not applied`: nodes have no virtual switch yet. */
-            state: string;
-        };
-        /** @description A VNIC. */
-        TopologyVnic: {
-            /** @description Identity. */
-            id: string;
-            /** @description Name. */
-            name: string;
-            /** @description Id of the port that it is on; empty: on none. */
-            port: string;
-            /** @description How, or why not. */
-            reason: string;
-            /** @description Id of its server. */
-            server: string;
-            /** @description `applied` or `not applied`. */
-            state: string;
         };
         /** @description A transaction. */
         Transaction: {
@@ -4297,24 +3911,6 @@ export interface components {
             changes: components["schemas"]["ObjectChange"][];
             /** @description The transaction. */
             transaction: components["schemas"]["Transaction"];
-        };
-        /** @description A VHBA. Its WWNN is drawn, and in no document. */
-        VhbaSpec: {
-            labels?: components["schemas"]["BTreeMap"] | null;
-            /** @description Name; `SERVER.0` is the one that the server came with. */
-            name: string;
-            /** @description Virtual server that it is of, by name; a new one must say it, and keeps it. */
-            server?: string | null;
-        };
-        /** @description A VNIC. Its MAC is drawn, and in no document. */
-        VnicSpec: {
-            labels?: components["schemas"]["BTreeMap"] | null;
-            /** @description Name; `SERVER.0` is the one that the server came with. */
-            name: string;
-            /** @description Port that it is on, by name; empty: on none. */
-            port?: string | null;
-            /** @description Virtual server that it is of, by name; a new one must say it, and keeps it. */
-            server?: string | null;
         };
         /** @description A virtual server. */
         Vs: {
@@ -4493,6 +4089,13 @@ export interface components {
         VsGroup: {
             /** @description `start`, `stop`, `reset`, `delete`. */
             action: string;
+            /** @description Which. */
+            select: components["schemas"]["Selection"];
+        };
+        /** @description A move of several stopped virtual servers to one node, in one transaction. */
+        VsGroupMove: {
+            /** @description The node, by name or id. */
+            node: string;
             /** @description Which. */
             select: components["schemas"]["Selection"];
         };
@@ -4947,69 +4550,6 @@ export interface operations {
                 };
             };
             422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    appliance_appliances: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Appliance"][];
-                };
-            };
-        };
-    };
-    appliance_remove: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /** @description Its name */
-                name: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5611,6 +5151,78 @@ export interface operations {
             };
         };
     };
+    drift_list: {
+        parameters: {
+            query?: {
+                /** @description Settled ones too */
+                all?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Drift"][];
+                };
+            };
+        };
+    };
+    drift_answer: {
+        parameters: {
+            query?: {
+                /** @description Only plan it */
+                dry_run?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DriftAnswer"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     events_events: {
         parameters: {
             query?: {
@@ -5635,11 +5247,71 @@ export interface operations {
             };
         };
     };
+    events_search: {
+        parameters: {
+            query?: {
+                /** @description Those behind this sequence number */
+                after?: number;
+                /** @description Those before this sequence number */
+                before?: number;
+                /** @description At most so many, 100 by default, 1000 at most */
+                limit?: number;
+                /** @description With this text anywhere, in any case */
+                grep?: string;
+                /** @description Of this node */
+                node?: string;
+                /** @description Of this virtual server */
+                vs?: string;
+                /** @description Of this name, or of this area where it ends with a point: vs. */
+                kind?: string;
+                /** @description As severe or more: debug, info, warn, error */
+                state?: string;
+                /** @description Caused by this user, node or appliance */
+                actor?: string;
+                /** @description From this time on, RFC 3339 */
+                since?: string;
+                /** @description Before this time, RFC 3339 */
+                until?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EventPage"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     events_events_stream: {
         parameters: {
             query?: {
                 /** @description Replay those behind this; without it, only new ones */
                 after?: number;
+                /** @description Replay from the events of this transaction on */
+                from?: number;
+                grep?: string;
+                node?: string;
+                vs?: string;
+                kind?: string;
+                state?: string;
+                actor?: string;
+                since?: string;
+                until?: string;
             };
             header?: never;
             path?: never;
@@ -5656,6 +5328,22 @@ export interface operations {
                 };
             };
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5883,224 +5571,6 @@ export interface operations {
             };
         };
     };
-    gateways_list: {
-        parameters: {
-            query?: {
-                /** @description Those with these labels */
-                selector?: string;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["NetObject"][];
-                };
-            };
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    gateways_create: {
-        parameters: {
-            query?: {
-                dry_run?: boolean;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["NetCreate"];
-            };
-        };
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Plan"];
-                };
-            };
-            201: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["NetObject"];
-                };
-            };
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    gateways_get_one: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                name: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["NetObject"];
-                };
-            };
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    gateways_delete: {
-        parameters: {
-            query?: {
-                dry_run?: boolean;
-            };
-            header?: never;
-            path: {
-                name: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Plan"];
-                };
-            };
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    gateways_edit: {
-        parameters: {
-            query?: {
-                dry_run?: boolean;
-            };
-            header?: never;
-            path: {
-                name: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["NetEdit"];
-            };
-        };
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Plan"];
-                };
-            };
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
     groups_nodes: {
         parameters: {
             query?: {
@@ -6114,6 +5584,56 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": components["schemas"]["NodeGroup"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    groups_label_nodes: {
+        parameters: {
+            query?: {
+                /** @description Only plan it */
+                dry_run?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["GroupLabels"];
             };
         };
         responses: {
@@ -6367,6 +5887,106 @@ export interface operations {
             };
         };
     };
+    groups_label_servers: {
+        parameters: {
+            query?: {
+                /** @description Only plan it */
+                dry_run?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["GroupLabels"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    groups_move_servers: {
+        parameters: {
+            query?: {
+                /** @description Only plan it */
+                dry_run?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["VsGroupMove"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     images_list: {
         parameters: {
             query?: never;
@@ -6388,7 +6008,10 @@ export interface operations {
     };
     images_publish: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Only plan it */
+                dry_run?: boolean;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -6399,6 +6022,14 @@ export interface operations {
             };
         };
         responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
             201: {
                 headers: {
                     [name: string]: unknown;
@@ -6670,7 +6301,10 @@ export interface operations {
     };
     jobs_abandon: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Only plan it */
+                dry_run?: boolean;
+            };
             header?: never;
             path: {
                 number: number;
@@ -6688,7 +6322,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Job"];
+                    "application/json": components["schemas"]["JobDecided"];
                 };
             };
             404: {
@@ -6719,7 +6353,10 @@ export interface operations {
     };
     jobs_cancel: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Only plan it */
+                dry_run?: boolean;
+            };
             header?: never;
             path: {
                 number: number;
@@ -6733,7 +6370,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Job"];
+                    "application/json": components["schemas"]["JobDecided"];
                 };
             };
             404: {
@@ -6756,7 +6393,10 @@ export interface operations {
     };
     jobs_retry: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Only plan it */
+                dry_run?: boolean;
+            };
             header?: never;
             path: {
                 number: number;
@@ -6770,7 +6410,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Job"];
+                    "application/json": components["schemas"]["JobDecided"];
                 };
             };
             404: {
@@ -6793,7 +6433,10 @@ export interface operations {
     };
     jobs_skip: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Only plan it */
+                dry_run?: boolean;
+            };
             header?: never;
             path: {
                 number: number;
@@ -6811,7 +6454,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Job"];
+                    "application/json": components["schemas"]["JobDecided"];
                 };
             };
             404: {
@@ -7392,25 +7035,6 @@ export interface operations {
             };
         };
     };
-    nics_nics: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["NodeNic"][];
-                };
-            };
-        };
-    };
     nodes_list: {
         parameters: {
             query?: {
@@ -7747,8 +7371,18 @@ export interface operations {
     nodes_log: {
         parameters: {
             query?: {
-                /** @description At most so many, 200 by default */
+                /** @description At most so many, 200 by default, 1000 at most */
                 lines?: number;
+                /** @description Those before this line */
+                before?: number;
+                /** @description With this text, in any case */
+                grep?: string;
+                /** @description As severe or more: debug, info, warn, error */
+                level?: string;
+                /** @description From this time on, RFC 3339 */
+                since?: string;
+                /** @description Before this time, RFC 3339 */
+                until?: string;
             };
             header?: never;
             path: {
@@ -7767,6 +7401,14 @@ export interface operations {
                 };
             };
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -7876,7 +7518,9 @@ export interface operations {
     };
     nodes_reboot: {
         parameters: {
-            query?: never;
+            query?: {
+                dry_run?: boolean;
+            };
             header?: never;
             path: {
                 name: string;
@@ -7885,6 +7529,14 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -8433,224 +8085,6 @@ export interface operations {
             };
         };
     };
-    ports_list: {
-        parameters: {
-            query?: {
-                /** @description Those with these labels */
-                selector?: string;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["NetObject"][];
-                };
-            };
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    ports_create: {
-        parameters: {
-            query?: {
-                dry_run?: boolean;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["NetCreate"];
-            };
-        };
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Plan"];
-                };
-            };
-            201: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["NetObject"];
-                };
-            };
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    ports_get_one: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                name: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["NetObject"];
-                };
-            };
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    ports_delete: {
-        parameters: {
-            query?: {
-                dry_run?: boolean;
-            };
-            header?: never;
-            path: {
-                name: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Plan"];
-                };
-            };
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    ports_edit: {
-        parameters: {
-            query?: {
-                dry_run?: boolean;
-            };
-            header?: never;
-            path: {
-                name: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["NetEdit"];
-            };
-        };
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Plan"];
-                };
-            };
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
     rollouts_list: {
         parameters: {
             query?: {
@@ -8765,7 +8199,10 @@ export interface operations {
     };
     rollouts_abort: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Only plan it */
+                dry_run?: boolean;
+            };
             header?: never;
             path: {
                 number: number;
@@ -8779,7 +8216,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Rollout"];
+                    "application/json": components["schemas"]["RolloutDecided"];
                 };
             };
             404: {
@@ -8851,7 +8288,10 @@ export interface operations {
     };
     rollouts_pause: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Only plan it */
+                dry_run?: boolean;
+            };
             header?: never;
             path: {
                 number: number;
@@ -8865,7 +8305,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Rollout"];
+                    "application/json": components["schemas"]["RolloutDecided"];
                 };
             };
             404: {
@@ -8888,7 +8328,10 @@ export interface operations {
     };
     rollouts_resume: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Only plan it */
+                dry_run?: boolean;
+            };
             header?: never;
             path: {
                 number: number;
@@ -8902,7 +8345,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Rollout"];
+                    "application/json": components["schemas"]["RolloutDecided"];
                 };
             };
             404: {
@@ -8952,7 +8395,9 @@ export interface operations {
     };
     accounts_end_session: {
         parameters: {
-            query?: never;
+            query?: {
+                dry_run?: boolean;
+            };
             header?: never;
             path: {
                 name: string;
@@ -8961,6 +8406,14 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -8976,224 +8429,6 @@ export interface operations {
                 };
             };
             404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    switches_list: {
-        parameters: {
-            query?: {
-                /** @description Those with these labels */
-                selector?: string;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["NetObject"][];
-                };
-            };
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    switches_create: {
-        parameters: {
-            query?: {
-                dry_run?: boolean;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["NetCreate"];
-            };
-        };
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Plan"];
-                };
-            };
-            201: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["NetObject"];
-                };
-            };
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    switches_get_one: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                name: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["NetObject"];
-                };
-            };
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    switches_delete: {
-        parameters: {
-            query?: {
-                dry_run?: boolean;
-            };
-            header?: never;
-            path: {
-                name: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Plan"];
-                };
-            };
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    switches_edit: {
-        parameters: {
-            query?: {
-                dry_run?: boolean;
-            };
-            header?: never;
-            path: {
-                name: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["NetEdit"];
-            };
-        };
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Plan"];
-                };
-            };
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -9583,9 +8818,9 @@ export interface operations {
     topology_targets: {
         parameters: {
             query: {
-                /** @description `node`, `partition`, `vs`, `vcpu` or `vnic` */
+                /** @description `node`, `partition` or `vs` */
                 kind: string;
-                /** @description Its name or id; of a virtual processor its server's, `/`, and its number */
+                /** @description Its name or id */
                 name: string;
             };
             header?: never;
@@ -9708,442 +8943,6 @@ export interface operations {
                 };
             };
             409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    vhbas_list: {
-        parameters: {
-            query?: {
-                /** @description Those with these labels */
-                selector?: string;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["NetObject"][];
-                };
-            };
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    vhbas_create: {
-        parameters: {
-            query?: {
-                dry_run?: boolean;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["NetCreate"];
-            };
-        };
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Plan"];
-                };
-            };
-            201: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["NetObject"];
-                };
-            };
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    vhbas_get_one: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                name: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["NetObject"];
-                };
-            };
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    vhbas_delete: {
-        parameters: {
-            query?: {
-                dry_run?: boolean;
-            };
-            header?: never;
-            path: {
-                name: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Plan"];
-                };
-            };
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    vhbas_edit: {
-        parameters: {
-            query?: {
-                dry_run?: boolean;
-            };
-            header?: never;
-            path: {
-                name: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["NetEdit"];
-            };
-        };
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Plan"];
-                };
-            };
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    vnics_list: {
-        parameters: {
-            query?: {
-                /** @description Those with these labels */
-                selector?: string;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["NetObject"][];
-                };
-            };
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    vnics_create: {
-        parameters: {
-            query?: {
-                dry_run?: boolean;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["NetCreate"];
-            };
-        };
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Plan"];
-                };
-            };
-            201: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["NetObject"];
-                };
-            };
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    vnics_get_one: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                name: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["NetObject"];
-                };
-            };
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    vnics_delete: {
-        parameters: {
-            query?: {
-                dry_run?: boolean;
-            };
-            header?: never;
-            path: {
-                name: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Plan"];
-                };
-            };
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    vnics_edit: {
-        parameters: {
-            query?: {
-                dry_run?: boolean;
-            };
-            header?: never;
-            path: {
-                name: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["NetEdit"];
-            };
-        };
-        responses: {
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Plan"];
-                };
-            };
-            204: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Problem"];
-                };
-            };
-            422: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -107,13 +107,16 @@ pub(crate) async fn sessions(State(app): State<App>, caller: Caller) -> Json<Vec
 }
 
 /// End a session
-#[utoipa::path(delete, path = "/api/v1/sessions/{name}", tag = "accounts", params(("name" = String, Path)),
-    responses((status = 204), (status = 403, body = Problem), (status = 404, body = Problem)))]
+#[utoipa::path(delete, path = "/api/v1/sessions/{name}", tag = "accounts",
+    params(("name" = String, Path), ("dry_run" = Option<bool>, Query)),
+    responses((status = 200, body = Plan), (status = 204), (status = 403, body = Problem),
+        (status = 404, body = Problem)))]
 pub(crate) async fn end_session(
     State(app): State<App>,
     caller: Caller,
+    dry: DryRun,
     Path(name): Path<String>,
-) -> Result<StatusCode, Error> {
-    to_the_end(async move { app.core.session_end(&caller, &name).await }).await?;
-    Ok(StatusCode::NO_CONTENT)
+) -> Result<Response, Error> {
+    let plan = to_the_end(async move { app.core.session_end(&caller, &name, dry.0).await }).await?;
+    Ok(dry.answer(plan))
 }

@@ -5,7 +5,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use serde::Deserialize;
-use weft_api::{Appliance, ApplianceConfig, Event, Finding, Problem};
+use weft_api::{Appliance, ApplianceConfig, Event, EventPage, Finding, Problem};
 
 use super::to_the_end;
 use crate::accounts::Caller;
@@ -13,9 +13,14 @@ use crate::auth::Sight;
 use crate::core::api_event;
 use crate::error::Error;
 use crate::http::App;
+use crate::search::{Asked, Wanted};
 
 /// Most events of one answer.
 const MAX_EVENTS: u32 = 1000;
+/// Events read at once in a search.
+const CHUNK: u32 = 2000;
+/// Events that one page of a search looks at, at most.
+const LOOKED_AT: u64 = 20_000;
 
 #[derive(Deserialize)]
 pub(crate) struct Span {
@@ -77,6 +82,76 @@ pub(crate) async fn remove(
     let core = app.core.clone();
     to_the_end(async move { peers.remove(&core, &caller.user, &name).await }).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Page {
+    after: Option<u64>,
+    before: Option<u64>,
+    limit: Option<u32>,
+}
+
+/// Search events
+///
+/// All conditions must hold. Without `after` the newest that fit, page by page towards the oldest: `next` is the `before` of
+/// the next page. With `after` those behind it, towards the newest: `next` is the next `after`. A page looks at 20,000
+/// events at most, so one may be empty and not be the last.
+#[utoipa::path(get, path = "/api/v1/events/search", tag = "events",
+    params(("after" = Option<u64>, Query, description = "Those behind this sequence number"),
+        ("before" = Option<u64>, Query, description = "Those before this sequence number"),
+        ("limit" = Option<u32>, Query, description = "At most so many, 100 by default, 1000 at most"),
+        ("grep" = Option<String>, Query, description = "With this text anywhere, in any case"),
+        ("node" = Option<String>, Query, description = "Of this node"),
+        ("vs" = Option<String>, Query, description = "Of this virtual server"),
+        ("kind" = Option<String>, Query, description = "Of this name, or of this area where it ends with a point: vs."),
+        ("state" = Option<String>, Query, description = "As severe or more: debug, info, warn, error"),
+        ("actor" = Option<String>, Query, description = "Caused by this user, node or appliance"),
+        ("since" = Option<String>, Query, description = "From this time on, RFC 3339"),
+        ("until" = Option<String>, Query, description = "Before this time, RFC 3339")),
+    responses((status = 200, body = EventPage), (status = 422, body = Problem)))]
+pub(crate) async fn search(
+    State(app): State<App>,
+    caller: Caller,
+    Query(page): Query<Page>,
+    Query(asked): Query<Asked>,
+) -> Result<Json<EventPage>, Error> {
+    let wanted = Wanted::of(asked)?;
+    let limit = usize::try_from(page.limit.unwrap_or(100).min(MAX_EVENTS)).unwrap_or(1).max(1);
+    let mut at = page.after.or(page.before).unwrap_or(u64::MAX);
+    let mut shown = EventPage::default();
+    while shown.looked_at < LOOKED_AT {
+        let rows = match page.after {
+            Some(_) => app.core.store.events(at, CHUNK).await?,
+            None => app.core.store.events_before(at, CHUNK).await?,
+        };
+        if rows.is_empty() {
+            shown.state = "end".to_string();
+            break;
+        }
+        let mut sight = Sight::of(&app.core, &caller);
+        let world = app.core.world();
+        for row in rows {
+            at = row.seq;
+            shown.looked_at = shown.looked_at.saturating_add(1);
+            let mut event = api_event(row);
+            if wanted.fits(&event) && sight.trim_event(&world, &mut event) {
+                shown.events.push(event);
+                if shown.events.len() >= limit {
+                    break;
+                }
+            }
+        }
+        if shown.events.len() >= limit {
+            break;
+        }
+    }
+    if shown.state.is_empty() {
+        (shown.state, shown.next) = ("more".to_string(), at);
+    }
+    if page.after.is_none() {
+        shown.events.reverse();
+    }
+    Ok(Json(shown))
 }
 
 /// Where each machine stopped, and what to do

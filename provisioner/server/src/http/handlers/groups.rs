@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use serde::Deserialize;
-use weft_api::{LabelChange, NodeGroup, Plan, Problem, Selector, VsGroup};
+use weft_api::{GroupLabels, LabelChange, NodeGroup, Plan, Problem, Selector, VsGroup, VsGroupMove};
 
 use super::dry_run::DryRun;
 use super::{Body, to_the_end};
@@ -57,6 +57,50 @@ pub(crate) async fn nodes(
     Body(wanted): Body<NodeGroup>,
 ) -> Result<Json<Plan>, Error> {
     Ok(Json(to_the_end(async move { app.core.node_group(&caller.user, &wanted, dry).await }).await?))
+}
+
+/// Move several stopped virtual servers to one node
+///
+/// All in one transaction, or none, as for the other changes of several.
+#[utoipa::path(post, path = "/api/v1/groups/vs/move", tag = "groups", request_body = VsGroupMove,
+    params(("dry_run" = Option<bool>, Query, description = "Only plan it")),
+    responses((status = 200, body = Plan), (status = 404, body = Problem), (status = 409, body = Problem),
+        (status = 422, body = Problem)))]
+pub(crate) async fn move_servers(
+    State(app): State<App>,
+    caller: Caller,
+    DryRun(dry): DryRun,
+    Body(wanted): Body<VsGroupMove>,
+) -> Result<Json<Plan>, Error> {
+    Ok(Json(to_the_end(async move { app.core.vs_group_move(&caller.user, &wanted, dry).await }).await?))
+}
+
+/// Change labels of several virtual servers
+#[utoipa::path(post, path = "/api/v1/groups/vs/labels", tag = "groups", request_body = GroupLabels,
+    params(("dry_run" = Option<bool>, Query, description = "Only plan it")),
+    responses((status = 200, body = Plan), (status = 404, body = Problem), (status = 409, body = Problem),
+        (status = 422, body = Problem)))]
+pub(crate) async fn label_servers(
+    State(app): State<App>,
+    caller: Caller,
+    DryRun(dry): DryRun,
+    Body(wanted): Body<GroupLabels>,
+) -> Result<Json<Plan>, Error> {
+    Ok(Json(to_the_end(async move { app.core.label_servers(&caller.user, &wanted, dry).await }).await?))
+}
+
+/// Change labels of several nodes
+#[utoipa::path(post, path = "/api/v1/groups/nodes/labels", tag = "groups", request_body = GroupLabels,
+    params(("dry_run" = Option<bool>, Query, description = "Only plan it")),
+    responses((status = 200, body = Plan), (status = 404, body = Problem), (status = 409, body = Problem),
+        (status = 422, body = Problem)))]
+pub(crate) async fn label_nodes(
+    State(app): State<App>,
+    caller: Caller,
+    DryRun(dry): DryRun,
+    Body(wanted): Body<GroupLabels>,
+) -> Result<Json<Plan>, Error> {
+    Ok(Json(to_the_end(async move { app.core.label_nodes(&caller.user, &wanted, dry).await }).await?))
 }
 
 /// Change labels of a virtual server

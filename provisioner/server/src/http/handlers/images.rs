@@ -6,7 +6,7 @@ use axum::Json;
 use axum::body::{Body, BodyDataStream};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use weft_api::{BlobReply, Image, Plan, Problem};
@@ -55,21 +55,24 @@ pub(crate) async fn list(State(app): State<App>, caller: Caller) -> Json<Vec<Ima
 
 /// Publish a signed image
 ///
-/// What a node would refuse is refused. The first image becomes active.
+/// What a node would refuse is refused. The first image becomes active. A dry run judges the file and keeps nothing of it.
 #[utoipa::path(post, path = "/api/v1/images", tag = "images",
+    params(("dry_run" = Option<bool>, Query, description = "Only plan it")),
     request_body(content = Vec<u8>, content_type = "application/octet-stream"),
-    responses((status = 201, body = Image), (status = 409, body = Problem), (status = 422, body = Problem),
+    responses((status = 200, body = Plan), (status = 201, body = Image), (status = 409, body = Problem), (status = 422, body = Problem),
         (status = 507, body = Problem)))]
 pub(crate) async fn publish(
     State(app): State<App>,
     caller: Caller,
+    DryRun(dry): DryRun,
     body: Body,
-) -> Result<(StatusCode, Json<Image>), Error> {
+) -> Result<Response, Error> {
     let file = whole(body).await?;
-    Ok((
-        StatusCode::CREATED,
-        Json(to_the_end(async move { app.core.publish(&caller.user, file).await }).await?),
-    ))
+    let made = to_the_end(async move { app.core.publish(&caller.user, file, dry).await }).await?;
+    Ok(match made {
+        Ok(image) => (StatusCode::CREATED, Json(image)).into_response(),
+        Err(plan) => Json(plan).into_response(),
+    })
 }
 
 /// Add the Multiboot file of an image for BIOS machines

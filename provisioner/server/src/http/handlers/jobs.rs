@@ -5,7 +5,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use weft_api::{Job, JobCreate, JobDecision, JobPlan, Problem};
+use weft_api::{Job, JobCreate, JobDecided, JobDecision, JobPlan, Problem};
 
 use super::dry_run::DryRun;
 use super::{Body, to_the_end};
@@ -69,55 +69,59 @@ pub(crate) async fn create(
 }
 
 /// Cancel a job that runs: what is done of it is undone
-#[utoipa::path(post, path = "/api/v1/jobs/{number}/cancel", tag = "jobs", params(("number" = u64, Path)),
-    responses((status = 200, body = Job), (status = 404, body = Problem), (status = 409, body = Problem)))]
+#[utoipa::path(post, path = "/api/v1/jobs/{number}/cancel", tag = "jobs", params(("number" = u64, Path), ("dry_run" = Option<bool>, Query, description = "Only plan it")),
+    responses((status = 200, body = JobDecided), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub(crate) async fn cancel(
     State(app): State<App>,
     caller: Caller,
+    DryRun(dry): DryRun,
     Path(number): Path<String>,
-) -> Result<Json<Job>, Error> {
-    let done = async move { app.core.job_cancel(&caller.user, parse(&number)?).await };
+) -> Result<Json<JobDecided>, Error> {
+    let done = async move { app.core.job_cancel(&caller.user, parse(&number)?, dry).await };
     Ok(Json(to_the_end(done).await?))
 }
 
 /// Try the undo of a stuck step again
-#[utoipa::path(post, path = "/api/v1/jobs/{number}/retry", tag = "jobs", params(("number" = u64, Path)),
-    responses((status = 200, body = Job), (status = 404, body = Problem), (status = 409, body = Problem)))]
+#[utoipa::path(post, path = "/api/v1/jobs/{number}/retry", tag = "jobs", params(("number" = u64, Path), ("dry_run" = Option<bool>, Query, description = "Only plan it")),
+    responses((status = 200, body = JobDecided), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub(crate) async fn retry(
     State(app): State<App>,
     caller: Caller,
+    DryRun(dry): DryRun,
     Path(number): Path<String>,
-) -> Result<Json<Job>, Error> {
-    let done = async move { app.core.job_retry(&caller.user, parse(&number)?).await };
+) -> Result<Json<JobDecided>, Error> {
+    let done = async move { app.core.job_retry(&caller.user, parse(&number)?, dry).await };
     Ok(Json(to_the_end(done).await?))
 }
 
 /// Leave a stuck step as it is, and undo the rest of the job
-#[utoipa::path(post, path = "/api/v1/jobs/{number}/skip", tag = "jobs", params(("number" = u64, Path)),
+#[utoipa::path(post, path = "/api/v1/jobs/{number}/skip", tag = "jobs", params(("number" = u64, Path), ("dry_run" = Option<bool>, Query, description = "Only plan it")),
     request_body = JobDecision,
-    responses((status = 200, body = Job), (status = 404, body = Problem), (status = 409, body = Problem),
+    responses((status = 200, body = JobDecided), (status = 404, body = Problem), (status = 409, body = Problem),
         (status = 422, body = Problem)))]
 pub(crate) async fn skip(
     State(app): State<App>,
     caller: Caller,
+    DryRun(dry): DryRun,
     Path(number): Path<String>,
     Body(wanted): Body<JobDecision>,
-) -> Result<Json<Job>, Error> {
-    let done = async move { app.core.job_skip(&caller.user, parse(&number)?, &wanted.reason).await };
+) -> Result<Json<JobDecided>, Error> {
+    let done = async move { app.core.job_skip(&caller.user, parse(&number)?, &wanted.reason, dry).await };
     Ok(Json(to_the_end(done).await?))
 }
 
 /// Leave a stuck job as it is
-#[utoipa::path(post, path = "/api/v1/jobs/{number}/abandon", tag = "jobs", params(("number" = u64, Path)),
+#[utoipa::path(post, path = "/api/v1/jobs/{number}/abandon", tag = "jobs", params(("number" = u64, Path), ("dry_run" = Option<bool>, Query, description = "Only plan it")),
     request_body = JobDecision,
-    responses((status = 200, body = Job), (status = 404, body = Problem), (status = 409, body = Problem),
+    responses((status = 200, body = JobDecided), (status = 404, body = Problem), (status = 409, body = Problem),
         (status = 422, body = Problem)))]
 pub(crate) async fn abandon(
     State(app): State<App>,
     caller: Caller,
+    DryRun(dry): DryRun,
     Path(number): Path<String>,
     Body(wanted): Body<JobDecision>,
-) -> Result<Json<Job>, Error> {
-    let done = async move { app.core.job_abandon(&caller.user, parse(&number)?, &wanted.reason).await };
+) -> Result<Json<JobDecided>, Error> {
+    let done = async move { app.core.job_abandon(&caller.user, parse(&number)?, &wanted.reason, dry).await };
     Ok(Json(to_the_end(done).await?))
 }

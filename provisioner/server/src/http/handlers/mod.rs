@@ -4,6 +4,7 @@ pub(crate) mod accounts;
 pub(crate) mod appliance;
 pub(crate) mod backup;
 pub(crate) mod containers;
+pub(crate) mod drift;
 pub(crate) mod dry_run;
 pub(crate) mod groups;
 pub(crate) mod images;

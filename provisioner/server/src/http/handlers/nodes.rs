@@ -2,9 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
 use axum::response::Response;
-use serde::Deserialize;
 use weft_api::{Approve, LogEntry, Node, Plan, Problem};
 
 use super::dry_run::DryRun;
@@ -14,6 +12,8 @@ use crate::accounts::Caller;
 use crate::auth::Sight;
 use crate::error::Error;
 use crate::http::App;
+use crate::search::Lines;
+use crate::world::LOG_LINES;
 
 /// List nodes
 #[utoipa::path(get, path = "/api/v1/nodes", tag = "nodes",
@@ -66,15 +66,18 @@ pub(crate) async fn approve(
 }
 
 /// Restart a node
-#[utoipa::path(post, path = "/api/v1/nodes/{name}/reboot", tag = "nodes", params(("name" = String, Path)),
-    responses((status = 204), (status = 404, body = Problem), (status = 409, body = Problem)))]
+#[utoipa::path(post, path = "/api/v1/nodes/{name}/reboot", tag = "nodes",
+    params(("name" = String, Path), ("dry_run" = Option<bool>, Query)),
+    responses((status = 200, body = Plan), (status = 204), (status = 404, body = Problem),
+        (status = 409, body = Problem)))]
 pub(crate) async fn reboot(
     State(app): State<App>,
     caller: Caller,
+    dry: DryRun,
     Path(name): Path<String>,
-) -> Result<StatusCode, Error> {
-    app.core.reboot(&caller.user, &name).await?;
-    Ok(StatusCode::NO_CONTENT)
+) -> Result<Response, Error> {
+    let plan = app.core.reboot(&caller.user, &name, dry.0).await?;
+    Ok(dry.answer(plan))
 }
 
 /// Sign a node's records anew and send them
@@ -106,21 +109,22 @@ pub(crate) async fn forget(
     Ok(dry.answer(plan))
 }
 
-#[derive(Deserialize)]
-pub(crate) struct Lines {
-    lines: Option<usize>,
-}
-
-/// Last lines of a node's log
+/// Last lines of a node's log, oldest first
+///
+/// All conditions must hold. Older ones: the `seq` of the first line as `before`. The last 1000 lines are kept.
 #[utoipa::path(get, path = "/api/v1/nodes/{name}/log", tag = "nodes",
-    params(("name" = String, Path), ("lines" = Option<usize>, Query, description = "At most so many, 200 by default")),
-    responses((status = 200, body = Vec<LogEntry>), (status = 404, body = Problem)))]
+    params(("name" = String, Path), ("lines" = Option<usize>, Query, description = "At most so many, 200 by default, 1000 at most"),
+        ("before" = Option<u64>, Query, description = "Those before this line"),
+        ("grep" = Option<String>, Query, description = "With this text, in any case"),
+        ("level" = Option<String>, Query, description = "As severe or more: debug, info, warn, error"),
+        ("since" = Option<String>, Query, description = "From this time on, RFC 3339"),
+        ("until" = Option<String>, Query, description = "Before this time, RFC 3339")),
+    responses((status = 200, body = Vec<LogEntry>), (status = 404, body = Problem), (status = 422, body = Problem)))]
 pub(crate) async fn log(
     State(app): State<App>,
     Path(name): Path<String>,
     Query(query): Query<Lines>,
 ) -> Result<Json<Vec<LogEntry>>, Error> {
     let node = app.core.find_node(&name)?;
-    let skip = node.log.len().saturating_sub(query.lines.unwrap_or(200));
-    Ok(Json(node.log.into_iter().skip(skip).collect()))
+    Ok(Json(query.choose(node.log.into_iter(), LOG_LINES)?))
 }

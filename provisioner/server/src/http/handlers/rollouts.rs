@@ -5,7 +5,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use weft_api::{Plan, Problem, Rollout, RolloutCreate};
+use weft_api::{Plan, Problem, Rollout, RolloutCreate, RolloutDecided};
 
 use super::dry_run::DryRun;
 use super::{Body, to_the_end};
@@ -82,40 +82,43 @@ pub(crate) async fn start(
 }
 
 /// Pause a rollout: what is under way is brought to its end, and no further node is begun
-#[utoipa::path(post, path = "/api/v1/rollouts/{number}/pause", tag = "rollouts", params(("number" = u64, Path)),
-    responses((status = 200, body = Rollout), (status = 404, body = Problem), (status = 409, body = Problem)))]
+#[utoipa::path(post, path = "/api/v1/rollouts/{number}/pause", tag = "rollouts", params(("number" = u64, Path), ("dry_run" = Option<bool>, Query, description = "Only plan it")),
+    responses((status = 200, body = RolloutDecided), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub(crate) async fn pause(
     State(app): State<App>,
     caller: Caller,
+    DryRun(dry): DryRun,
     Path(number): Path<String>,
-) -> Result<Json<Rollout>, Error> {
-    let done = async move { app.core.rollout_pause(&caller.user, parse(&number)?).await };
+) -> Result<Json<RolloutDecided>, Error> {
+    let done = async move { app.core.rollout_pause(&caller.user, parse(&number)?, dry).await };
     Ok(Json(to_the_end(done).await?))
 }
 
 /// Let a rollout go on that is paused or stopped; nodes that failed are begun anew
-#[utoipa::path(post, path = "/api/v1/rollouts/{number}/resume", tag = "rollouts", params(("number" = u64, Path)),
-    responses((status = 200, body = Rollout), (status = 404, body = Problem), (status = 409, body = Problem)))]
+#[utoipa::path(post, path = "/api/v1/rollouts/{number}/resume", tag = "rollouts", params(("number" = u64, Path), ("dry_run" = Option<bool>, Query, description = "Only plan it")),
+    responses((status = 200, body = RolloutDecided), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub(crate) async fn resume(
     State(app): State<App>,
     caller: Caller,
+    DryRun(dry): DryRun,
     Path(number): Path<String>,
-) -> Result<Json<Rollout>, Error> {
-    let done = async move { app.core.rollout_resume(&caller.user, parse(&number)?).await };
+) -> Result<Json<RolloutDecided>, Error> {
+    let done = async move { app.core.rollout_resume(&caller.user, parse(&number)?, dry).await };
     Ok(Json(to_the_end(done).await?))
 }
 
 /// End a rollout where it stands
 ///
 /// Nodes keep the image that was chosen for them. Servers that were stopped for it start again.
-#[utoipa::path(post, path = "/api/v1/rollouts/{number}/abort", tag = "rollouts", params(("number" = u64, Path)),
-    responses((status = 200, body = Rollout), (status = 404, body = Problem), (status = 409, body = Problem)))]
+#[utoipa::path(post, path = "/api/v1/rollouts/{number}/abort", tag = "rollouts", params(("number" = u64, Path), ("dry_run" = Option<bool>, Query, description = "Only plan it")),
+    responses((status = 200, body = RolloutDecided), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub(crate) async fn abort(
     State(app): State<App>,
     caller: Caller,
+    DryRun(dry): DryRun,
     Path(number): Path<String>,
-) -> Result<Json<Rollout>, Error> {
-    let done = async move { app.core.rollout_abort(&caller.user, parse(&number)?).await };
+) -> Result<Json<RolloutDecided>, Error> {
+    let done = async move { app.core.rollout_abort(&caller.user, parse(&number)?, dry).await };
     Ok(Json(to_the_end(done).await?))
 }
 
