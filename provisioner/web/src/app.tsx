@@ -12,6 +12,7 @@ import { DoctorPage } from "./pages/doctor";
 import { EventsPage } from "./pages/events";
 import { HistoryPage } from "./pages/history";
 import { JobPage } from "./pages/job";
+import { NewJobPage } from "./pages/job-new";
 import { JobsPage } from "./pages/jobs";
 import { ImagesPage } from "./pages/images";
 import { LoginPage, NewPasswordPage } from "./pages/login";
@@ -110,7 +111,7 @@ const NAV: { route: Route; words: string; icon: string; within: Route["page"][] 
   { route: { page: "networks" }, words: "Networks", icon: "networks", within: ["networks"] },
   { route: { page: "pools" }, words: "Pools", icon: "pools", within: ["pools"] },
   { route: { page: "partitions" }, words: "Partitions", icon: "partitions", within: ["partitions", "partition"] },
-  { route: { page: "jobs" }, words: "Jobs", icon: "jobs", within: ["jobs", "job"] },
+  { route: { page: "jobs" }, words: "Jobs", icon: "jobs", within: ["jobs", "job", "new-job"] },
   { route: { page: "history" }, words: "History", icon: "history", within: ["history", "transaction"] },
   { route: { page: "events" }, words: "Events", icon: "events", within: ["events"] },
   { route: { page: "images" }, words: "Images", icon: "images", within: ["images"] },
@@ -229,6 +230,8 @@ function Page({ route }: { route: Route }) {
       return <JobsPage />;
     case "job":
       return <JobPage key={route.number} number={route.number} />;
+    case "new-job":
+      return <NewJobPage />;
     case "events":
       return <EventsPage />;
     case "images":

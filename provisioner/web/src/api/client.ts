@@ -7,9 +7,13 @@ import type {
   Bmc,
   BmcSet,
   BlobReply,
+  Drift,
+  EventPage,
   Finding,
   Image,
   Job,
+  JobCreate,
+  JobPlan,
   LabelChange,
   LogEntry,
   LoginReply,
@@ -127,8 +131,11 @@ export const api = {
   appliances: () => get<Appliance[]>("/appliances"),
   /** As text: what is as it was need not be parsed. */
   nodes: () => text("/nodes"),
-  log: (node: string, lines: number) => get<LogEntry[]>(`/nodes/${at(node)}/log?lines=${lines}`),
+  /** `query` has the number of lines, and what is looked for: `grep`, `level`, `before`. */
+  log: (node: string, query: URLSearchParams) => get<LogEntry[]>(`/nodes/${at(node)}/log?${query.toString()}`),
   approve: (node: string, fingerprint: string) => change("POST", `/nodes/${at(node)}/approve`, { fingerprint }),
+  nodeGroup: (action: string, names: readonly string[], fingerprints: readonly string[], dry: boolean) =>
+    planned("POST", "/groups/nodes", dry, { action, select: { names }, fingerprints }),
   reboot: (node: string) => change("POST", `/nodes/${at(node)}/reboot`),
   push: (node: string) => change("POST", `/nodes/${at(node)}/push`),
   forget: (node: string) => change("DELETE", `/nodes/${at(node)}`),
@@ -172,6 +179,10 @@ export const api = {
   targets: (kind: string, name: string) => get<Targets>(`/topology/targets?kind=${at(kind)}&name=${at(name)}`),
   /** Into a frame, or with an empty name into the free pool. */
   moveNodes: (names: readonly string[], frame: string, dry: boolean) => planned("POST", "/groups/nodes/move", dry, { select: { names }, frame, free: frame === "" }),
+  moveServers: (names: readonly string[], node: string, dry: boolean) => planned("POST", "/groups/vs/move", dry, { select: { names }, node }),
+  /** `noun` is `vs` or `nodes`. */
+  labelGroup: (noun: "vs" | "nodes", names: readonly string[], labels: LabelChange, dry: boolean) =>
+    planned("POST", noun === "vs" ? "/groups/vs/labels" : "/groups/nodes/labels", dry, { select: { names }, labels }),
   moveServer: (vs: string, node: string, dry: boolean) => planned("POST", `/vs/${at(vs)}/move`, dry, { node }),
   /** `kind` is `datacenter`, `mainframe` or `frame`. */
   createContainer: (kind: string, name: string, parent: string, dry: boolean) => planned("POST", `/${kind}s`, dry, { name, parent }),
@@ -195,6 +206,8 @@ export const api = {
   companion: (digest: string, file: Blob) => upload<Image>("PUT", `/images/${at(digest)}/bios`, file),
   activate: (digest: string) => change("POST", `/images/${at(digest)}/activate`),
   revoke: (digest: string) => change("POST", `/images/${at(digest)}/revoke`),
+  /** `query` has the conditions and the page: `grep`, `node`, `vs`, `kind`, `state`, `since`, `until`, `before`. */
+  searchEvents: (query: URLSearchParams) => get<EventPage>(`/events/search?${query.toString()}`),
   events: (limit: number) => get<WeftEvent[]>(`/events?limit=${limit}`),
   /** `query` has the filter and the page: `before`, `limit`, `object`, `actor`. */
   transactions: (query: URLSearchParams) => get<Transaction[]>(`/transactions?${query.toString()}`),
@@ -204,6 +217,8 @@ export const api = {
   /** `query` has the page: `before`, `limit`. */
   jobs: (query: URLSearchParams) => get<Job[]>(`/jobs?${query.toString()}`),
   job: (number: number) => get<Job>(`/jobs/${number}`),
+  createJob: async (wanted: JobCreate) => (await (await change("POST", "/jobs", wanted)).json()) as Job,
+  planJob: async (wanted: JobCreate) => (await (await change("POST", "/jobs?dry_run=true", wanted)).json()) as JobPlan,
   cancelJob: (number: number) => change("POST", `/jobs/${number}/cancel`),
   retryJob: (number: number) => change("POST", `/jobs/${number}/retry`),
   /** `reason` is kept with the job. */
@@ -228,6 +243,9 @@ export const api = {
   tokens: () => get<Token[]>("/tokens"),
   createToken: async (wanted: TokenCreate) => (await (await change("POST", "/tokens", wanted)).json()) as Token,
   revokeToken: (token: string) => change("DELETE", `/tokens/${at(token)}`),
+  /** With `all` those too that were settled. */
+  drift: (all: boolean) => get<Drift[]>(`/drift?all=${String(all)}`),
+  answerDrift: (name: string, action: string, dry: boolean) => planned("POST", "/drift", dry, { action, name }),
   doctor: () => get<Finding[]>("/doctor"),
 };
 

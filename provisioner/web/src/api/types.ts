@@ -65,6 +65,18 @@ export type JobStep = Schemas["JobStep"];
 export type Rollout = Schemas["Rollout"];
 export type RolloutNode = Schemas["RolloutNode"];
 export type RolloutCreate = Required<Schemas["RolloutCreate"]>;
+export type JobCreate = Schemas["JobCreate"];
+export type JobStepCreate = Schemas["JobStepCreate"];
+export type JobPlan = Schemas["JobPlan"];
+export type Drift = Schemas["Drift"];
+/** What the stream of events says of what was missed; it is no answer of its own in the document. */
+export interface EventGap {
+  first: number;
+  last: number;
+  text: string;
+  next: string;
+}
+export type EventPage = Schemas["EventPage"];
 export type Account = Schemas["Account"];
 export type AccountCreate = Schemas["AccountCreate"];
 export type SessionInfo = Schemas["SessionInfo"];

@@ -4,7 +4,7 @@
  *
  * waiting ─open─▶ connecting ─opened─▶ live ─error─▶ waiting (pause) ─▶ …
  */
-import type { WeftEvent } from "../api/types";
+import type { EventGap, WeftEvent } from "../api/types";
 import { Backoff } from "./backoff";
 
 export const LIMIT = 1000;
@@ -13,11 +13,14 @@ export interface Source {
   onopen: ((event: never) => void) | null;
   onerror: ((event: never) => void) | null;
   onmessage: ((event: { data: string }) => void) | null;
+  addEventListener(name: string, heard: (event: { data: string }) => void): void;
   close(): void;
 }
 
 export interface FeedState {
   live: boolean;
+  /** What the appliance said that was missed, empty where nothing was. */
+  missed: string;
   events: readonly WeftEvent[];
 }
 
@@ -25,7 +28,7 @@ export class Feed {
   #source: Source | null = null;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #backoff: Backoff;
-  #state: FeedState = { live: false, events: [] };
+  #state: FeedState = { live: false, missed: "", events: [] };
   readonly #listeners = new Set<(fresh: WeftEvent | null) => void>();
   readonly #open: (address: string) => Source;
 
@@ -41,7 +44,7 @@ export class Feed {
   /** Starts from `seen`, oldest first, as read by an ordinary request. */
   start(seen: readonly WeftEvent[]): void {
     this.stop();
-    this.#state = { live: false, events: seen.slice(-LIMIT) };
+    this.#state = { live: false, missed: "", events: seen.slice(-LIMIT) };
     this.#connect();
   }
 
@@ -72,8 +75,19 @@ export class Feed {
         return; // A broken event must not end the stream; its number shows as a gap.
       }
       if (event.seq <= (this.#state.events.at(-1)?.seq ?? 0)) return;
-      this.#set({ live: true, events: [...this.#state.events, event].slice(-LIMIT) }, event);
+      this.#set({ ...this.#state, live: true, events: [...this.#state.events, event].slice(-LIMIT) }, event);
     };
+    source.addEventListener("missed", ({ data }) => {
+      let gap: EventGap;
+      try {
+        gap = JSON.parse(data) as EventGap;
+      } catch {
+        return;
+      }
+      // Where numbers went back, as after a restore, those that come are new all the same.
+      const events = this.#state.events.filter(({ seq }) => seq < gap.first);
+      this.#set({ live: true, missed: `Events ${gap.first} to ${gap.last} were missed: ${gap.text}.`, events }, null);
+    });
     source.onerror = () => {
       // The browser's own retry would keep the old address and gives up for good after some answers.
       source.close();

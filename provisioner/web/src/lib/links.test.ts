@@ -17,9 +17,16 @@ class FakeSource implements Source {
   onerror: Source["onerror"] = null;
   onmessage: Source["onmessage"] = null;
   closed = false;
+  private readonly heard = new Map<string, (event: { data: string }) => void>();
   constructor(readonly address: string) {}
   close() {
     this.closed = true;
+  }
+  addEventListener(name: string, heard: (event: { data: string }) => void) {
+    this.heard.set(name, heard);
+  }
+  tell(name: string, data: string) {
+    this.heard.get(name)?.({ data });
   }
   send(...seqs: number[]) {
     for (const seq of seqs) this.onmessage?.({ data: JSON.stringify(event(seq)) });
@@ -67,6 +74,17 @@ describe("the event feed", () => {
     const before = sources.length;
     vi.advanceTimersByTime(60_000);
     expect(sources.length).toBe(before);
+  });
+  it("says what was missed, and takes numbers that went back for new ones", () => {
+    const { feed, last } = make();
+    feed.start([event(1), event(2), event(3)]);
+    last().tell("missed", "{");
+    expect(feed.state.missed).toBe("");
+    last().tell("missed", JSON.stringify({ first: 3, last: 9, text: "the store was restored", next: "" }));
+    expect(feed.state.missed).toContain("3 to 9");
+    last().send(3);
+    expect(feed.state.events.map(({ seq }) => seq)).toEqual([1, 2, 3]);
+    feed.stop();
   });
   it("outlives a broken event and keeps a bounded number", () => {
     const { feed, last } = make();

@@ -16,6 +16,7 @@ export type Route =
   | { page: "transaction"; number: number }
   | { page: "jobs" }
   | { page: "job"; number: number }
+  | { page: "new-job" }
   | { page: "events" }
   | { page: "images" }
   | { page: "doctor" }
@@ -43,6 +44,7 @@ export function parseRoute(fragment: string): Route {
     case "history":
       return rest && NUMBER.test(rest) ? { page: "transaction", number: Number(rest) } : { page: "history" };
     case "jobs":
+      if (rest === "new") return { page: "new-job" };
       return rest && NUMBER.test(rest) ? { page: "job", number: Number(rest) } : { page: "jobs" };
     case "partitions":
       return rest ? { page: "partition", name: rest } : { page };
@@ -74,6 +76,8 @@ export function href(route: Route): string {
       return `#/history/${route.number}`;
     case "job":
       return `#/jobs/${route.number}`;
+    case "new-job":
+      return "#/jobs/new";
     default:
       return `#/${route.page}`;
   }

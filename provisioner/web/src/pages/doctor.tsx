@@ -3,6 +3,7 @@ import { useCallback, useEffect, useState } from "react";
 import { ApiError, api } from "../api/client";
 import type { Finding, Problem } from "../api/types";
 import { CliHint, Loading, State } from "../components/parts";
+import { DriftPanel } from "./drift";
 
 const RANK: Record<string, number> = { fail: 0, warn: 1, ok: 2 };
 
@@ -60,6 +61,7 @@ export function DoctorPage() {
         ))}
       </ul>
       <CliHint command="weft doctor" />
+      <DriftPanel />
     </>
   );
 }

@@ -3,6 +3,7 @@ import { useState } from "react";
 import { EventList } from "../components/event-list";
 import { CliHint } from "../components/parts";
 import { useStore } from "../state/store";
+import { EventSearch } from "./event-search";
 
 const LEVELS = ["all", "info", "warn", "error"] as const;
 type Level = (typeof LEVELS)[number];
@@ -36,10 +37,16 @@ export function EventsPage() {
         </div>
         <input type="search" className="filter" placeholder="Filter by name, node, words…" aria-label="Filter events" value={filter} onChange={(event) => setFilter(event.target.value)} />
       </header>
+      {feed.missed !== "" && (
+        <p className="note warn" role="status">
+          {feed.missed}
+        </p>
+      )}
       <section className="panel">
         {feed.events.length > 0 && shown.length === 0 ? <p className="muted">No event matches.</p> : <EventList events={shown.slice(-400)} />}
       </section>
       <CliHint command="weft event list --follow" />
+      <EventSearch />
     </>
   );
 }

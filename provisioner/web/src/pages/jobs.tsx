@@ -8,10 +8,12 @@ import { clock } from "../lib/format";
 import { PAGE, joined, pageQuery, progress, progressWords } from "../lib/jobs";
 import { href } from "../lib/route";
 import { useAfterEvents } from "../state/happened";
+import { useWhyNot } from "../state/rights";
 import { useNow } from "../state/store";
 
 export function JobsPage() {
   const now = useNow();
+  const noCreate = useWhyNot("create", "job");
   const [list, setList] = useState<Job[] | null>(null);
   const [more, setMore] = useState(false);
   const look = useCallback(async (before?: number) => {
@@ -31,6 +33,15 @@ export function JobsPage() {
     <>
       <header className="page-head">
         <h1>Jobs</h1>
+        {noCreate === "" ? (
+          <a className="button primary" href={href({ page: "new-job" })}>
+            New job…
+          </a>
+        ) : (
+          <button type="button" disabled title={noCreate}>
+            New job…
+          </button>
+        )}
       </header>
       {list === null ? (
         <Loading />

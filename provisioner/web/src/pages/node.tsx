@@ -172,6 +172,7 @@ function Inventory({ node }: { node: Node }) {
 function Log({ node }: { node: Node }) {
   const [entries, setEntries] = useState<LogEntry[] | null>(null);
   const [trouble, setTrouble] = useState("");
+  const [grep, setGrep] = useState("");
   const now = useNow();
   const name = node.name;
   useEffect(() => {
@@ -179,7 +180,9 @@ function Log({ node }: { node: Node }) {
     let timer: ReturnType<typeof setTimeout> | undefined;
     const read = async () => {
       try {
-        const fresh = await api.log(name, 200);
+        const query = new URLSearchParams({ lines: "200" });
+        if (grep !== "") query.set("grep", grep);
+        const fresh = await api.log(name, query);
         if (!stopped) {
           setEntries(fresh);
           setTrouble("");
@@ -195,12 +198,14 @@ function Log({ node }: { node: Node }) {
       stopped = true;
       clearTimeout(timer);
     };
-  }, [name]);
+  }, [name, grep]);
   return (
     <section className="panel">
       <h2>Log</h2>
+      <input type="search" className="filter" placeholder="Lines with…" aria-label="Search the log" maxLength={128} value={grep} onChange={(event) => setGrep(event.target.value)} />
       {trouble !== "" && <p className="note warn">{trouble}</p>}
-      {entries && entries.length === 0 && <p className="muted">The node has sent nothing yet. It does so when its secure channel is open.</p>}
+      {entries && entries.length === 0 && grep !== "" && <p className="muted">No line of the last 1000 has that.</p>}
+      {entries && entries.length === 0 && grep === "" && <p className="muted">The node has sent nothing yet. It does so when its secure channel is open.</p>}
       {entries && entries.length > 0 && (
         <div className="log" role="log" aria-label={`Log of ${name}`} tabIndex={0}>
           {entries.map((entry, index) => (
@@ -215,7 +220,7 @@ function Log({ node }: { node: Node }) {
           ))}
         </div>
       )}
-      <CliHint command={command("node", "log", name)} />
+      <CliHint command={command("node", "log", name, ...(grep === "" ? [] : ["--grep", grep]))} />
     </section>
   );
 }

@@ -5,10 +5,13 @@ import { Chart } from "../components/chart";
 import { CliHint, Empty, Loading, State, Trust } from "../components/parts";
 import { StageChart, StageProgress } from "../components/stages";
 import { ago, memory } from "../lib/format";
+import type { NodeAction } from "../lib/node-group";
 import { href } from "../lib/route";
+import { toggled } from "../lib/selection";
 import { useWhyNot } from "../state/rights";
 import { useNow, useStore } from "../state/store";
 import { ApproveDialog } from "./node-dialogs";
+import { NodeGroupBar, NodeGroupDialog } from "./node-group";
 
 /** More rows than this need a filter. */
 const ROWS = 200;
@@ -34,8 +37,13 @@ export function NodesPage() {
   const { nodes } = useStore();
   const [filter, setFilter] = useState("");
   const [approving, setApproving] = useState<string | null>(null);
+  const [picked, setPicked] = useState<ReadonlySet<string>>(new Set());
+  const [asked, setAsked] = useState<{ action: NodeAction; nodes: Node[] } | null>(null);
   if (!nodes) return <Loading />;
   const shown = sorted(nodes).filter((node) => matches(node, filter));
+  // A machine that only boots has no identity yet; what is not shown is not acted on.
+  const known = shown.filter(({ id }) => id !== "");
+  const group = known.filter(({ name }) => picked.has(name));
   const chosen = nodes.find(({ name }) => name === approving);
   return (
     <>
@@ -50,9 +58,21 @@ export function NodesPage() {
         <FirstNode />
       ) : (
         <>
+          <NodeGroupBar
+            shown={known}
+            chosen={group}
+            onAll={(all) => setPicked(new Set(all ? known.map(({ name }) => name) : []))}
+            onAction={(action) => setAsked({ action, nodes: group })}
+          />
           <div className="rows" role="list" aria-label="Nodes">
             {shown.slice(0, ROWS).map((node) => (
-              <NodeRow key={node.id === "" ? node.mac : node.id} node={node} onApprove={() => setApproving(node.name)} />
+              <NodeRow
+                key={node.id === "" ? node.mac : node.id}
+                node={node}
+                picked={picked.has(node.name)}
+                onPick={() => setPicked((now) => toggled(now, node.name))}
+                onApprove={() => setApproving(node.name)}
+              />
             ))}
           </div>
           {shown.length === 0 && <p className="muted pad">No node matches “{filter}”.</p>}
@@ -63,6 +83,7 @@ export function NodesPage() {
           </section>
         </>
       )}
+      {asked && <NodeGroupDialog {...asked} onDone={() => setPicked(new Set())} onClose={() => setAsked(null)} />}
       {chosen && <ApproveDialog node={chosen} onClose={() => setApproving(null)} />}
     </>
   );
@@ -78,7 +99,14 @@ function Summary({ nodes }: { nodes: Node[] }) {
   return <p className="summary">{parts.join(" · ")}</p>;
 }
 
-function NodeRow({ node, onApprove }: { node: Node; onApprove: () => void }) {
+interface RowProps {
+  node: Node;
+  picked: boolean;
+  onPick: () => void;
+  onApprove: () => void;
+}
+
+function NodeRow({ node, picked, onPick, onApprove }: RowProps) {
   const now = useNow();
   const { samples } = useStore();
   const noApprove = useWhyNot("approve", "node", node.name);
@@ -86,7 +114,10 @@ function NodeRow({ node, onApprove }: { node: Node; onApprove: () => void }) {
   return (
     <article className="row node-row" role="listitem" aria-label={node.name}>
       <div className="cell-name">
-        <a href={href({ page: "node", name: node.name })}>{node.name}</a>
+        <span className="pick">
+          {node.id !== "" && <input type="checkbox" aria-label={`Select ${node.name}`} checked={picked} onChange={onPick} />}
+          <a href={href({ page: "node", name: node.name })}>{node.name}</a>
+        </span>
         <State state={node.state} />
       </div>
       <div className="cell-boot">
