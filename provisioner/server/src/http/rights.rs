@@ -266,9 +266,11 @@ mod tests {
                     assert_eq!(kind.verb(verb), Some(*verb), "{method} {path}");
                 }
             }
+            // Rights do not tell appliances apart: who may remove one may remove any.
+            let alike = matches!(right, Right::Whole(_, ObjectKind::Appliance));
             assert_eq!(
                 matches!(right, Right::Named(..)),
-                ["{name}", "{digest}", "{id}"].iter().any(|part| path.contains(part)),
+                !alike && ["{name}", "{digest}", "{id}"].iter().any(|part| path.contains(part)),
                 "{path}"
             );
         }
