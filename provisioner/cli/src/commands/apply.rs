@@ -132,7 +132,7 @@ mod tests {
         let (_, example) = text.split_once("rack.yaml:\n").expect("an example");
         let (example, _) = example.split_once("\n\n").expect("an end");
         let manifest = parse(example).expect("it is one");
-        assert_eq!(manifest.objects(), 5);
+        assert_eq!(manifest.objects(), 9);
         let vs = &manifest.vs.expect("servers")[0];
         assert_eq!((vs.running, vs.memory_mib), (Some(true), Some(512)));
     }

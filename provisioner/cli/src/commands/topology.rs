@@ -322,7 +322,7 @@ mod tests {
             "   └─ port lan-1  failover to up",
             "      └─ vnic (not shown to you)",
         ];
-        assert_eq!(lines[7..], switch, "{text}");
+        assert_eq!(lines[8..], switch, "{text}");
     }
 
     #[test]
