@@ -151,6 +151,7 @@ fn each_verb_that_changes_something_has_a_dry_run_or_refuses_one() {
     let image = weft_api::Image { name: "1.0".into(), digest: "ab".repeat(32), ..weft_api::Image::default() };
     double.world().images = vec![image];
     let shell = Shell::new(&double);
+    let kernel = shell.file("vmlinuz", b"a kernel");
     for args in [
         &["vs", "create", "new", "--start"][..],
         &["vs", "start", "web"],
@@ -175,6 +176,17 @@ fn each_verb_that_changes_something_has_a_dry_run_or_refuses_one() {
         &["image", "rollout", "back", "1"],
         &["config", "push"],
         &["configure", "node-1"],
+        &["node", "reboot", "node-1"],
+        &["node", "label", "node-1", "node-2", "rack=3"],
+        &["vs", "label", "-l", "env=prod", "tier=web", "old-"],
+        &["vs", "move", "web", "db", "--node", "node-2"],
+        &["image", "rollout", "pause", "1"],
+        &["job", "cancel", "1"],
+        &["job", "skip", "1", "--reason", "x"],
+        &["session", "end", "x"],
+        &["drift", "accept", "web.state"],
+        &["drift", "enforce", "web.state"],
+        &["image", "publish", &kernel],
     ] {
         let result = shell.run(&[args, &["--dry-run"]].concat());
         assert_eq!(result.code, 0, "{args:?}: {}", result.err);
@@ -182,11 +194,8 @@ fn each_verb_that_changes_something_has_a_dry_run_or_refuses_one() {
         let heard = std::mem::take(&mut double.world().heard);
         assert!(heard.len() == 1 && heard[0].contains("?dry_run=true"), "{args:?}: {heard:?}");
     }
-    let kernel = shell.file("vmlinuz", b"a kernel");
     for args in [
-        &["node", "reboot", "node-1", "--yes"][..],
-        &["image", "publish", &kernel],
-        &["image", "rollout", "pause", "1"],
+        &["image", "publish", &kernel, "--activate"][..],
         &["vs", "create", "new", "--kernel", &kernel],
         &["logout"],
     ] {
