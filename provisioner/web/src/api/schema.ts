@@ -80,6 +80,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/appliances": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Appliances that hold the same store, which of them leads, and how far each is
+         * @description Empty where there is one alone.
+         */
+        get: operations["appliance_appliances"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/appliances/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Remove an appliance for good
+         * @description It need not answer. One that runs still is to be stopped first.
+         */
+        delete: operations["appliance_remove"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/auth/can-i": {
         parameters: {
             query?: never;
@@ -416,6 +456,59 @@ export interface paths {
         put?: never;
         /** Rename, move or label a frame */
         post: operations["frames_edit"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/gateways": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List gateway ports */
+        get: operations["gateways_list"];
+        put?: never;
+        /** Create a gateway port */
+        post: operations["gateways_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/gateways/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show a gateway port */
+        get: operations["gateways_get_one"];
+        put?: never;
+        post?: never;
+        /** Delete a gateway port that nothing is on */
+        delete: operations["gateways_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/gateways/{name}/edit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Rename, label or connect a gateway port */
+        post: operations["gateways_edit"];
         delete?: never;
         options?: never;
         head?: never;
@@ -945,6 +1038,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/nics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the NICs of nodes, as the nodes report them */
+        get: operations["nics_nics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/nodes": {
         parameters: {
             query?: never;
@@ -1281,6 +1391,59 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/ports": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List ports of virtual switches */
+        get: operations["ports_list"];
+        put?: never;
+        /** Create a port */
+        post: operations["ports_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ports/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show a port */
+        get: operations["ports_get_one"];
+        put?: never;
+        post?: never;
+        /** Delete a port that nothing is on */
+        delete: operations["ports_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/ports/{name}/edit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Rename, label or connect a port */
+        post: operations["ports_edit"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/rollouts": {
         parameters: {
             query?: never;
@@ -1430,6 +1593,59 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/switches": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List virtual switches */
+        get: operations["switches_list"];
+        put?: never;
+        /** Create a virtual switch */
+        post: operations["switches_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/switches/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show a virtual switch */
+        get: operations["switches_get_one"];
+        put?: never;
+        post?: never;
+        /** Delete a virtual switch that nothing is on */
+        delete: operations["switches_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/switches/{name}/edit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Rename, label or connect a virtual switch */
+        post: operations["switches_edit"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/templates": {
         parameters: {
             query?: never;
@@ -1550,7 +1766,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Show where a node, a partition's nodes or a virtual server could be moved to, and why not elsewhere */
+        /** Show where a node, a partition's nodes, a virtual server, one of its processors or a VNIC could go, and why not elsewhere */
         get: operations["topology_targets"];
         put?: never;
         post?: never;
@@ -1609,6 +1825,112 @@ export interface paths {
          *     answers with the plan in either case; its `state` says which it is. The undo is a transaction itself.
          */
         post: operations["transactions_undo"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/vhbas": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List VHBAs of virtual servers */
+        get: operations["vhbas_list"];
+        put?: never;
+        /** Create a VHBA */
+        post: operations["vhbas_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/vhbas/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show a VHBA */
+        get: operations["vhbas_get_one"];
+        put?: never;
+        post?: never;
+        /** Delete a VHBA that nothing is on */
+        delete: operations["vhbas_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/vhbas/{name}/edit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Rename, label or connect a VHBA */
+        post: operations["vhbas_edit"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/vnics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List VNICs of virtual servers */
+        get: operations["vnics_list"];
+        put?: never;
+        /** Create a VNIC */
+        post: operations["vnics_create"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/vnics/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show a VNIC */
+        get: operations["vnics_get_one"];
+        put?: never;
+        post?: never;
+        /** Delete a VNIC that nothing is on */
+        delete: operations["vnics_delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/vnics/{name}/edit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Rename, label or connect a VNIC */
+        post: operations["vnics_edit"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1916,6 +2238,39 @@ export interface components {
             /** @description As asked. */
             verb: string;
         };
+        /** @description One of the appliances that hold one store. */
+        Appliance: {
+            /** @description Its first port for the others. */
+            address: string;
+            /**
+             * Format: int64
+             * @description The last record of the log that it shows.
+             */
+            applied: number;
+            /**
+             * Format: int64
+             * @description Records of the log that it does not show yet.
+             */
+            behind: number;
+            /**
+             * Format: int64
+             * @description Its number; none comes back.
+             */
+            id: number;
+            /**
+             * Format: int64
+             * @description Files of images and guests that it does not have yet.
+             */
+            lacks: number;
+            /** @description Its name. */
+            name: string;
+            /** @description What it is now. */
+            state: components["schemas"]["ApplianceState"];
+            /** @description Where its interface and page are. */
+            urls: string[];
+            /** @description Whether it has a vote. */
+            voter: boolean;
+        };
         /** @description The appliance's own settings as an operator sees them. */
         ApplianceConfig: {
             /** @description Active image digest. */
@@ -1934,6 +2289,11 @@ export interface components {
             /** @description Interface served. */
             interface: string;
         };
+        /**
+         * @description What an appliance is among the others.
+         * @enum {string}
+         */
+        ApplianceState: "leads" | "follows" | "learns" | "invited" | "unreachable";
         /** @description A document that is to be made so, in one transaction. */
         Apply: {
             /** @description The document. */
@@ -2231,6 +2591,18 @@ export interface components {
             /** @description Name. */
             name: string;
         };
+        /** @description A gateway port. */
+        GatewaySpec: {
+            labels?: components["schemas"]["BTreeMap"] | null;
+            /** @description Name. */
+            name: string;
+            /** @description MAC of the NIC; may be left out where the node has one. */
+            nic?: string | null;
+            /** @description Node whose NIC it is, by name; a new one must say it. */
+            node?: string | null;
+            /** @description Virtual switch that it belongs to, by name; a new one must say it, and keeps it. */
+            switch?: string | null;
+        };
         /** @description A change of the labels of several objects, in one transaction. */
         GroupLabels: {
             /** @description What becomes of the labels of each. */
@@ -2506,14 +2878,24 @@ export interface components {
             datacenters?: components["schemas"]["DatacenterSpec"][] | null;
             /** @description Frames. */
             frames?: components["schemas"]["FrameSpec"][] | null;
+            /** @description Gateway ports. */
+            gateways?: components["schemas"]["GatewaySpec"][] | null;
             /** @description Virtual mainframes. */
             mainframes?: components["schemas"]["MainframeSpec"][] | null;
             /** @description Approved nodes: where they stand, and their labels. */
             nodes?: components["schemas"]["NodeSpec"][] | null;
             /** @description Partitions. */
             partitions?: components["schemas"]["PartitionSpec"][] | null;
+            /** @description Ports of virtual switches. */
+            ports?: components["schemas"]["PortSpec"][] | null;
+            /** @description Virtual switches. */
+            switches?: components["schemas"]["SwitchSpec"][] | null;
             /** @description Templates. */
             templates?: components["schemas"]["TemplateSpec"][] | null;
+            /** @description VHBAs; those that servers came with as well. */
+            vhbas?: components["schemas"]["VhbaSpec"][] | null;
+            /** @description VNICs; those that servers came with as well. */
+            vnics?: components["schemas"]["VnicSpec"][] | null;
             /** @description Virtual servers. */
             vs?: components["schemas"]["VsManifest"][] | null;
         };
@@ -2525,6 +2907,101 @@ export interface components {
             unit: string;
             /** @description Oldest first; null where nothing is known: the object was silent. */
             values: (number | null)[];
+        };
+        /** @description A new one. Only fields of its kind may be named. */
+        NetCreate: {
+            /** @description Gateway ports that a port leads to, at most 8, the primary one first. */
+            gateways?: string[];
+            /** @description Labels. */
+            labels?: components["schemas"]["BTreeMap"];
+            /** @description Unique among those of its kind: letters, digits, `-`, 1–63. */
+            name: string;
+            /** @description MAC of its NIC; may be left out where the node has one NIC. */
+            nic?: string;
+            /** @description Node of a gateway port. */
+            node?: string;
+            /** @description How a port chooses among them: `failover` (where it is left out), `balance` or `affinity`. */
+            pathing?: string;
+            /** @description Pool that the MAC or the WWNN is drawn from; the default one where it is left out. */
+            pool?: string;
+            /** @description Port that a VNIC is to be on. */
+            port?: string;
+            /** @description Virtual server of a VNIC or a VHBA. */
+            server?: string;
+            /** @description Switch of a port or a gateway port, by name or id. */
+            switch?: string;
+        };
+        /** @description A change of one; what is left out stays. Only fields of its kind may be named. */
+        NetEdit: {
+            /** @description In place of a port: the first free one, by name, whose primary gateway port is this. */
+            gateway?: string;
+            /** @description Gateway ports that a port leads to, the primary one first. */
+            gateways?: string[] | null;
+            /**
+             * Format: int64
+             * @description The generation that the change was made of: refused where it has another one by now. 0: whatever it is.
+             */
+            generation?: number;
+            /** @description Labels to set and to remove. */
+            labels?: components["schemas"]["LabelChange"];
+            /** @description New name; empty: as it is. */
+            name?: string;
+            /** @description MAC of the NIC that it is to be; empty: as it is, or the one of the new node. */
+            nic?: string;
+            /** @description Node that a gateway port is to be on; empty: as it is. */
+            node?: string;
+            /** @description How a port chooses among them; empty: as it is. */
+            pathing?: string;
+            /** @description Port that a VNIC is to be on; empty: on none. */
+            port?: string | null;
+        };
+        /**
+         * @description A virtual switch, a port, a gateway port, a VNIC or a VHBA. What is not of its kind is empty; what the caller may not see
+         *     is left out.
+         */
+        NetObject: {
+            /** @description Of a switch: its ports. Of a port: the VNIC on it. Of a gateway port: ports that lead to it. */
+            children?: string[];
+            /** @description Of a port: gateway ports that it leads to, the primary one first. */
+            gateways?: string[];
+            /**
+             * Format: int64
+             * @description Definition generation.
+             */
+            generation: number;
+            /** @description Identity. */
+            id: string;
+            /** @description `switch`, `port`, `gateway`, `vnic`, `vhba`. */
+            kind: string;
+            /** @description Labels. */
+            labels: components["schemas"]["BTreeMap"];
+            /** @description Of a VNIC: its MAC, drawn from a pool. */
+            mac?: string;
+            /** @description Unique among those of its kind. A server's own devices are called after it: `web.0`. */
+            name: string;
+            /** @description Of a gateway port: MAC of the node's NIC that it is. */
+            nic?: string;
+            /** @description Of a gateway port: its node. Of a VNIC or a VHBA: the node that the server lies on. */
+            node?: string;
+            /** @description It came with its server and goes with it. */
+            own?: boolean;
+            /**
+             * @description Of a port: `failover` takes the primary one while it is there, `balance` all of them, `affinity` that of the node
+             *     that the server runs on.
+             */
+            pathing?: string;
+            /** @description Of a VNIC: the port that it is on. */
+            port?: string;
+            /** @description How it is applied, or why it is not. */
+            reason: string;
+            /** @description Of a VNIC or a VHBA: its virtual server. */
+            server?: string;
+            /** @description `applied`: the nodes do it; `not applied`: it is kept and has no effect yet, and `reason` says why. */
+            state: string;
+            /** @description Of a port or a gateway port: its switch. Of a VNIC: the switch of its port. */
+            switch?: string;
+            /** @description Of a VHBA: its World Wide Node Name, drawn from a pool. */
+            wwnn?: string;
         };
         /** @description A NIC of a node. */
         Nic: {
@@ -2692,6 +3169,27 @@ export interface components {
             free?: boolean;
             /** @description Which. */
             select: components["schemas"]["Selection"];
+        };
+        /** @description A NIC of a node, as the node reports it. */
+        NodeNic: {
+            /** @description IPv4 address. */
+            address: string;
+            /** @description The node booted from it, and bridges its servers to it. */
+            bridged: boolean;
+            /** @description Driver. */
+            driver: string;
+            /** @description The gateway port that it is; empty: none. */
+            gateway: string;
+            /** @description Hardware address. */
+            mac: string;
+            /** @description The node's name, `/`, and the MAC. */
+            name: string;
+            /** @description The node that has it. */
+            node: string;
+            /** @description `1af4:1000`. */
+            pci_id: string;
+            /** @description `up` or `no link`. */
+            state: string;
         };
         /** @description A change of nodes' power by their management controllers. */
         NodePower: {
@@ -2949,6 +3447,18 @@ export interface components {
              * @description Identifiers in it.
              */
             size: number;
+        };
+        /** @description A port of a virtual switch. */
+        PortSpec: {
+            /** @description Gateway ports that it leads to, by name, the primary one first. */
+            gateways?: string[] | null;
+            labels?: components["schemas"]["BTreeMap"] | null;
+            /** @description Name. */
+            name: string;
+            /** @description `failover`, `balance` or `affinity`; of a new one `failover` where it is left out. */
+            pathing?: string | null;
+            /** @description Virtual switch that it belongs to, by name; a new one must say it, and keeps it. */
+            switch?: string | null;
         };
         /** @description How a node's power stands, as its management controller says. */
         PowerState: {
@@ -3570,13 +4080,22 @@ export interface components {
              */
             vcpu: number;
         };
+        /** @description A virtual switch. */
+        SwitchSpec: {
+            labels?: components["schemas"]["BTreeMap"] | null;
+            /** @description Name. */
+            name: string;
+        };
         /** @description A place that an object could be moved to. */
         Target: {
-            /** @description Its identity, empty for the free pool and a new partition. */
+            /** @description Its identity, empty for the free pool, a new partition, and what is no object; of a processor the node's id, `/`, and its number. */
             id: string;
-            /** @description `frame`, `free`, `partition`, `node`. */
+            /** @description `frame`, `free`, `partition`, `node`, `processor`, `any`, `port`, `gateway`, `none`. */
             kind: string;
-            /** @description Its name; `free` for the free pool, `new` for a partition that is still to be made. */
+            /**
+             * @description Its name; `free` for the free pool, `new` for a partition that is still to be made, `any` for whichever processor, `none` for
+             *     no port; of a processor the node's name, `/`, and its number.
+             */
             name: string;
             /** @description What to do about it. */
             next: string;
@@ -3589,7 +4108,7 @@ export interface components {
         Targets: {
             /** @description The object's identity. */
             id: string;
-            /** @description `node` or `vs`. */
+            /** @description `node`, `partition`, `vs`, `vcpu` or `vnic`. */
             kind: string;
             /** @description The object's name. */
             name: string;
@@ -3741,11 +4260,18 @@ export interface components {
             partitions: components["schemas"]["TopologyPartition"][];
             /** @description Virtual servers, by name. */
             servers: components["schemas"]["TopologyServer"][];
+            /** @description Virtual switches, by name. */
+            switches: components["schemas"]["TopologySwitch"][];
             /**
              * Format: int64
              * @description The transaction that left it so: the newest, or the one that was asked for.
              */
             transaction: number;
+            /**
+             * @description VNICs that are on a port, or that a server has besides the one that it came with. One that is as it came is not
+             *     listed: its id is `vnic-` and that of its server, and it is called after it, `web.0`.
+             */
+            vnics: components["schemas"]["TopologyVnic"][];
         };
         /** @description A data center, a virtual mainframe or a frame. */
         TopologyBox: {
@@ -3759,6 +4285,17 @@ export interface components {
             parent: string;
             /** @description `empty`, or `in-use`. */
             state: string;
+        };
+        /** @description A gateway port of a switch. */
+        TopologyGateway: {
+            /** @description Identity. */
+            id: string;
+            /** @description Name. */
+            name: string;
+            /** @description MAC of the NIC that it is. */
+            nic: string;
+            /** @description Id of its node. */
+            node: string;
         };
         /** @description A node with what it has, and what lies on it. */
         TopologyNode: {
@@ -3831,8 +4368,23 @@ export interface components {
              */
             vcpus: number;
         };
+        /** @description A port of a switch. */
+        TopologyPort: {
+            /** @description Ids of the gateway ports that it leads to, the primary one first. */
+            gateways: string[];
+            /** @description Identity. */
+            id: string;
+            /** @description Name. */
+            name: string;
+            /** @description `failover`, `balance` or `affinity`. */
+            pathing: string;
+            /** @description Id of the VNIC on it; empty: it is free. */
+            vnic: string;
+        };
         /** @description A virtual server and where it lives. */
         TopologyServer: {
+            /** @description Processors that its virtual ones are to have: `0=1,1=3`; empty: its nodes choose. */
+            affinity: string;
             /** @description Identity. */
             id: string;
             /** @description Labels. */
@@ -3870,6 +4422,36 @@ export interface components {
              * @description Virtual processors.
              */
             vcpus: number;
+        };
+        /** @description A virtual switch with what it has. */
+        TopologySwitch: {
+            /** @description Its gateway ports, by name. */
+            gateways: components["schemas"]["TopologyGateway"][];
+            /** @description Identity. */
+            id: string;
+            /** @description Name. */
+            name: string;
+            /** @description Its ports, by name. */
+            ports: components["schemas"]["TopologyPort"][];
+            /** @description Why. */
+            reason: string;
+            /** @description `not applied`: nodes have no virtual switch yet. */
+            state: string;
+        };
+        /** @description A VNIC. */
+        TopologyVnic: {
+            /** @description Identity. */
+            id: string;
+            /** @description Name. */
+            name: string;
+            /** @description Id of the port that it is on; empty: on none. */
+            port: string;
+            /** @description How, or why not. */
+            reason: string;
+            /** @description Id of its server. */
+            server: string;
+            /** @description `applied` or `not applied`. */
+            state: string;
         };
         /** @description A transaction. */
         Transaction: {
@@ -3911,6 +4493,24 @@ export interface components {
             changes: components["schemas"]["ObjectChange"][];
             /** @description The transaction. */
             transaction: components["schemas"]["Transaction"];
+        };
+        /** @description A VHBA. Its WWNN is drawn, and in no document. */
+        VhbaSpec: {
+            labels?: components["schemas"]["BTreeMap"] | null;
+            /** @description Name; `SERVER.0` is the one that the server came with. */
+            name: string;
+            /** @description Virtual server that it is of, by name; a new one must say it, and keeps it. */
+            server?: string | null;
+        };
+        /** @description A VNIC. Its MAC is drawn, and in no document. */
+        VnicSpec: {
+            labels?: components["schemas"]["BTreeMap"] | null;
+            /** @description Name; `SERVER.0` is the one that the server came with. */
+            name: string;
+            /** @description Port that it is on, by name; empty: on none. */
+            port?: string | null;
+            /** @description Virtual server that it is of, by name; a new one must say it, and keeps it. */
+            server?: string | null;
         };
         /** @description A virtual server. */
         Vs: {
@@ -4550,6 +5150,69 @@ export interface operations {
                 };
             };
             422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    appliance_appliances: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Appliance"][];
+                };
+            };
+        };
+    };
+    appliance_remove: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Its name */
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            503: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5528,6 +6191,224 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": components["schemas"]["ContainerEdit"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    gateways_list: {
+        parameters: {
+            query?: {
+                /** @description Those with these labels */
+                selector?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NetObject"][];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    gateways_create: {
+        parameters: {
+            query?: {
+                dry_run?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NetCreate"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NetObject"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    gateways_get_one: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NetObject"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    gateways_delete: {
+        parameters: {
+            query?: {
+                dry_run?: boolean;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    gateways_edit: {
+        parameters: {
+            query?: {
+                dry_run?: boolean;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NetEdit"];
             };
         };
         responses: {
@@ -7035,6 +7916,25 @@ export interface operations {
             };
         };
     };
+    nics_nics: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NodeNic"][];
+                };
+            };
+        };
+    };
     nodes_list: {
         parameters: {
             query?: {
@@ -8085,6 +8985,224 @@ export interface operations {
             };
         };
     };
+    ports_list: {
+        parameters: {
+            query?: {
+                /** @description Those with these labels */
+                selector?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NetObject"][];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    ports_create: {
+        parameters: {
+            query?: {
+                dry_run?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NetCreate"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NetObject"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    ports_get_one: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NetObject"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    ports_delete: {
+        parameters: {
+            query?: {
+                dry_run?: boolean;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    ports_edit: {
+        parameters: {
+            query?: {
+                dry_run?: boolean;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NetEdit"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     rollouts_list: {
         parameters: {
             query?: {
@@ -8429,6 +9547,224 @@ export interface operations {
                 };
             };
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    switches_list: {
+        parameters: {
+            query?: {
+                /** @description Those with these labels */
+                selector?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NetObject"][];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    switches_create: {
+        parameters: {
+            query?: {
+                dry_run?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NetCreate"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NetObject"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    switches_get_one: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NetObject"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    switches_delete: {
+        parameters: {
+            query?: {
+                dry_run?: boolean;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    switches_edit: {
+        parameters: {
+            query?: {
+                dry_run?: boolean;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NetEdit"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -8818,9 +10154,9 @@ export interface operations {
     topology_targets: {
         parameters: {
             query: {
-                /** @description `node`, `partition` or `vs` */
+                /** @description `node`, `partition`, `vs`, `vcpu` or `vnic` */
                 kind: string;
-                /** @description Its name or id */
+                /** @description Its name or id; of a virtual processor its server's, `/`, and its number */
                 name: string;
             };
             header?: never;
@@ -8943,6 +10279,442 @@ export interface operations {
                 };
             };
             409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    vhbas_list: {
+        parameters: {
+            query?: {
+                /** @description Those with these labels */
+                selector?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NetObject"][];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    vhbas_create: {
+        parameters: {
+            query?: {
+                dry_run?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NetCreate"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NetObject"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    vhbas_get_one: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NetObject"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    vhbas_delete: {
+        parameters: {
+            query?: {
+                dry_run?: boolean;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    vhbas_edit: {
+        parameters: {
+            query?: {
+                dry_run?: boolean;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NetEdit"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    vnics_list: {
+        parameters: {
+            query?: {
+                /** @description Those with these labels */
+                selector?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NetObject"][];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    vnics_create: {
+        parameters: {
+            query?: {
+                dry_run?: boolean;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NetCreate"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NetObject"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    vnics_get_one: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NetObject"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    vnics_delete: {
+        parameters: {
+            query?: {
+                dry_run?: boolean;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    vnics_edit: {
+        parameters: {
+            query?: {
+                dry_run?: boolean;
+            };
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NetEdit"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
+            };
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            422: {
                 headers: {
                     [name: string]: unknown;
                 };
