@@ -14,12 +14,14 @@
 //! - [`cpio`]: a deterministic writer of the kernel's ram-disk format;
 //! - [`modules`]: which kernel modules, in which order;
 //! - [`root`]: a root file system from unpacked packages;
-//! - [`packages`]: fetching and unpacking.
+//! - [`packages`]: fetching and unpacking;
+//! - [`kept`]: other people's programs, for tests.
 
 pub mod cpio;
 pub mod cpuid_cost;
 pub mod guest;
 pub mod hostile;
+pub mod kept;
 pub mod kexec;
 pub mod modules;
 pub mod packages;

@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use weft_images::packages;
+use weft_images::{kept, packages};
 
 /// What is asked of PyPI.
 const SUSHY: [&str; 2] = ["sushy-tools==2.2.0", "bcrypt==5.0.0"];
@@ -35,30 +35,6 @@ impl Drop for Ends {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
-}
-
-fn folder() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.ancestors().nth(2).unwrap_or(here).join("target/peers")
-}
-
-/// Made beside and moved at the end, so that an interrupted run does no harm; by one test at a time.
-fn kept(name: &str, make: impl FnOnce(&Path)) -> PathBuf {
-    fs::create_dir_all(folder()).expect("a folder for peers");
-    let lock = fs::File::create(folder().join(format!("{name}.lock"))).expect("a lock");
-    lock.lock().expect("a lock");
-    let done = folder().join(name);
-    if done.is_dir() {
-        return done;
-    }
-    let new = folder().join(format!("{name}.new"));
-    if new.exists() {
-        fs::remove_dir_all(&new).expect("what an interrupted run left");
-    }
-    fs::create_dir_all(&new).expect("a folder");
-    make(&new);
-    fs::rename(&new, &done).expect("a folder of peers");
-    done
 }
 
 fn run(command: &mut Command) -> String {
@@ -94,13 +70,7 @@ impl Sushy {
     /// # Panics
     /// It cannot be had from PyPI, or does not start.
     pub fn start() -> Self {
-        let venv = kept("sushy-2.2.0", |new| {
-            run(Command::new("python3").args(["-m", "venv"]).arg(new));
-            let python = new.join("bin/python");
-            run(Command::new(python)
-                .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
-                .args(SUSHY));
-        });
+        let venv = kept::python("sushy-2.2.0", &SUSHY).expect("sushy-tools of PyPI");
         let python = venv.join("bin/python");
         let folder = tempfile::tempdir().expect("a folder");
         let at = |name: &str| folder.path().join(name);
@@ -164,13 +134,14 @@ impl IpmiSim {
     /// # Panics
     /// It cannot be had from Debian, or does not start.
     pub fn start() -> Self {
-        let root = kept("ipmi", |new| {
+        let root = kept::kept("ipmi", |new| {
             for package in IPMI {
-                let file =
-                    packages::download(package, &folder().join("packages")).expect("a package of Debian");
-                packages::unpack_into(&file, new).expect("unpacked");
+                let file = packages::download(package, &kept::folder().join("packages"))?;
+                packages::unpack_into(&file, new)?;
             }
-        });
+            Ok(())
+        })
+        .expect("packages of Debian");
         let libraries = root.join("usr/lib/x86_64-linux-gnu");
         let folder = tempfile::tempdir().expect("a folder");
         let at = |name: &str| folder.path().join(name);
