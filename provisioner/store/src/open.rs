@@ -24,6 +24,10 @@ pub(crate) const SNAPSHOT_AFTER: u64 = 10_000;
 /// How often it is looked for new snapshots of the log.
 const SNAPSHOTS_EVERY: Duration = Duration::from_secs(30);
 
+/// Time for the one voter to lead, and how often it is looked.
+const LEADS_WITHIN: Duration = Duration::from_secs(30);
+const LOOK_EVERY: Duration = Duration::from_millis(2);
+
 /// The store. Cheap to share behind an `Arc`.
 ///
 /// It writes where it leads ([`Store::lead`]), in the term that it was given then; a later leader's term fences it.
@@ -185,9 +189,25 @@ pub(crate) async fn start_voter(
     }
     let db = hiqlite::start_node(config).await?;
     if voters.is_none() {
-        db.wait_until_healthy_db_timeout(Duration::from_secs(30)).await?;
+        until_it_leads(&db).await?;
     }
     Ok(db)
+}
+
+/// Waits for the one voter. `hiqlite`'s own wait looks twice a second, and one voter leads within milliseconds.
+async fn until_it_leads(db: &Client) -> Result<(), StoreError> {
+    let leads = async {
+        loop {
+            match db.is_healthy_db().await {
+                Ok(()) => return,
+                Err(error) => tracing::debug!(%error, "the store has no leader yet"),
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    tokio::time::timeout(LEADS_WITHIN, leads)
+        .await
+        .map_err(|_| StoreError::Database(format!("no leader within {} s", LEADS_WITHIN.as_secs())))
 }
 
 fn config(folder: &Path, [secret_raft, secret_api]: [String; 2], snapshot_after: u64) -> NodeConfig {
