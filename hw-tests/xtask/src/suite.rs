@@ -58,12 +58,19 @@ pub(crate) fn test(arguments: &TestArguments) -> anyhow::Result<ExitCode> {
     sum(runners)
 }
 
-/// Runs the tests that take long: every combination of firmware, ROM, NIC and DHCP mode.
+/// Runs the tests that take long: requests made from the interface's document, and every combination of firmware, ROM, NIC
+/// and DHCP mode.
 pub(crate) fn soak() -> anyhow::Result<ExitCode> {
     prepare()?;
     let mut cargo = command(&["cargo", "test", "--no-fail-fast", "--package", "weft-hw-tests"]);
     cargo.env("WEFT_SOAK", "1");
-    sum(vec![Runner { name: "soak", command: cargo, count: count_cargo }])
+    // The interface under requests that are made from its document, for half an hour.
+    let mut interface = command(&["cargo", "test", "--test", "it", "fuzzed", "--", "--nocapture"]);
+    interface.env("WEFT_SOAK", "1");
+    sum(vec![
+        Runner { name: "interface", command: interface, count: count_cargo },
+        Runner { name: "soak", command: cargo, count: count_cargo },
+    ])
 }
 
 /// The page is part of the appliance's program, and whole-node tests start programs of other crates.

@@ -12,6 +12,7 @@ mod common;
 mod containers;
 mod drift;
 mod editing;
+mod fuzzed;
 mod groups;
 mod hands;
 mod image_undo;

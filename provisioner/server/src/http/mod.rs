@@ -9,6 +9,7 @@
 
 mod auth;
 mod cert;
+mod document;
 mod handlers;
 mod listen;
 mod page;
@@ -272,11 +273,19 @@ fn routes() -> OpenApiRouter<App> {
 /// The OpenAPI document.
 pub fn openapi() -> utoipa::openapi::OpenApi {
     let mut document = routes().into_openapi();
-    for item in document.paths.paths.values_mut() {
-        for operation in [&mut item.get, &mut item.put, &mut item.post, &mut item.patch, &mut item.delete]
-            .into_iter()
-            .flatten()
-        {
+    let components = document.components.get_or_insert_default();
+    components.responses.insert(document::REFUSAL.to_string(), document::refusal().into());
+    for (path, item) in &mut document.paths.paths {
+        let operations = [
+            ("get", &mut item.get),
+            ("put", &mut item.put),
+            ("post", &mut item.post),
+            ("patch", &mut item.patch),
+            ("delete", &mut item.delete),
+        ];
+        for (method, operation) in operations {
+            let Some(operation) = operation else { continue };
+            document::complete(method, path, operation);
             // Unique in the document, as generators demand: the tag and the handler's name, `nodes_list`.
             let tag = operation.tags.iter().flatten().next().cloned().unwrap_or_default();
             let name = operation.operation_id.take().unwrap_or_default();
@@ -345,7 +354,8 @@ impl IntoResponse for Error {
 pub(crate) fn problem(problem: Problem) -> Response {
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = (status, Json(problem)).into_response();
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    let form = HeaderValue::from_static(document::PROBLEM);
+    response.headers_mut().insert(header::CONTENT_TYPE, form);
     response
 }
 

@@ -5,8 +5,8 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::extract::State;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
-use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::response::sse::{Event as Sse, KeepAlive};
 use axum::response::{IntoResponse, Response, Sse as SseResponse};
@@ -17,6 +17,7 @@ use tokio::sync::broadcast::error::RecvError;
 use weft_api::{Event, EventGap, Problem};
 
 use super::App;
+use super::handlers::{Path, Query};
 use crate::accounts::Caller;
 use crate::auth::{ObjectKind, Sight};
 use crate::core::api_event;
@@ -131,7 +132,7 @@ fn gap(first: u64, last: u64, text: &str, next: &str) -> EventGap {
         ("grep" = Option<String>, Query), ("node" = Option<String>, Query), ("vs" = Option<String>, Query),
         ("kind" = Option<String>, Query), ("state" = Option<String>, Query), ("actor" = Option<String>, Query),
         ("since" = Option<String>, Query), ("until" = Option<String>, Query)),
-    responses((status = 200, content_type = "text/event-stream", body = Event), (status = 401, body = Problem),
+    responses((status = 200, content_type = "text/event-stream"), (status = 401, body = Problem),
         (status = 422, body = Problem), (status = 503, body = Problem)))]
 pub(crate) async fn events_stream(
     State(app): State<App>,
@@ -189,7 +190,7 @@ pub(crate) async fn events_stream(
 ///
 /// Binary frames: history first, then live; frames from the client are input.
 #[utoipa::path(get, path = "/api/v1/vs/{name}/console", tag = "vs", params(("name" = String, Path)),
-    responses((status = 101), (status = 401, body = Problem), (status = 404, body = Problem)))]
+    responses((status = 101), (status = 404, body = Problem), (status = 426, body = Problem)))]
 pub(crate) async fn console(
     State(app): State<App>,
     caller: Caller,

@@ -1,13 +1,13 @@
 //! The appliance itself: events, doctor, settings, document, health, metrics.
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use serde::Deserialize;
 use weft_api::{Appliance, ApplianceConfig, Event, EventPage, Finding, Problem};
 
-use super::to_the_end;
+use super::{Path, Query, to_the_end};
 use crate::accounts::Caller;
 use crate::auth::Sight;
 use crate::core::api_event;

@@ -1,6 +1,7 @@
 //! Data centers, virtual mainframes, frames: the same five routes for each.
 
 use axum::Json;
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use weft_api::{Container, ContainerCreate, ContainerEdit, NodeMove, Plan, Problem, VsMove};
@@ -8,14 +9,13 @@ use weft_store::Level;
 
 use super::dry_run::DryRun;
 use super::groups::Shown;
-use super::{Body, to_the_end};
+use super::{Body, Path, Query, to_the_end};
 use crate::accounts::Caller;
 use crate::auth::Sight;
 use crate::containers::show_container;
 use crate::error::Error;
 use crate::http::App;
 use crate::view::natural;
-use axum::extract::{Path, Query, State};
 
 fn listed(app: &App, caller: &Caller, level: Level, shown: &Shown) -> Result<Json<Vec<Container>>, Error> {
     let selector = shown.selector()?;

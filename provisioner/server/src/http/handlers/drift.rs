@@ -1,12 +1,12 @@
 //! Drift: where nodes are not as they are wanted, and what a person says to it.
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use serde::Deserialize;
 use weft_api::{Drift, DriftAnswer, Plan, Problem};
 
 use super::dry_run::DryRun;
-use super::{Body, to_the_end};
+use super::{Body, Query, to_the_end};
 use crate::accounts::Caller;
 use crate::auth::Sight;
 use crate::error::Error;

@@ -1,13 +1,13 @@
 //! Changes of several objects at once, of labels, and lists by selector.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use serde::Deserialize;
 use weft_api::{GroupLabels, LabelChange, NodeGroup, Plan, Problem, Selector, VsGroup, VsGroupMove};
 
 use super::dry_run::DryRun;
-use super::{Body, to_the_end};
+use super::{Body, Path, to_the_end};
 use crate::accounts::Caller;
 use crate::error::Error;
 use crate::http::App;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::{Body, BodyDataStream};
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
@@ -12,7 +12,7 @@ use futures_util::StreamExt;
 use weft_api::{BlobReply, Image, Plan, Problem};
 
 use super::dry_run::DryRun;
-use super::to_the_end;
+use super::{Path, to_the_end};
 use crate::accounts::Caller;
 use crate::auth::Sight;
 use crate::error::Error;

@@ -1,9 +1,10 @@
 //! What nodes and virtual servers use, now and before.
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use weft_api::{NodeLoad, Problem, Series, VsLoad};
 
+use super::{Path, Query};
 use crate::accounts::Caller;
 use crate::error::Error;
 use crate::http::App;

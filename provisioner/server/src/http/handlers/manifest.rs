@@ -1,12 +1,12 @@
 //! What is wanted, as one document.
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use serde::Deserialize;
 use weft_api::{Apply, Manifest, Plan, Problem};
 
 use super::dry_run::DryRun;
-use super::{Body, to_the_end};
+use super::{Body, Query, to_the_end};
 use crate::accounts::Caller;
 use crate::error::Error;
 use crate::http::App;

@@ -28,7 +28,8 @@ pub(crate) mod vs;
 
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
 use crate::auth::asking;
@@ -66,6 +67,38 @@ pub(crate) async fn to_the_end<T: Send + 'static>(
             Err(_) => Err(std::io::Error::other("the appliance stops").into()),
         },
     }
+}
+
+/// What a path names; what is wrong with it comes back as a `Problem`.
+pub(crate) struct Path<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        match axum::extract::Path::<T>::from_request_parts(parts, state).await {
+            Ok(axum::extract::Path(value)) => Ok(Self(value)),
+            Err(rejection) => Err(malformed(rejection.body_text())),
+        }
+    }
+}
+
+/// What a query asks; likewise.
+pub(crate) struct Query<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        match axum::extract::Query::<T>::from_request_parts(parts, state).await {
+            Ok(axum::extract::Query(value)) => Ok(Self(value)),
+            Err(rejection) => Err(malformed(rejection.body_text())),
+        }
+    }
+}
+
+fn malformed(title: String) -> Error {
+    Error::refused(400, "bad-request", title, "see /api/v1/openapi.json")
 }
 
 /// A JSON body; what is wrong with it comes back as a `Problem`.

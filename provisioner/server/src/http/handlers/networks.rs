@@ -1,7 +1,7 @@
 //! Virtual switches, gateway ports, ports, VNICs, VHBAs: the same five routes for each; and NICs of nodes.
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use weft_api::{NetCreate, NetEdit, NetObject, NodeNic, Plan, Problem};
@@ -9,7 +9,7 @@ use weft_store::{NetKind, NetRow};
 
 use super::dry_run::DryRun;
 use super::groups::Shown;
-use super::{Body, to_the_end};
+use super::{Body, Path, Query, to_the_end};
 use crate::accounts::Caller;
 use crate::auth::Sight;
 use crate::error::Error;

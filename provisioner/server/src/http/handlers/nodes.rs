@@ -1,13 +1,13 @@
 //! Nodes.
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::response::Response;
 use weft_api::{Approve, LogEntry, Node, Plan, Problem};
 
 use super::dry_run::DryRun;
 use super::groups::Shown;
-use super::{Body, to_the_end};
+use super::{Body, Path, Query, to_the_end};
 use crate::accounts::Caller;
 use crate::auth::Sight;
 use crate::error::Error;

@@ -1,13 +1,13 @@
 //! Partitions.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use weft_api::{Partition, PartitionCreate, Plan, Problem};
 
 use super::dry_run::DryRun;
-use super::{Body, to_the_end};
+use super::{Body, Path, to_the_end};
 use crate::accounts::Caller;
 use crate::auth::Sight;
 use crate::error::Error;

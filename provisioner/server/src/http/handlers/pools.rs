@@ -1,13 +1,13 @@
 //! Pools of identifiers.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use weft_api::{Plan, Pool, PoolCreate, PoolExtend, Problem};
 
 use super::dry_run::DryRun;
-use super::{Body, to_the_end};
+use super::{Body, Path, to_the_end};
 use crate::accounts::Caller;
 use crate::auth::Sight;
 use crate::error::Error;

@@ -1,12 +1,12 @@
 //! Management controllers of nodes, and power by them.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use weft_api::{Bmc, BmcSet, NodePower, Plan, PowerState, Problem};
 
 use super::dry_run::DryRun;
-use super::{Body, to_the_end};
+use super::{Body, Path, to_the_end};
 use crate::accounts::Caller;
 use crate::error::Error;
 use crate::http::App;

@@ -1,7 +1,7 @@
 //! Tokens, policies about rights, and questions about one's own.
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use weft_api::{
@@ -10,7 +10,7 @@ use weft_api::{
 };
 
 use super::dry_run::DryRun;
-use super::{Body, to_the_end};
+use super::{Body, Path, Query, to_the_end};
 use crate::accounts::Caller;
 use crate::auth::SCHEMA;
 use crate::error::Error;

@@ -1,14 +1,14 @@
 //! Rollouts of images.
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use weft_api::{Plan, Problem, Rollout, RolloutCreate, RolloutDecided};
 
 use super::dry_run::DryRun;
-use super::{Body, to_the_end};
+use super::{Body, Path, Query, to_the_end};
 use crate::accounts::Caller;
 use crate::error::Error;
 use crate::http::App;

@@ -28,7 +28,7 @@ pub(crate) async fn login(
 
 /// Log out
 #[utoipa::path(post, path = "/api/v1/logout", tag = "session",
-    responses((status = 204), (status = 401, body = Problem)))]
+    responses((status = 204), (status = 401, body = Problem), (status = 409, body = Problem)))]
 pub(crate) async fn logout(State(app): State<App>, caller: Caller) -> Result<impl IntoResponse, Error> {
     to_the_end(async move { app.core.logout(&caller).await }).await?;
     Ok((AppendHeaders([(header::SET_COOKIE, set_cookie(None))]), StatusCode::NO_CONTENT))

@@ -1,14 +1,14 @@
 //! Templates, copies, and several servers made at once.
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use weft_api::{LabelChange, Plan, Problem, Template, TemplateCreate, Vs, VsCopy, VsSeries};
 
 use super::dry_run::DryRun;
 use super::groups::Shown;
-use super::{Body, to_the_end};
+use super::{Body, Path, Query, to_the_end};
 use crate::accounts::Caller;
 use crate::auth::Sight;
 use crate::error::Error;

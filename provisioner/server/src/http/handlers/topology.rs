@@ -1,10 +1,11 @@
 //! Virtual on physical, and where what could be moved to.
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use serde::Deserialize;
 use weft_api::{Problem, Targets, Topology};
 
+use super::Query;
 use crate::accounts::Caller;
 use crate::auth::{Object, ObjectKind, Sight};
 use crate::error::Error;

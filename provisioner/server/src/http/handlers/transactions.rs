@@ -1,13 +1,13 @@
 //! History, and taking transactions back.
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use serde::Deserialize;
 use weft_api::{Plan, Problem, Transaction, TransactionDetail};
 use weft_store::HistoryFilter;
 
 use super::dry_run::DryRun;
-use super::to_the_end;
+use super::{Path, Query, to_the_end};
 use crate::accounts::Caller;
 use crate::auth::Sight;
 use crate::error::Error;

@@ -1,14 +1,14 @@
 //! Virtual servers.
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use weft_api::{Plan, Problem, Span, Vs, VsCreate, VsEdit};
 
 use super::dry_run::DryRun;
 use super::groups::Shown;
-use super::{Body, to_the_end};
+use super::{Body, Path, Query, to_the_end};
 use crate::accounts::Caller;
 use crate::auth::Sight;
 use crate::error::Error;
@@ -37,7 +37,7 @@ pub(crate) async fn list(
 /// Create a virtual server, stopped
 #[utoipa::path(post, path = "/api/v1/vs", tag = "vs", request_body = VsCreate,
     params(("dry_run" = Option<bool>, Query)),
-    responses((status = 200, body = Plan), (status = 201, body = Vs),
+    responses((status = 200, body = Plan), (status = 201, body = Vs), (status = 404, body = Problem),
         (status = 409, body = Problem), (status = 422, body = Problem)))]
 pub(crate) async fn create(
     State(app): State<App>,
