@@ -5,6 +5,7 @@
 //! - [`members`]: nodes that run one guest together, likewise;
 //! - [`package`]: the Debian package of the appliance;
 //! - [`peers`]: other people's servers, unpacked beside the build and run inside a lab, never installed;
+//! - [`report`]: figures of benches;
 //! - [`stack`]: keys, image, appliance and nodes together, as `./just up` shows them;
 //! - [`tidy`]: rules of dependency and of style;
 //! - [`workspace`]: folders, and running programs;
@@ -16,6 +17,7 @@ pub mod members;
 pub mod package;
 pub mod peers;
 pub mod permit;
+pub mod report;
 pub mod stack;
 pub mod tidy;
 pub mod workspace;

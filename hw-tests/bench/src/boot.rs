@@ -9,7 +9,7 @@ use weft_images::guest::USERLAND_UP;
 
 use crate::ours::Ours;
 use crate::peer::{self, Peer};
-use crate::report::{figure, publish};
+use weft_hw_tests::report::{figure, publish};
 
 /// Stages of ours, in the order of their ends.
 const OURS: [&str; 5] =

@@ -11,7 +11,7 @@ use weft_lab::process::Process;
 
 use crate::pair::{self, number};
 use crate::remote::Remote;
-use crate::report::{Figure, figure, publish};
+use weft_hw_tests::report::{Figure, figure, publish};
 
 const BARE: &str = "bare round trip, page back";
 const AIM: &str = "the design's aim";

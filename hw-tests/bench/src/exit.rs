@@ -10,7 +10,7 @@ use weft_images::cpuid_cost::PER_BLOCK;
 
 use crate::ours::Ours;
 use crate::peer::{self, Peer};
-use crate::report::{Figure, figure, publish};
+use weft_hw_tests::report::{Figure, figure, publish};
 
 /// Classes of ours in the order of the log line, and KVM's exit codes that belong to each. Nested faults on
 /// memory and on devices have one code.

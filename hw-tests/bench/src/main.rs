@@ -6,8 +6,9 @@
 //! - [`boot`], [`size`], [`exit`]: the benches;
 //! - [`span`], [`dsm`]: one guest over two nodes, beside the same guest on one, and beside bare messages;
 //! - [`remote`]: rows of `dsm` that need runs of their own;
-//! - [`pair`]: what those two share;
-//! - [`report`]: the table, and `target/bench/NAME.json`.
+//! - [`pair`]: what those two share.
+//!
+//! The table, and `target/bench/NAME.json`: [`weft_hw_tests::report`].
 //!
 //! Both sides run one after the other, never at once: two busy nodes are too many for two cores.
 
@@ -18,7 +19,6 @@ mod ours;
 mod pair;
 mod peer;
 mod remote;
-mod report;
 mod size;
 mod span;
 

@@ -10,7 +10,7 @@ use weft_lab::Lifetime;
 use weft_lab::process::Process;
 
 use crate::pair::{self, number};
-use crate::report::{Figure, figure};
+use weft_hw_tests::report::{Figure, figure};
 
 const TCP: &str = "TCP between two Linux";
 const NOTHING: &str = "none";

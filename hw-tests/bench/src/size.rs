@@ -6,7 +6,7 @@ use anyhow::{Context, ensure};
 
 use crate::ours::Ours;
 use crate::peer::{self, Peer};
-use crate::report::{figure, publish};
+use weft_hw_tests::report::{figure, publish};
 
 /// Heartbeats come every few seconds; figures of the start are over by then.
 const IDLE: Duration = Duration::from_secs(10);

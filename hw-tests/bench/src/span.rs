@@ -2,7 +2,7 @@
 //! processors on one node does the same. Two emulators on two cores beside one with two threads.
 
 use crate::pair::{self, number};
-use crate::report::{Figure, figure, publish};
+use weft_hw_tests::report::{Figure, figure, publish};
 
 const ONE_NODE: &str = "one node, 2 vCPUs";
 /// Programs of the guest, and what each prints.

@@ -1,6 +1,5 @@
 //! Tasks that are a few commands each.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::bail;
@@ -71,7 +70,7 @@ pub(crate) fn deb() -> anyhow::Result<ExitCode> {
 /// Benches of whole nodes; what they measure is emulated, so that they need no optimised build.
 const NODE_BENCHES: [&str; 5] = ["boot", "dsm", "exit", "size", "span"];
 
-/// `bench NAME`: one of whole nodes, or an example of some crate that is called `bench-NAME`, built optimised.
+/// `bench NAME`: one of whole nodes, or an example or bench of some crate that is called `bench-NAME`, built optimised.
 pub(crate) fn bench(named: &Named) -> anyhow::Result<ExitCode> {
     if let Some(name) = named.name.as_deref().filter(|name| NODE_BENCHES.contains(name)) {
         let mut cargo = command(&["cargo", "run", "--quiet", "--package", "weft-bench", "--", name]);
@@ -91,27 +90,48 @@ pub(crate) fn sim(named: &Named) -> anyhow::Result<ExitCode> {
     example("sim", named)
 }
 
+/// A program of some crate that is called `KIND-NAME`: an example, or a bench where it needs its crate's program.
+struct Program {
+    name: String,
+    package: String,
+    is_bench: bool,
+}
+
 fn example(kind: &str, named: &Named) -> anyhow::Result<ExitCode> {
-    let examples = examples(kind)?;
+    let programs = programs(kind)?;
     let Some(name) = &named.name else {
-        for (name, package, _) in &examples {
-            println!("{name:12} {package}");
+        for program in &programs {
+            println!("{:12} {}", program.name, program.package);
         }
         return Ok(ExitCode::SUCCESS);
     };
-    let Some((_, package, _)) = examples.iter().find(|(other, ..)| other == name) else {
-        let names: Vec<&str> = examples.iter().map(|(name, ..)| name.as_str()).collect();
+    let Some(program) = programs.iter().find(|program| program.name == *name) else {
+        let names: Vec<&str> = programs.iter().map(|program| program.name.as_str()).collect();
         bail!("no {kind} is called {name}; there are: {}", names.join(", "));
     };
     let target = format!("{kind}-{name}");
-    let mut cargo =
-        command(&["cargo", "run", "--quiet", "--release", "--package", package, "--example", &target, "--"]);
+    let mut cargo = if program.is_bench {
+        build_page()?;
+        command(&["cargo", "bench", "--quiet", "--package", &program.package, "--bench", &target, "--"])
+    } else {
+        let words = [
+            "cargo",
+            "run",
+            "--quiet",
+            "--release",
+            "--package",
+            &program.package,
+            "--example",
+            &target,
+            "--",
+        ];
+        command(&words)
+    };
     run(cargo.args(&named.rest))?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Examples called `KIND-NAME`, as name, package and source file.
-fn examples(kind: &str) -> anyhow::Result<Vec<(String, String, PathBuf)>> {
+fn programs(kind: &str) -> anyhow::Result<Vec<Program>> {
     let text = weft_hw_tests::workspace::output(&mut command(&[
         "cargo",
         "metadata",
@@ -123,14 +143,14 @@ fn examples(kind: &str) -> anyhow::Result<Vec<(String, String, PathBuf)>> {
     for package in metadata["packages"].as_array().into_iter().flatten() {
         for target in package["targets"].as_array().into_iter().flatten() {
             let name = target["name"].as_str().unwrap_or_default();
-            let is_example = target["kind"][0].as_str() == Some("example");
-            if let Some(name) = name.strip_prefix(&format!("{kind}-")).filter(|_| is_example) {
+            let is_bench = target["kind"][0].as_str() == Some("bench");
+            let fits = is_bench || target["kind"][0].as_str() == Some("example");
+            if let Some(name) = name.strip_prefix(&format!("{kind}-")).filter(|_| fits) {
                 let package = package["name"].as_str().unwrap_or_default().to_owned();
-                let source = PathBuf::from(target["src_path"].as_str().unwrap_or_default());
-                found.push((name.to_owned(), package, source));
+                found.push(Program { name: name.to_owned(), package, is_bench });
             }
         }
     }
-    found.sort();
+    found.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(found)
 }

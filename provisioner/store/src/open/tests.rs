@@ -250,8 +250,7 @@ async fn networks_come_with_the_eleventh_schema_and_a_port_and_a_nic_are_taken_o
     let off = row("1", NetKind::Vnic, "a", "");
     store.commit(Batch::new("t", "admin", "x").put_net(Some(&vnic), &off)).await.expect("off its port");
     store.commit(put(&row("5", NetKind::Vnic, "b", "p"))).await.expect("the port is free");
-    let nic =
-        |id: &str| NetRow { nic: "m".into(), node: "n".into(), ..row(id, NetKind::Gateway, id, "") };
+    let nic = |id: &str| NetRow { nic: "m".into(), node: "n".into(), ..row(id, NetKind::Gateway, id, "") };
     store.commit(put(&nic("6"))).await.expect("a gateway port");
     assert!(matches!(store.commit(put(&nic("7"))).await, Err(StoreError::Taken(_))));
     store.commit(Batch::new("t", "admin", "x").delete_net(&nic("6"))).await.expect("deleted");

@@ -1,11 +1,12 @@
-//! The table, and the file behind it.
+//! Figures of benches: the table, and the file behind it.
 
 use serde::Serialize;
-use weft_hw_tests::workspace::root;
+
+use crate::workspace::root;
 
 /// One figure. Where less is better, a ratio below one is a success.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Figure {
+pub struct Figure {
     name: String,
     unit: &'static str,
     ours: f64,
@@ -24,7 +25,7 @@ fn median(sorted: &[f64]) -> f64 {
 }
 
 /// A figure from what was measured on both sides.
-pub(crate) fn figure(name: &str, unit: &'static str, ours: &[f64], peer_name: &str, peer: &[f64]) -> Figure {
+pub fn figure(name: &str, unit: &'static str, ours: &[f64], peer_name: &str, peer: &[f64]) -> Figure {
     let (mut us, mut them) = (ours.to_vec(), peer.to_vec());
     us.sort_by(f64::total_cmp);
     them.sort_by(f64::total_cmp);
@@ -44,7 +45,7 @@ pub(crate) fn figure(name: &str, unit: &'static str, ours: &[f64], peer_name: &s
 }
 
 /// Prints the figures and keeps them in `target/bench/NAME.json`.
-pub(crate) fn publish(name: &str, figures: &[Figure]) -> anyhow::Result<()> {
+pub fn publish(name: &str, figures: &[Figure]) -> anyhow::Result<()> {
     println!(
         "{:34} {:>12} {:>12} {:>6} {:>3} {:>12} {:>12}  unit, peer",
         "figure", "ours", "peer", "ratio", "n", "min", "max"

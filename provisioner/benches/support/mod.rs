@@ -1,0 +1,45 @@
+//! What the benches of the appliance share.
+//!
+//! - [`common`]: the appliance and the client that tests use;
+//! - [`steady`]: a client that keeps its connection;
+//! - [`process`]: what the kernel counts of a process;
+//! - [`arguments`]: `--quick` and `--runs=N`.
+
+#[allow(dead_code, reason = "tests use all of it")]
+#[path = "../../tests/it/common.rs"]
+pub(crate) mod common;
+pub(crate) mod process;
+pub(crate) mod steady;
+
+/// What a bench was asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    /// A short look.
+    pub(crate) quick: bool,
+    /// Rounds of each side.
+    pub(crate) runs: usize,
+}
+
+/// `--quick` for a look, `--runs=N` for other than five rounds, or than one where it is quick. Cargo adds `--bench`.
+pub(crate) fn arguments() -> Asked {
+    let mut asked = Asked { quick: false, runs: 0 };
+    for word in std::env::args().skip(1) {
+        match (word.as_str(), word.strip_prefix("--runs=").map(str::parse)) {
+            ("--bench", _) => {}
+            ("--quick", _) => asked.quick = true,
+            (_, Some(Ok(runs))) => asked.runs = runs,
+            _ => panic!("{word} is not understood: --quick, --runs=N"),
+        }
+    }
+    if asked.runs == 0 {
+        asked.runs = if asked.quick { 1 } else { 5 };
+    }
+    asked
+}
+
+/// Digits for an object's id: what kind it is, and its number.
+pub(crate) fn id(kind: u8, number: u32) -> String {
+    let mut bytes = [kind; 16];
+    bytes[12..].copy_from_slice(&number.to_be_bytes());
+    common::hex(&bytes)
+}
