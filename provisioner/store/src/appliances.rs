@@ -111,8 +111,8 @@ impl Store {
         self.write(vec![keep, much]).await.map(drop)
     }
 
-    /// Uses an invitation up; whether there was one.
-    pub async fn take_invitation(&self, hash: &str, now: u64) -> Result<bool, StoreError> {
+    /// Whether an invitation is good.
+    pub async fn knows_invitation(&self, hash: &str, now: u64) -> Result<bool, StoreError> {
         let known: Vec<Doc> = self
             .db
             .query_map(
@@ -120,7 +120,12 @@ impl Store {
                 vec![Param::from(hash), whole(now)],
             )
             .await?;
-        if known.is_empty() {
+        Ok(!known.is_empty())
+    }
+
+    /// Uses an invitation up; whether there was one.
+    pub async fn take_invitation(&self, hash: &str, now: u64) -> Result<bool, StoreError> {
+        if !self.knows_invitation(hash, now).await? {
             // Who guesses makes nobody write.
             return Ok(false);
         }

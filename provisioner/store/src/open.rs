@@ -21,6 +21,8 @@ use crate::voters::{API_SECRET, RAFT_SECRET, Voters};
 
 /// Changes after which the log is replaced by a snapshot of what they led to.
 pub(crate) const SNAPSHOT_AFTER: u64 = 10_000;
+/// Handles that write, one after another, in one term of the log.
+const IN_A_TERM: u64 = 1 << 20;
 /// How often it is looked for new snapshots of the log.
 const SNAPSHOTS_EVERY: Duration = Duration::from_secs(30);
 
@@ -105,12 +107,21 @@ impl Store {
         }
         migrate(&self.db, MIGRATIONS).await?;
         let number = |number: u64| Param::from(i64::try_from(number).unwrap_or(i64::MAX));
-        let sql = "UPDATE leadership SET term = $1, member = $2";
-        self.db.execute(sql, vec![number(metrics.current_term), number(metrics.id)]).await?;
+        // The log's leader may have lost its majority and come back in the same term: what it began before is fenced too.
+        let first = metrics.current_term.checked_mul(IN_A_TERM).ok_or(StoreError::Exhausted("the terms"))?;
+        let end = first.saturating_add(IN_A_TERM);
+        // Parameters are taken in the order in which they come first.
+        let sql = "UPDATE leadership SET \
+                   term = CASE WHEN term >= $1 AND term < $2 - 1 THEN term + 1 ELSE $1 END, member = $3";
+        self.db.execute(sql, vec![number(first), number(end), number(metrics.id)]).await?;
+        let term = self::number(&self.db, "SELECT term AS n FROM leadership").await?;
+        if !(first..end).contains(&term) {
+            return Err(StoreError::NotLeader);
+        }
         let event = self::number(&self.db, "SELECT coalesce(max(seq), 0) AS n FROM events").await?;
         let transaction =
             self::number(&self.db, "SELECT coalesce(max(number), 0) AS n FROM transactions").await?;
-        Ok(self.handle(metrics.current_term, Last { event, transaction }))
+        Ok(self.handle(term, Last { event, transaction }))
     }
 
     /// The same store, to read.

@@ -196,8 +196,14 @@ mod tests {
         let reader = store.reader();
         assert!(matches!(reader.commit(change("b")).await, Err(StoreError::NotLeader)));
         assert_eq!(reader.servers().await.expect("servers").len(), 1);
+        // The same one has begun anew in the same term of the log.
+        let before = store;
+        let store = before.lead().await.expect("it leads");
+        assert!(store.term > before.term && store.term >> 20 == before.term >> 20);
+        assert!(matches!(before.commit(change("b")).await, Err(StoreError::NotLeader)));
+        drop(before);
         // Another one has begun to lead, as the log says.
-        let later = store.term + 1;
+        let later = ((store.term >> 20) + 1) << 20;
         let sql = "UPDATE leadership SET term = $1, member = 2";
         store.db.execute(sql, vec![Param::from(later as i64)]).await.expect("a later term");
         assert!(matches!(store.commit(change("b")).await, Err(StoreError::NotLeader)));
