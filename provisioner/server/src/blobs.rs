@@ -25,7 +25,7 @@ use crate::util::{hex, now, private_folder, random, sync_folder};
 pub(crate) const MAX_BLOB: u64 = 4 * 1024 * 1024 * 1024;
 /// Space is looked at again after so many bytes.
 const CHECK_EVERY: u64 = 8 * 1024 * 1024;
-const PARTIAL: &str = ".partial-";
+pub(crate) const PARTIAL: &str = ".partial-";
 
 impl Core {
     /// Folder of the blobs; each file is named by its digest.

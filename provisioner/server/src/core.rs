@@ -26,10 +26,10 @@ use crate::jobs::Jobs;
 use crate::keys::Keys;
 use crate::load::Loads;
 use crate::partitions::PartitionEntry;
-use crate::peers::Peers;
+use crate::peers::{Member, Peers};
 use crate::pools::Identifiers;
 use crate::trust::Trust;
-use crate::util::{hex, now, random, unhex};
+use crate::util::{hex, now, private_folder, random, unhex};
 use crate::world::{NodeEntry, VsEntry, World};
 
 /// Events that wait to be written.
@@ -114,6 +114,15 @@ pub struct Core {
 impl Core {
     /// Opens everything in the data folder. Returns the core; events flow once [`Core::run_events`] runs.
     pub async fn open(settings: Settings) -> Result<(Arc<Self>, EventQueue), Error> {
+        // Alone it would write what the others do not know into a log that all hold.
+        if Member::read(&settings.data).map_err(std::io::Error::other)?.is_some() {
+            return Err(Error::refused(
+                409,
+                "one-of-several",
+                "this appliance is one of several: its store is not opened alone",
+                "start it, and ask the one that leads: weft appliance list",
+            ));
+        }
         // Keys are looked at first: a store beside others is not touched.
         Keys::open(&settings.data)?;
         let store = Arc::new(Store::open(&settings.data.join("store")).await?);
@@ -182,7 +191,12 @@ impl Core {
             streams: Arc::new(tokio::sync::Semaphore::new(STREAMS)),
             backups: Arc::new(tokio::sync::Semaphore::new(1)),
         });
-        core.tidy_blobs()?;
+        if core.peers.is_none() {
+            core.tidy_blobs()?;
+        } else {
+            // Files may be on their way while this is made anew; what broken uploads left went at the start.
+            private_folder(&core.blob_folder())?;
+        }
         core.load_boot_files_there_are()?;
         Ok((core, EventQueue(queue)))
     }

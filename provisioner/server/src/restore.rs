@@ -194,7 +194,7 @@ pub(crate) fn settle(data: &Path, at: &Path) -> Result<(), RestoreError> {
 }
 
 /// Makes a tree durable.
-fn sync_all(path: &Path) -> io::Result<()> {
+pub(crate) fn sync_all(path: &Path) -> io::Result<()> {
     if path.is_dir() {
         for entry in fs::read_dir(path)? {
             sync_all(&entry?.path())?;

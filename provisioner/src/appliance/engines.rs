@@ -192,7 +192,7 @@ impl SharedDhcp {
         let started = if config.mode == weft_dhcp::Mode::Proxy {
             weft_dhcp::Engine::start_proxy(config, observer)
         } else {
-            let (leases, recovery) = SharedLeases::open(core)
+            let (leases, recovery) = SharedLeases::open(core, &arguments.data.data)
                 .await
                 .map_err(|error| Failure::of(&error, "the addresses that were given are not known"))?;
             weft_dhcp::Engine::start(config, Box::new(leases), &recovery, observer)

@@ -5,12 +5,14 @@
 //! ```
 //! A leader without a majority cannot write, so it gives no address; neither can one that leads no more.
 
+use std::collections::HashSet;
 use std::io;
 use std::net::Ipv4Addr;
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
-use weft_dhcp::{Done, HwAddr, Lease, LeaseState, LeaseStore, Recovery, StoreError};
+use weft_dhcp::{Done, HwAddr, Lease, LeaseJournal, LeaseState, LeaseStore, Recovery, StoreError};
 use weft_server::core::Core;
 use weft_store::LeaseRow;
 
@@ -55,8 +57,10 @@ fn lease(row: &LeaseRow) -> Option<Lease> {
 }
 
 impl SharedLeases {
-    /// What was given so far, and where new ones go, while `core` leads.
-    pub(crate) async fn open(core: &Arc<Core>) -> Result<(Self, Recovery), weft_store::StoreError> {
+    /// What was given so far, and where new ones go, while `core` leads. `data`: where the journal of leases is that this appliance
+    /// wrote while it was the only one.
+    pub(crate) async fn open(core: &Arc<Core>, data: &Path) -> Result<(Self, Recovery), weft_server::Error> {
+        take_over(core, &data.join("leases")).await?;
         let rows = core.leases().await?;
         let leases: Vec<Lease> = rows.iter().filter_map(lease).collect();
         let recovery = Recovery { damaged: rows.len().saturating_sub(leases.len()), leases, torn: 0 };
@@ -64,6 +68,22 @@ impl SharedLeases {
         tokio::spawn(write(Arc::clone(core), waiting));
         Ok((Self(line), recovery))
     }
+}
+
+/// Leases of the time when there was one appliance. The journal is renamed once the store has them.
+async fn take_over(core: &Core, journal: &Path) -> Result<(), weft_server::Error> {
+    if !journal.exists() {
+        return Ok(());
+    }
+    let (open, was) = LeaseJournal::open(journal).map_err(io::Error::other)?;
+    drop(open);
+    let known: HashSet<u32> = core.leases().await?.iter().map(|row| row.address).collect();
+    let rows: Vec<LeaseRow> =
+        was.leases.iter().map(row).filter(|row| !known.contains(&row.address)).collect();
+    for some in rows.chunks(AT_ONCE) {
+        core.put_leases(some).await?;
+    }
+    Ok(std::fs::rename(journal, journal.with_extension("before-several"))?)
 }
 
 impl LeaseStore for SharedLeases {

@@ -39,6 +39,10 @@ const LOOK: Duration = Duration::from_millis(50);
 const SHOW: Duration = Duration::from_secs(1);
 /// A leader that has not led for so long stops being one.
 const ALONE: Duration = Duration::from_secs(1);
+/// Files are waited for so long before one leads or shows.
+const SOON: Duration = Duration::from_secs(2);
+/// Who is chosen and cannot lead so many times in a row ends: while it lives nobody else is chosen.
+const TRIES: u32 = 5;
 /// What the store's log trusts, and nothing else.
 const TRUSTS: &str = "SSL_CERT_FILE";
 /// Longest invitation.
@@ -168,6 +172,8 @@ struct Seat<'a> {
     front: Front,
     metrics: Arc<dyn Fn() -> String + Send + Sync>,
     leading: Option<Leading>,
+    /// How often in a row it was chosen and could not lead.
+    failed: u32,
     /// The last record of the log that is shown, files that had come by then, and when that was.
     shown: (u64, u64, Instant),
     /// Ends streams of what is shown.
@@ -192,9 +198,7 @@ impl Seat<'_> {
         let failed = |error: &dyn std::error::Error| Failure::of(error, "");
         let begun = Instant::now();
         let store = Arc::new(self.peers.store().lead().await.map_err(|error| failed(&error))?);
-        if let Err(error) = self.peers.fetch_missing().await {
-            tracing::warn!(error = chain(&error), "files of the other appliances");
-        }
+        fetch_what_comes_soon(&self.peers).await;
         let settings = settings(self.arguments, self.place, self.ports.1);
         let (core, events) =
             Core::on(settings, store, Some(Arc::clone(&self.peers))).await.map_err(|error| failed(&error))?;
@@ -214,6 +218,10 @@ impl Seat<'_> {
         tasks.spawn(weft_server::agent::serve(Arc::clone(&core), agents, stopped.clone()));
         tasks.spawn(Arc::clone(&core).run_jobs(stopped.clone()));
         tasks.spawn(Arc::clone(&core).run_loads(stopped.clone()));
+        tasks.spawn(Arc::clone(&core).run_drift(stopped.clone()));
+        if let Some(kernel) = self.arguments.guest_kernel.clone() {
+            tasks.spawn(default_guest(Arc::clone(&core), kernel, self.arguments.guest_initrd.clone()));
+        }
         let data = self.arguments.data.data.clone();
         tasks.spawn(run::watch_trust(Arc::clone(&core), data, stopped.clone()));
         tasks.spawn(Arc::clone(&self.peers).tend(Arc::clone(&core), stopped.clone()));
@@ -279,32 +287,40 @@ impl Seat<'_> {
         }
     }
 
-    /// Looks who leads, and does what follows of it.
-    async fn look(&mut self, came: u64) {
+    /// Looks who leads, and does what follows of it. Fails where others could lead if this one ended.
+    async fn look(&mut self, came: u64) -> Result<(), Failure> {
         let standing = match self.peers.store().standing().await {
             Ok(standing) => standing,
             Err(error) => {
                 tracing::error!(error = chain(&error), "the store does not say who leads");
-                return;
+                return Ok(());
             }
         };
         let Some(leading) = &mut self.leading else {
             if standing.leads {
-                if let Err(Failure { text, .. }) = self.begin(&standing).await {
-                    tracing::error!("cannot lead: {text}");
-                    tokio::time::sleep(SHOW).await;
+                match self.begin(&standing).await {
+                    Ok(()) => self.failed = 0,
+                    Err(failure) => {
+                        tracing::error!("cannot lead: {}", failure.text);
+                        self.failed = self.failed.saturating_add(1);
+                        let others = standing.holders.iter().filter(|holder| holder.voter).count() > 1;
+                        if others && self.failed >= TRIES {
+                            return Err(failure);
+                        }
+                        tokio::time::sleep(SHOW).await;
+                    }
                 }
             } else if self.shown.2.elapsed() >= SHOW
                 && (self.shown.0, self.shown.1) != (standing.applied, came)
             {
                 self.follow(&standing, came).await;
             }
-            return;
+            return Ok(());
         };
         let own = standing.leader == Some(standing.own) && standing.term == leading.term;
         if own && standing.leads {
             leading.alone = None;
-            return;
+            return Ok(());
         }
         let since = *leading.alone.get_or_insert_with(Instant::now);
         if !own || since.elapsed() >= ALONE {
@@ -313,6 +329,14 @@ impl Seat<'_> {
             self.end(false).await;
             self.follow(&standing, came).await;
         }
+        Ok(())
+    }
+}
+
+/// Takes what `--guest-kernel` names. A majority has it first, so nobody waits for it.
+async fn default_guest(core: Arc<Core>, kernel: PathBuf, initrd: Option<PathBuf>) {
+    if let Err(error) = core.set_default_guest(&kernel, initrd.as_deref()).await {
+        tracing::error!(error = chain(&error), "see --guest-kernel and --guest-initrd");
     }
 }
 
@@ -336,13 +360,19 @@ async fn opened(data: &Path, member: Member) -> Result<Option<Arc<Peers>>, Failu
     }
 }
 
+/// Files that the others have and this one lacks, while that takes a moment; the rest comes later.
+async fn fetch_what_comes_soon(peers: &Peers) {
+    match tokio::time::timeout(SOON, peers.fetch_missing()).await {
+        Ok(Ok(_)) | Err(_) => {}
+        Ok(Err(error)) => tracing::warn!(error = chain(&error), "files of the other appliances"),
+    }
+}
+
 /// The first core: a store that was only just joined may not hold anything yet.
 async fn first(settings: &Settings, peers: &Arc<Peers>) -> Result<Arc<Core>, Failure> {
     let end = Instant::now() + Duration::from_secs(60);
     loop {
-        if let Err(error) = peers.fetch_missing().await {
-            tracing::debug!(error = chain(&error), "files of the other appliances");
-        }
+        fetch_what_comes_soon(peers).await;
         match Core::on(settings.clone(), Arc::clone(peers.store()), Some(Arc::clone(peers))).await {
             Ok((core, _)) => return Ok(core),
             Err(error) if Instant::now() > end => return Err(Failure::of(&error, "see the data folder")),
@@ -404,6 +434,7 @@ pub(super) async fn run(
         front,
         metrics,
         leading: None,
+        failed: 0,
         shown: (0, 0, Instant::now()),
         stop: stop_shown,
     };
@@ -419,14 +450,17 @@ pub(super) async fn run(
     println!("ready");
     let _ = std::io::stdout().flush();
     notify::tell("READY=1");
-    loop {
-        seat.look(*files.borrow()).await;
+    let ended = loop {
+        let came = *files.borrow();
+        if let Err(failure) = seat.look(came).await {
+            break Err(failure);
+        }
         tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
+            _ = terminate.recv() => break Ok(()),
+            _ = interrupt.recv() => break Ok(()),
             () = tokio::time::sleep(LOOK) => {}
         }
-    }
+    };
     notify::tell("STOPPING=1");
     let _ = stop.send(true);
     let _ = seat.stop.send(true);
@@ -435,5 +469,5 @@ pub(super) async fn run(
         tasks.abort_all();
     }
     let _ = tokio::task::spawn_blocking(move || drop(engines)).await;
-    Ok(())
+    ended
 }

@@ -17,6 +17,7 @@ use ring::digest::{Context, SHA256};
 use tokio::sync::watch;
 
 use super::{Peers, dial, peer_address};
+use crate::blobs::PARTIAL;
 use crate::error::Error;
 use crate::images::check_room;
 use crate::util::{hex, private_folder, random, stopped, sync_folder};
@@ -27,6 +28,8 @@ const EVERY: Duration = Duration::from_secs(1);
 const SILENCE: Duration = Duration::from_secs(30);
 /// Time for one appliance to fetch one file.
 const FETCH: Duration = Duration::from_secs(1800);
+/// The same of an image.
+const FETCH_IMAGE: Duration = Duration::from_secs(60);
 
 /// A file that the store names: folder and digest.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -114,14 +117,15 @@ impl Peers {
         let at = peer_address(at);
         let request = Request::get(named.request("file")).header(header::HOST, at.to_string());
         let request = request.body(Body::empty()).map_err(io::Error::other)?;
-        let response = dial::send(&self.client, at, request).await?;
+        let answered = tokio::time::timeout(SILENCE, dial::send(&self.client, at, request)).await;
+        let response = answered.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         if response.status() != StatusCode::OK {
             return Err(io::Error::other(format!("{at} answered {}", response.status())).into());
         }
         let folder = self.data.join(named.folder);
         private_folder(&folder)?;
         // The name of what broken uploads leave: it goes at the next start.
-        let partial = folder.join(format!(".partial-{}", hex(&random::<8>())));
+        let partial = folder.join(format!("{PARTIAL}{}", hex(&random::<8>())));
         let taken = take(&folder, &partial, named, response.into_body()).await;
         if taken.is_err() {
             let _ = fs::remove_file(&partial);
@@ -135,11 +139,13 @@ impl Peers {
         let standing = self.store.standing().await?;
         let voters = standing.holders.iter().filter(|holder| holder.voter).count();
         let path = format!("{}/{}", named.request("fetch"), self.member.id);
+        // Images are small, and all changes wait for them.
+        let limit = if named.folder == "files" { FETCH_IMAGE } else { FETCH };
         let others = standing.holders.iter().filter(|holder| holder.id != standing.own && holder.voter);
         let asked = others.filter_map(|holder| {
             let at = peer_address(holder.address.parse().ok()?);
             let asked = ("POST", path.as_str());
-            Some(dial::ask(&self.client, at, asked, None, Vec::new(), FETCH))
+            Some(dial::ask(&self.client, at, asked, None, Vec::new(), limit))
         });
         let mut have = 1usize;
         let mut asked: futures_util::stream::FuturesUnordered<_> = asked.collect();

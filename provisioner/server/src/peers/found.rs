@@ -13,6 +13,7 @@ use weft_store::{Store, StoreError, Voters};
 use super::ca::{self, CaError};
 use super::{FOLDER, Member, PeersError};
 use crate::keys::{KeyError, Keys};
+use crate::restore::sync_all;
 use crate::util::{private_folder, sync_folder, write_whole};
 
 /// Where the new store is made.
@@ -58,6 +59,9 @@ fn failed(path: &Path) -> impl FnOnce(io::Error) -> FoundError {
 /// Makes the first of several of a single appliance that does not run. The certificate that the store trusts must be
 /// [`super::authority_path`]'s: [`prepare`] makes it, and comes before.
 pub async fn found(data: &Path, name: &str, address: SocketAddr) -> Result<(), FoundError> {
+    if let Some(member) = Member::read(data)? {
+        return Err(FoundError::Already(member.address));
+    }
     let (old, new) = (data.join("store"), data.join(NEW));
     if new.exists() {
         fs::remove_dir_all(&new).map_err(failed(&new))?;
@@ -73,7 +77,7 @@ pub async fn found(data: &Path, name: &str, address: SocketAddr) -> Result<(), F
     drop(rows?);
     store.close().await?;
     made?;
-    sync_folder(&new).map_err(failed(&new))?;
+    sync_all(&new).map_err(failed(&new))?;
     // The lock of the old store is held until here, and the new one stands in its place at once.
     let flags = rustix::fs::RenameFlags::EXCHANGE;
     rustix::fs::renameat_with(rustix::fs::CWD, &new, rustix::fs::CWD, &old, flags)

@@ -122,16 +122,23 @@ impl Peers {
         if !is_name(&ask.name) {
             return Err(Error::refused(422, "bad-name", "this is no name", "letters, digits, - and ."));
         }
-        let _change = core.change.lock().await;
+        let not_good = || {
+            refused(
+                "the invitation is not good: it was used, is older than an hour, or is of other appliances",
+                "make another: weft appliance invite --data DIR",
+            )
+        };
         let hash = hex(&sha256(ask.secret.as_bytes()));
+        // Who guesses makes no change wait.
+        if !core.store.knows_invitation(&hash, unix_s()).await? {
+            return Err(not_good());
+        }
+        let _change = core.change.lock().await;
         let rows = core.store.appliances().await?;
         let address = ask.address.to_string();
         let taken = rows.iter().any(|row| row.name == ask.name || row.address == address);
         if !core.store.take_invitation(&hash, unix_s()).await? {
-            return Err(refused(
-                "the invitation is not good: it was used, is older than an hour, or is of other appliances",
-                "make another: weft appliance invite --data DIR",
-            ));
+            return Err(not_good());
         }
         if taken {
             return Err(Error::refused(

@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use tokio_rustls::rustls::{ClientConfig, ServerConfig};
 use weft_store::{API_SECRET, Store, StoreError, Voters};
 
+use crate::blobs::PARTIAL;
 use crate::core::Core;
 use crate::util::write_whole;
 
@@ -144,6 +145,14 @@ impl Peers {
         if !member.joined {
             member.joined = true;
             member.write(data)?;
+        }
+        // What broken transfers left.
+        for folder in ["files", "blobs"].map(|name| data.join(name)) {
+            for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+                if entry.file_name().to_string_lossy().starts_with(PARTIAL) {
+                    let _ = std::fs::remove_file(entry.path());
+                }
+            }
         }
         let path = store_folder.join(API_SECRET);
         let secret = std::fs::read_to_string(&path).map_err(|source| PeersError::File { path, source })?;

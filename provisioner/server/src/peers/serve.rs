@@ -10,9 +10,10 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, Path, Request, State};
+use axum::extract::{DefaultBodyLimit, FromRequest, Path, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
@@ -31,8 +32,9 @@ use super::{Peers, Relayed};
 use crate::error::Error;
 use crate::http::{Front, OfUs, Peer, serve_others};
 
-/// Largest request of one that joins.
+/// Largest request of one that joins, and time for it.
 const MAX_JOIN: usize = 16 * 1024;
+const ASKS: Duration = Duration::from_secs(10);
 
 #[derive(Clone)]
 struct Served {
@@ -78,7 +80,12 @@ async fn status(State(served): State<Served>) -> Result<Json<Status>, Error> {
     Ok(Json(served.peers.status().await?))
 }
 
-async fn join(State(served): State<Served>, Json(ask): Json<Ask>) -> Result<Json<Given>, Error> {
+async fn join(State(served): State<Served>, request: Request) -> Result<Json<Given>, Error> {
+    // Nobody has shown who they are yet.
+    let asked = tokio::time::timeout(ASKS, Json::<Ask>::from_request(request, &())).await;
+    let Ok(Ok(Json(ask))) = asked else {
+        return Err(Error::refused(422, "bad-request", "this is no request to join", "weft appliance join"));
+    };
     let Some(core) = served.peers.leading() else {
         return Err(Error::refused(
             503,
@@ -124,7 +131,9 @@ async fn fetch(
         let at = at.ok_or_else(|| {
             Error::refused(404, "no-such-appliance", "there is no such appliance", "see weft appliance list")
         })?;
-        peers.fetch(at, &named).await?;
+        // It goes on although the leader has its majority and asks no more.
+        let fetching = tokio::spawn(async move { peers.fetch(at, &named).await });
+        fetching.await.map_err(std::io::Error::other)??;
     }
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,6 +1,6 @@
 //! What the leader does for the others: makes voters of learners, keeps what each says of itself, removes one that is gone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,11 +80,12 @@ impl Peers {
         if !standing.leads {
             return Ok(());
         }
-        self.promote(core, &standing).await?;
         let known = core.store.appliances().await?;
         let own = (self.member.id, self.member.address.to_string());
         let mut said = vec![(own.1.clone(), self.status().await?)];
         let mut statuses = self.statuses(&standing).await;
+        let answers: BTreeSet<u64> = statuses.keys().copied().collect();
+        self.promote(core, &standing, &answers).await?;
         for holder in &standing.holders {
             said.extend(statuses.remove(&holder.id).map(|status| (holder.address.clone(), status)));
         }
@@ -97,13 +98,13 @@ impl Peers {
         Ok(())
     }
 
-    /// Makes voters of all learners that have the log, where there are three of all.
-    async fn promote(&self, core: &Core, standing: &Standing) -> Result<(), Error> {
+    /// Makes voters of all learners that have the log and answer, where there are three of all.
+    async fn promote(&self, core: &Core, standing: &Standing, answers: &BTreeSet<u64>) -> Result<(), Error> {
         let has_it = |has: Option<u64>| has.is_some_and(|has| has.saturating_add(BEHIND) >= standing.log);
         let learners: Vec<u64> = standing
             .holders
             .iter()
-            .filter(|holder| !holder.voter && has_it(holder.has))
+            .filter(|holder| !holder.voter && has_it(holder.has) && answers.contains(&holder.id))
             .map(|holder| holder.id)
             .collect();
         let mut voters: Vec<u64> =
