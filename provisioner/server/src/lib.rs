@@ -60,6 +60,7 @@ mod past;
 pub mod peers;
 mod pools;
 mod power;
+mod reboots;
 mod records;
 mod restore;
 mod search;

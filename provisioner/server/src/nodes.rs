@@ -16,13 +16,13 @@ use tokio::sync::mpsc;
 use weft_api::Plan;
 use weft_store::{Batch, BmcRow, NetKind, NewEvent, NodeRow, RecordNumber};
 use weft_types::{Fingerprint, NodeId};
-use weft_wire::agent::{Command, Hello, ToNode};
+use weft_wire::agent::{Hello, ToNode};
 
 use crate::core::{Core, event};
 use crate::drift::Hold;
 use crate::error::Error;
 use crate::spanning::{lies_on, whole};
-use crate::transactions::{Change, Draft, Kind, plan_in_words};
+use crate::transactions::{Change, Draft, Kind};
 use crate::util::{hex, mac_text, now, sha256};
 use crate::world::{Ask, Live, Lookup, MAX_UNAPPROVED, NodeEntry, Report, World};
 
@@ -103,13 +103,13 @@ impl Core {
         }
         let approved = known.as_ref().is_some_and(|node| node.row.approved);
         let beyond = !approved && last.epoch > 0 && !self.store.has_numbered(&id, last).await?;
-        self.admit(id, key, peer, hello, asks, known, (Hold::of(older_store), beyond)).await
+        let hold = Hold::of(older_store);
+        self.admit((id, key), peer, hello, asks, known, (hold, beyond)).await
     }
 
     async fn admit(
         &self,
-        id: String,
-        key: [u8; 32],
+        (id, key): (String, [u8; 32]),
         peer: SocketAddr,
         hello: Hello,
         asks: mpsc::Sender<Ask>,
@@ -398,46 +398,6 @@ impl Core {
         Ok((Change::Node { held: row, before, after: None, forget: true }, told))
     }
 
-    /// Restarts a node.
-    pub(crate) async fn reboot(&self, actor: &str, name: &str, dry: bool) -> Result<Plan, Error> {
-        let node = self.find_node(name)?;
-        if !node.trusted_with_records() {
-            return Err(Error::refused(
-                409,
-                "node-not-approved",
-                format!("{} is {}", node.row.name, node.state()),
-                "approve it first",
-            ));
-        }
-        let plan = self.plan_reboot(&node)?;
-        if dry {
-            return Ok(plan);
-        }
-        self.ask(&node, Ask::Send(ToNode::Command(Command::Reboot))).await?;
-        self.emit(NewEvent {
-            actor: actor.to_string(),
-            ..node_event("node.reboot", "info", &node.row.name, "asked to restart")
-        });
-        Ok(Plan { state: "done".to_string(), ..plan })
-    }
-
-    /// What a restart does: what runs on the node stops, and starts again with it.
-    fn plan_reboot(&self, node: &NodeEntry) -> Result<Plan, Error> {
-        if node.live.is_none() {
-            return Err(away(node));
-        }
-        let world = self.world();
-        let name = &node.row.name;
-        let mut effects = vec![match crate::boot_files::next_image(&world, node) {
-            Some(image) => format!("{name} restarts, and boots {image}"),
-            None => format!("{name} restarts, and finds no image to boot"),
-        }];
-        let here = world.servers.values().filter(|vs| vs.row.running && lies_on(&vs.row, &node.row.id));
-        effects
-            .extend(here.map(|vs| format!("{} stops, and starts afresh once the node is back", vs.row.name)));
-        Ok(plan_in_words("node reboot", effects))
-    }
-
     /// Signs and sends a node's records anew. No object changes, so history has nothing of it.
     pub(crate) async fn push_node(&self, name: &str, dry: bool) -> Result<Plan, Error> {
         let node = self.find_node(name)?;
@@ -551,7 +511,7 @@ async fn ask(node: &NodeEntry, live: &Live, what: Ask) -> Result<(), Error> {
     live.asks.send_timeout(what, Duration::from_secs(5)).await.map_err(|_| away(node))
 }
 
-fn away(node: &NodeEntry) -> Error {
+pub(crate) fn away(node: &NodeEntry) -> Error {
     Error::refused(
         409,
         "node-away",

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use clap_complete::engine::ArgValueCompleter;
-use weft_signing::cli::{DelegationCommand, ImageCommand, KeyCommand, RevocationCommand, RootCommand};
+use weft_signing::cli::{DelegationCommand, KeyCommand, RevocationCommand, RootCommand};
 
 use crate::complete;
 
@@ -16,6 +16,7 @@ mod container;
 mod drift;
 #[cfg(test)]
 mod dry_runs;
+mod image;
 mod job;
 mod network;
 mod operator;
@@ -37,6 +38,7 @@ pub(crate) use container::{
     Container, ContainerCreate, ContainerEdit, Datacenter, Frame, Mainframe, NodeMove, Topology,
 };
 pub(crate) use drift::{Drift, DriftNames};
+pub(crate) use image::{Image, ImageDigest, Published};
 pub(crate) use job::Job;
 pub(crate) use network::{Gateway, NetHeld, NetNew, NetRename, Nic, Port, Switch, Vhba, Vnic};
 pub(crate) use operator::{Operator, OperatorIssue, StartStop};
@@ -470,68 +472,6 @@ pub(crate) struct Wait {
     /// Seconds to wait at most
     #[arg(long, default_value_t = 120, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(crate) timeout: u64,
-}
-
-/// An image's digest.
-#[derive(Debug, Args)]
-pub(crate) struct ImageDigest {
-    /// Digest, or its first digits
-    #[arg(value_name = "DIGEST", add = ArgValueCompleter::new(complete::images))]
-    pub(crate) digest: String,
-}
-
-/// `image`: verbs of the appliance and verbs that need none.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Image {
-    #[command(flatten)]
-    Published(Published),
-    #[command(flatten)]
-    Offline(ImageCommand),
-}
-
-/// `image` with an appliance.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Published {
-    /// List published images
-    #[command(visible_alias = "ls")]
-    List,
-    /// Hand a signed image to the appliance
-    #[command(after_help = "Example:\n  weft image publish weft.efi --bios weft.bios --activate")]
-    Publish {
-        /// Image file
-        file: PathBuf,
-        /// Its companion for nodes that boot by BIOS
-        #[arg(long, value_name = "FILE")]
-        bios: Option<PathBuf>,
-        /// Let nodes boot it from now on
-        #[arg(long)]
-        activate: bool,
-        /// Have the image judged, print what would be done, and keep nothing of it
-        #[arg(long, conflicts_with_all = ["bios", "activate"])]
-        dry_run: bool,
-    },
-    /// Let nodes boot this image from now on
-    #[command(after_help = "Example:\n  weft image activate 3f2a91c0")]
-    Activate {
-        #[command(flatten)]
-        digest: ImageDigest,
-        #[command(flatten)]
-        dry_run: DryRun,
-    },
-    /// Let nodes restart into an image, one after the other
-    #[command(subcommand, visible_alias = "rollouts")]
-    Rollout(Rollout),
-    /// Never serve this image again
-    #[command(after_help = "Example:\n  weft image revoke 3f2a91c0 --yes")]
-    Revoke {
-        #[command(flatten)]
-        digest: ImageDigest,
-        #[command(flatten)]
-        dry_run: DryRun,
-        /// Do not ask
-        #[arg(short, long)]
-        yes: bool,
-    },
 }
 
 /// `config`.
