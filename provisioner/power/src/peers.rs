@@ -128,6 +128,22 @@ pub struct IpmiSim {
     pub address: String,
 }
 
+/// What the simulator asks the machine for, and what the machine is told: the state is a file.
+const CHASSIS: &str = r#"folder=$(dirname "$0")
+echo "$@" >>"$folder/heard"
+shift; verb=$1; shift
+while [ $# -gt 0 ]; do
+    case "$verb $1" in
+    "get power") echo "power:$(cat "$folder/power")" ;;
+    get*) echo "$1:0" ;;
+    "set power") echo "$2" >"$folder/power"; shift ;;
+    "set shutdown") echo 0 >"$folder/power"; shift ;;
+    set*) shift ;;
+    esac
+    shift
+done
+"#;
+
 impl IpmiSim {
     /// Starts one.
     ///
@@ -150,25 +166,7 @@ impl IpmiSim {
             fs::write(at(name), format!("#!/bin/sh\n{text}")).expect("written");
             fs::set_permissions(at(name), fs::Permissions::from_mode(0o755)).expect("a mode");
         };
-        // What it asks the machine for, and what the machine is told: the state is a file.
-        script(
-            "chassis",
-            r#"folder=$(dirname "$0")
-echo "$@" >>"$folder/heard"
-shift; verb=$1; shift
-while [ $# -gt 0 ]; do
-    case "$verb $1" in
-    "get power") echo "power:$(cat "$folder/power")" ;;
-    get*) echo "$1:0" ;;
-    "set power") echo "$2" >"$folder/power"; shift ;;
-    "set shutdown") echo 0 >"$folder/power"; shift ;;
-    set*) shift ;;
-    esac
-    shift
-done
-"#
-            .to_string(),
-        );
+        script("chassis", CHASSIS.to_string());
         let program = root.join("usr/bin/ipmitool");
         script(
             "bin/ipmitool",

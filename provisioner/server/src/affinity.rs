@@ -131,7 +131,7 @@ fn with(row: &VsRow, vcpu: u16, processor: Option<u16>) -> VsRow {
 fn targets(world: &World, sight: &mut Sight, row: &VsRow, vcpu: u16, may: &Result<(), Error>) -> Vec<Target> {
     let Some(home) = node_of(row, vcpu).and_then(|id| world.nodes.get(id)) else { return Vec::new() };
     let now = read(&row.affinity).unwrap_or_default().get(&vcpu).copied();
-    let allowed = || may.as_ref().map(|()| ()).map_err(again);
+    let allowed = || may.as_ref().copied().map_err(again);
     let mut all = Vec::new();
     let processors = home.report.as_ref().map_or(0, |report| report.inventory.cpus).min(MAX_PROCESSORS);
     for processor in 0..processors {

@@ -145,7 +145,7 @@ impl Core {
         actor: &str,
         file: Bytes,
         dry: bool,
-    ) -> Result<Result<Image, Plan>, Error> {
+    ) -> Result<Result<Image, Box<Plan>>, Error> {
         let _change = self.change.lock().await;
         let core = Arc::clone(self);
         let judged = tokio::task::spawn_blocking(move || {
@@ -183,7 +183,7 @@ impl Core {
             };
             let rows = (before.as_ref(), Some(&row));
             let plan = plan_of(Kind::ImagePublish, "image", &row.digest, rows, vec![effect.to_string()]);
-            return Ok(Err(plan));
+            return Ok(Err(Box::new(plan)));
         }
         self.spread(&row.file).await?;
         let told = told(actor, "image.published", &row);

@@ -350,7 +350,7 @@ async fn the_map_has_switches_and_says_where_a_vnic_and_a_processor_could_go() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rights_are_asked_for_each_kind_and_what_is_not_seen_is_not_there() {
-    let Site { client, appliance: _running, folder: _kept, sessions: _here, .. } = site().await;
+    let Site { client, kernel, appliance: _running, folder: _kept, sessions: _here } = site().await;
     lan(&client).await;
     let vic = account(&client, "vic", "viewer").await;
     let olga = account(&client, "olga", "operator").await;
@@ -371,6 +371,31 @@ async fn rights_are_asked_for_each_kind_and_what_is_not_seen_is_not_there() {
     refused(&got, "switch-not-found", &["dmz"]);
     olga.plugs("web.0", "lan-1").await;
     assert_eq!(olga.get("/api/v1/topology").await["switches"].as_array().map(Vec::len), Some(1));
+    // A server that is not seen has no devices either, and no events of theirs.
+    server(&client, "pay", &kernel).await;
+    policy(
+        &client,
+        "no-pay",
+        r#"forbid (principal == Account::"olga", action, resource is Vs) when { resource.name == "pay" };"#,
+    )
+    .await;
+    let (status, reply) =
+        client.edits_net("vnics", "pay.0", json!({"labels": {"set": {"team": "pay"}}})).await;
+    assert_eq!(status, 204, "{reply}");
+    for list in ["vnics", "vhbas"] {
+        let all = olga.get(&format!("/api/v1/{list}")).await;
+        let names: Vec<&str> =
+            all.as_array().expect("a list").iter().filter_map(|one| one["name"].as_str()).collect();
+        assert!(names.contains(&"web.0") && !names.contains(&"pay.0"), "{names:?}");
+        assert_eq!(olga.send("GET", &format!("/api/v1/{list}/pay.0"), Vec::new()).await.0, 404);
+        assert_eq!(client.net(list, "pay.0").await["name"], "pay.0");
+    }
+    let changed = |events: Value| {
+        let all = events.as_array().expect("events").clone();
+        all.iter().filter(|event| event["name"] == "vnic.changed" && event["text"] == "pay.0").count()
+    };
+    let events = "/api/v1/events?after=0&limit=1000";
+    assert_eq!((changed(client.get(events).await), changed(olga.get(events).await)), (1, 0));
     // Who may delete the server may have its devices go with it.
     policy(
         &client,

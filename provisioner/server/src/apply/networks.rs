@@ -112,12 +112,12 @@ impl Decision<'_> {
             let rows = self.world.networks.values().filter(|row| row.kind == *kind && !is_own(row));
             let gone: Vec<NetRow> = rows
                 .filter(|row| selector.matches(&row.labels) && !kept.contains(&row.name))
-                .filter(|row| sight.as_mut().is_none_or(|sight| sight.net(row)))
+                .filter(|row| sight.as_mut().is_none_or(|sight| sight.net(&self.world, row)))
                 .cloned()
                 .collect();
             for row in gone {
                 let name = row.name.clone();
-                let told = net_event(self.actor, *kind, "deleted", name.clone());
+                let told = net_event(&self.world, self.actor, &row, "deleted");
                 let decided = check_net(&self.world, Some(&row), None).map(|()| {
                     Some((Change::Kept(Kept::Net { before: Some(Box::new(row)), after: None }), told))
                 });
@@ -136,7 +136,7 @@ fn rows(world: &World, sight: &mut Option<Sight>, kind: NetKind, name: &str) -> 
     } else {
         identity(world, kind, name).into_iter().collect()
     };
-    let seen = |row: &NetRow| sight.as_mut().is_none_or(|sight| sight.net(row));
+    let seen = |row: &NetRow| sight.as_mut().is_none_or(|sight| sight.net(world, row));
     let mut rows: Vec<NetRow> = all.into_iter().filter(seen).collect();
     rows.sort_by_key(|row| natural(&row.name));
     rows

@@ -307,7 +307,17 @@ impl Core {
         name: &str,
     ) -> Result<(), Error> {
         match self.found(kind, name) {
-            Ok(Some(found)) => self.allow(caller, verb, &found.object()),
+            Ok(Some(found)) => {
+                // A server's own device is there for those for whom the server is.
+                let device = matches!(kind, ObjectKind::Vnic | ObjectKind::Vhba);
+                let server = device.then(|| found.id.split_once('-')).flatten();
+                if let Some((_, server)) = server
+                    && self.allow_named(caller, "view", ObjectKind::Vs, server).is_err()
+                {
+                    return Err(not_found(kind, name));
+                }
+                self.allow(caller, verb, &found.object())
+            }
             Ok(None) => self.allow_some(caller, verb, kind),
             Err(error) => Err(self.allow_some(caller, verb, kind).err().unwrap_or(error)),
         }

@@ -129,8 +129,11 @@ impl Sight {
         self.view(object_kind(row.level)).sees(&row.id, &row.name, Some(&row.labels))
     }
 
-    pub(crate) fn net(&mut self, row: &NetRow) -> bool {
-        self.view(crate::networks::object_kind(row.kind)).sees(&row.id, &row.name, Some(&row.labels))
+    /// A server's own device is seen where the server is.
+    pub(crate) fn net(&mut self, world: &World, row: &NetRow) -> bool {
+        let own = crate::networks::is_own(row).then(|| world.servers.get(&row.server)).flatten();
+        own.is_none_or(|vs| self.vs(&vs.row))
+            && self.view(crate::networks::object_kind(row.kind)).sees(&row.id, &row.name, Some(&row.labels))
     }
 
     pub(crate) fn pool(&mut self, row: &PoolRow) -> bool {
@@ -199,6 +202,9 @@ impl Sight {
             return node;
         }
         if !node {
+            if event.actor == event.node {
+                event.actor.clear();
+            }
             event.node.clear();
         }
         self.vs_named(world, &event.vs)
@@ -232,7 +238,7 @@ impl Sight {
                 None => self.sees_all(ObjectKind::of(kind).unwrap_or(ObjectKind::Account)),
             },
             "switch" | "port" | "gateway" | "vnic" | "vhba" => match world.net_by_id(id) {
-                Some(row) => self.net(&row),
+                Some(row) => self.net(world, &row),
                 None => self.sees_all(ObjectKind::of(kind).unwrap_or(ObjectKind::Account)),
             },
             "pool" => match world.identifiers.pools.get(id) {

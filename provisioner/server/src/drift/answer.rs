@@ -5,9 +5,10 @@ use weft_store::{Batch, NewEvent, VsRow};
 use weft_types::ConfigNumber;
 use weft_wire::agent::VsStatus;
 
+use super::About;
 use super::find::{self, Found};
 use super::hold::lives;
-use crate::auth::{Object, ObjectKind, asking};
+use crate::auth::{Object, ObjectKind, Sight, asking};
 use crate::core::{Core, event};
 use crate::error::Error;
 use crate::servers::{Verb, invalid};
@@ -57,6 +58,13 @@ impl Core {
         };
         let found =
             found.ok_or_else(|| Error::not_found("drift-not-found", "drift", name, "weft drift list"))?;
+        if let Some(caller) = asking::current() {
+            let mut sight = Sight::of(self, &caller);
+            let about = About { kind: found.kind, node: &found.node, vs: &found.vs };
+            if !super::seen(&self.world(), &mut sight, about) {
+                return Err(Error::not_found("drift-not-found", "drift", name, "weft drift list"));
+            }
+        }
         if !found.answers.contains(&answer.word()) {
             let next = if found.next.is_empty() { "wait: it settles by itself".into() } else { found.next };
             return Err(Error::refused(
@@ -126,7 +134,7 @@ impl Core {
                 let told_again = seen.as_ref().is_some_and(|seen| {
                     seen.instance <= before.instance && seen.generation <= before.generation
                 });
-                if told_again && !(before.running && !live) {
+                if told_again && (live || !before.running) {
                     // Nothing of it changes: its node hears of it once nothing else is held there.
                     return self.tell_again(actor, found, &before, dry);
                 }
@@ -213,15 +221,7 @@ impl Core {
         );
         let change = Change::Vs { before: None, after: Some(row.clone()) };
         let draft = Draft { undoes: deletion, ..Draft::new(Kind::VsCreate, vec![change], told) };
-        let plan = self.carry_out(actor, draft, dry).await?;
-        if !dry {
-            let mut world = self.world();
-            let status = world.nodes.get_mut(&found.node_id).and_then(|node| node.strangers.remove(id));
-            if let Some(entry) = world.servers.get_mut(id) {
-                entry.status = status;
-            }
-        }
-        Ok(plan)
+        self.carry_out(actor, draft, dry).await
     }
 
     /// A deleted server as history has it, going on where its node has it, and the number of its deletion.

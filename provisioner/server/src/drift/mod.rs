@@ -21,12 +21,26 @@ use std::time::{Duration, Instant};
 use weft_api::Drift;
 use weft_store::NewEvent;
 
+use crate::auth::Sight;
 use crate::core::{Core, event};
 use crate::util::{now, stopped};
 use crate::world::World;
 use find::Found;
 
 pub(crate) use hold::Hold;
+
+/// What of a drift says who may see it.
+pub(crate) struct About<'a> {
+    pub(crate) kind: &'a str,
+    pub(crate) node: &'a str,
+    pub(crate) vs: &'a str,
+}
+
+/// Whether a caller sees a drift: its node, and the server that it is about. One that the store does not have is its node's.
+pub(crate) fn seen(world: &World, sight: &mut Sight, about: About<'_>) -> bool {
+    sight.node_named(world, about.node)
+        && (about.kind == "unknown" || about.vs.is_empty() || sight.vs_named(world, about.vs))
+}
 
 /// How often what nodes said is compared with what is wanted.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

@@ -71,6 +71,9 @@ impl Follow {
             if let Some(event) = self.ready.pop_front() {
                 return Some(Told::Event(Box::new(event)));
             }
+            // A session that ended takes its streams along, those of slow readers too.
+            self.caller = self.app.core.accounts.holder(&self.caller.token_hash)?;
+            self.app.core.allow_some(&self.caller, "view", ObjectKind::Event).ok()?;
             let rows = self.app.core.store.events(self.after, PAGE).await.ok()?;
             if let (Some(first), Some(last)) = (rows.first(), rows.last()) {
                 // Numbers grow by one; only what is older than is kept is dropped.
@@ -97,7 +100,7 @@ impl Follow {
                 () = tokio::time::sleep(RECHECK) => None,
                 () = crate::util::stopped(&mut stop) => return None,
             };
-            // A session that ended takes its streams along.
+            // Again: this may have taken a while.
             self.caller = self.app.core.accounts.holder(&self.caller.token_hash)?;
             self.app.core.allow_some(&self.caller, "view", ObjectKind::Event).ok()?;
             if let Some(event) = fresh {
@@ -111,7 +114,10 @@ impl Follow {
     fn take(&mut self, mut events: Vec<Event>) {
         let mut sight = Sight::of(&self.app.core, &self.caller);
         let world = self.app.core.world();
-        events.retain_mut(|event| self.wanted.fits(event) && sight.trim_event(&world, event));
+        // What is left out tells nothing either.
+        let wanted = &self.wanted;
+        events
+            .retain_mut(|event| wanted.fits(event) && sight.trim_event(&world, event) && wanted.fits(event));
         self.ready.extend(events);
     }
 }

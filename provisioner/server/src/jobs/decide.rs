@@ -85,10 +85,21 @@ impl Core {
                     Some(create) => self.decide_partition(world, actor, create).map(Some),
                     None => Ok(None),
                 },
-                Kind::PartitionDelete => self.decide_partition_delete(world, actor, &object.name).map(Some),
+                Kind::PartitionDelete => {
+                    if let Ok(entry) = world.partition(&object.name) {
+                        let row = &entry.row;
+                        self.allow_kind(kind, &Object::new(ObjectKind::Partition, &row.id, &row.name))?;
+                    }
+                    self.decide_partition_delete(world, actor, &object.name).map(Some)
+                }
                 Kind::VsMove => match server(world, object) {
                     Ok(vs) if !group.seen.insert(vs.row.id.clone()) => continue,
                     Ok(vs) => {
+                        let judged = Object {
+                            labels: Some(&vs.row.labels),
+                            ..Object::new(ObjectKind::Vs, &vs.row.id, &vs.row.name)
+                        };
+                        self.allow_kind(kind, &judged)?;
                         let beside = moving.get_or_insert_with(|| world.sketch());
                         let decided = self.decide_step_move(beside, actor, &vs.row, &wanted.node);
                         if let Ok(Some((change, _))) = &decided {

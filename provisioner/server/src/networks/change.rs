@@ -14,8 +14,14 @@ use crate::servers::{check_name, invalid};
 use crate::transactions::{Change, Draft, Kept, Kind};
 use crate::world::World;
 
-pub(crate) fn net_event(actor: &str, kind: NetKind, what: &str, text: String) -> NewEvent {
-    NewEvent { actor: actor.to_string(), ..event(&format!("{}.{what}", kind.word()), "info", text) }
+/// A server's own device is named after it, so its event is about the server.
+pub(crate) fn net_event(world: &World, actor: &str, row: &NetRow, what: &str) -> NewEvent {
+    let server = is_own(row).then(|| world.servers.get(&row.server)).flatten();
+    NewEvent {
+        actor: actor.to_string(),
+        vs: server.map(|vs| vs.row.name.clone()).unwrap_or_default(),
+        ..event(&format!("{}.{what}", row.kind.word()), "info", row.name.clone())
+    }
 }
 
 /// Kinds of transactions: create, edit, delete.
@@ -133,8 +139,11 @@ impl Core {
     ) -> Result<Plan, Error> {
         let _change = self.change.lock().await;
         let row = self.find_net(kind, name)?;
-        check_net(&self.world(), Some(&row), None)?;
-        let told = net_event(actor, kind, "deleted", row.name.clone());
+        let told = {
+            let world = self.world();
+            check_net(&world, Some(&row), None)?;
+            net_event(&world, actor, &row, "deleted")
+        };
         let [_, _, delete] = kinds(kind);
         let change = Change::Kept(Kept::Net { before: Some(Box::new(row)), after: None });
         self.carry_out(actor, Draft::new(delete, vec![change], told), dry).await

@@ -148,38 +148,9 @@ fn wanted_row(
     wanted.check_fields(kind)?;
     let resolve = Resolve { core, world };
     let mut row = before.cloned().unwrap_or_else(|| blank(kind));
-    if let Some(name) = wanted.name.as_ref().filter(|name| **name != row.name) {
-        if is_own(&row) {
-            return Err(Error::refused(
-                409,
-                "own-device",
-                format!("{} is called after its virtual server", row.name),
-                "rename the server: weft vs set NAME --name NEW",
-            ));
-        }
-        check_name(name)?;
-        row.name.clone_from(name);
-    }
-    if let Some(labels) = &wanted.labels {
-        check_labels(labels)?;
-        row.labels.clone_from(labels);
-    }
+    name_and_label(&mut row, wanted)?;
     if matches!(kind, NetKind::Port | NetKind::Gateway) {
-        let switch = wanted.switch.as_deref().filter(|name| !name.is_empty());
-        let id = switch.map(|name| resolve.net(NetKind::Switch, name)).transpose()?.map(|switch| switch.id);
-        match (id, before) {
-            (Some(id), Some(before)) if id != before.switch => {
-                return Err(Error::refused(
-                    409,
-                    "switch-fixed",
-                    format!("{} is of switch {} for its life", before.name, world.net_name(&before.switch)),
-                    format!("make another: weft {} create NAME --switch SWITCH", kind.word()),
-                ));
-            }
-            (Some(id), _) => row.switch = id,
-            (None, Some(_)) => {}
-            (None, None) => return Err(missing(kind, "switch")),
-        }
+        place_on_switch(&resolve, &mut row, before, wanted)?;
     }
     if let Some(names) = &wanted.gateways {
         row.gateways = names
@@ -191,37 +162,10 @@ fn wanted_row(
         row.pathing.clone_from(pathing);
     }
     if kind == NetKind::Gateway {
-        let node = wanted.node.as_deref().filter(|name| !name.is_empty());
-        let nic = wanted.nic.as_ref().filter(|mac| !mac.is_empty());
-        match node {
-            Some(name) => {
-                let node = resolve.node(name)?;
-                if nic.is_some() || node != row.node {
-                    row.nic = resolve.nic(&node, nic)?;
-                }
-                row.node = node;
-            }
-            None if before.is_none() => return Err(missing(kind, "node")),
-            None if nic.is_some() => row.nic = resolve.nic(&row.node, nic)?,
-            None => {}
-        }
+        place_on_nic(&resolve, &mut row, before, wanted)?;
     }
     if matches!(kind, NetKind::Vnic | NetKind::Vhba) {
-        let server = wanted.server.as_deref().filter(|name| !name.is_empty());
-        let id = server.map(|name| resolve.server(name)).transpose()?;
-        match (id, before) {
-            (Some(id), Some(before)) if id != before.server => {
-                return Err(Error::refused(
-                    409,
-                    "server-fixed",
-                    format!("{} stays with its virtual server for its life", before.name),
-                    format!("make another: weft {} create NAME --server SERVER", kind.word()),
-                ));
-            }
-            (Some(id), _) => row.server = id,
-            (None, Some(_)) => {}
-            (None, None) => return Err(missing(kind, "server")),
-        }
+        give_to_server(&resolve, &mut row, before, wanted)?;
     }
     match (&wanted.port, &wanted.gateway) {
         (Some(_), Some(_)) => {
@@ -236,6 +180,100 @@ fn wanted_row(
         (None, None) => {}
     }
     Ok(row)
+}
+
+fn name_and_label(row: &mut NetRow, wanted: &Wanted) -> Result<(), Error> {
+    if let Some(name) = wanted.name.as_ref().filter(|name| **name != row.name) {
+        if is_own(row) {
+            return Err(Error::refused(
+                409,
+                "own-device",
+                format!("{} is called after its virtual server", row.name),
+                "rename the server: weft vs set NAME --name NEW",
+            ));
+        }
+        check_name(name)?;
+        row.name.clone_from(name);
+    }
+    if let Some(labels) = &wanted.labels {
+        check_labels(labels)?;
+        row.labels.clone_from(labels);
+    }
+    Ok(())
+}
+
+/// The switch of a port or gateway port, which it keeps for its life.
+fn place_on_switch(
+    resolve: &Resolve<'_>,
+    row: &mut NetRow,
+    before: Option<&NetRow>,
+    wanted: &Wanted,
+) -> Result<(), Error> {
+    let switch = wanted.switch.as_deref().filter(|name| !name.is_empty());
+    let id = switch.map(|name| resolve.net(NetKind::Switch, name)).transpose()?.map(|switch| switch.id);
+    match (id, before) {
+        (Some(id), Some(before)) if id != before.switch => Err(Error::refused(
+            409,
+            "switch-fixed",
+            format!("{} is of switch {} for its life", before.name, resolve.world.net_name(&before.switch)),
+            format!("make another: weft {} create NAME --switch SWITCH", row.kind.word()),
+        )),
+        (Some(id), _) => {
+            row.switch = id;
+            Ok(())
+        }
+        (None, Some(_)) => Ok(()),
+        (None, None) => Err(missing(row.kind, "switch")),
+    }
+}
+
+/// The node and NIC of a gateway port.
+fn place_on_nic(
+    resolve: &Resolve<'_>,
+    row: &mut NetRow,
+    before: Option<&NetRow>,
+    wanted: &Wanted,
+) -> Result<(), Error> {
+    let node = wanted.node.as_deref().filter(|name| !name.is_empty());
+    let nic = wanted.nic.as_ref().filter(|mac| !mac.is_empty());
+    match node {
+        Some(name) => {
+            let node = resolve.node(name)?;
+            if nic.is_some() || node != row.node {
+                row.nic = resolve.nic(&node, nic)?;
+            }
+            row.node = node;
+        }
+        None if before.is_none() => return Err(missing(row.kind, "node")),
+        None if nic.is_some() => row.nic = resolve.nic(&row.node, nic)?,
+        None => {}
+    }
+    Ok(())
+}
+
+/// The server of a VNIC or VHBA, which it stays with for its life.
+fn give_to_server(
+    resolve: &Resolve<'_>,
+    row: &mut NetRow,
+    before: Option<&NetRow>,
+    wanted: &Wanted,
+) -> Result<(), Error> {
+    let server = wanted.server.as_deref().filter(|name| !name.is_empty());
+    let id = server.map(|name| resolve.server(name)).transpose()?;
+    match (id, before) {
+        (Some(id), Some(before)) if id != before.server => Err(Error::refused(
+            409,
+            "server-fixed",
+            format!("{} stays with its virtual server for its life", before.name),
+            format!("make another: weft {} create NAME --server SERVER", row.kind.word()),
+        )),
+        (Some(id), _) => {
+            row.server = id;
+            Ok(())
+        }
+        (None, Some(_)) => Ok(()),
+        (None, None) => Err(missing(row.kind, "server")),
+    }
 }
 
 /// What a wish does in this world; `None` where all is so already.
@@ -255,6 +293,6 @@ pub(crate) fn decide_net(
     }
     check_net(world, before.as_ref(), Some(&after))?;
     let what = if before.is_none() { "created" } else { "changed" };
-    let told = net_event(actor, kind, what, after.name.clone());
+    let told = net_event(world, actor, &after, what);
     Ok(Some((Change::Kept(Kept::Net { before: before.map(Box::new), after: Some(Box::new(after)) }), told)))
 }

@@ -15,6 +15,7 @@ mod rules;
 mod show;
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use weft_api::NodeNic;
 use weft_store::{NetKind, NetRow, VsRow};
@@ -159,16 +160,23 @@ pub(crate) fn nics_of(node: &NodeEntry) -> Vec<String> {
     nics.map(|nic| mac_text(&nic.mac)).collect()
 }
 
-/// The gateway port that a NIC of a node is, where it is one.
-fn gateway_at<'a>(world: &'a World, node: &str, mac: &str) -> Option<&'a NetRow> {
-    let mut rows = world.networks.values().filter(|row| row.kind == NetKind::Gateway);
-    rows.find(|row| row.node == node && row.nic == mac)
+/// The gateway port that each NIC is, by node and MAC.
+pub(crate) type Gateways<'a> = HashMap<(&'a str, &'a str), &'a NetRow>;
+
+pub(crate) fn gateways(world: &World) -> Gateways<'_> {
+    let rows = world.networks.values().filter(|row| row.kind == NetKind::Gateway);
+    rows.map(|row| ((row.node.as_str(), row.nic.as_str()), row)).collect()
 }
 
-/// NICs of a node as the interface shows them.
-pub(crate) fn show_nics(world: &World, node: &NodeEntry) -> Vec<NodeNic> {
+/// NICs of a node as the interface shows them, with gateway ports as far as they are `seen`.
+pub(crate) fn show_nics(
+    gateways: &Gateways<'_>,
+    node: &NodeEntry,
+    mut seen: impl FnMut(&NetRow) -> bool,
+) -> Vec<NodeNic> {
     let show = |nic: &NicReport| {
         let mac = mac_text(&nic.mac);
+        let gateway = gateways.get(&(node.row.id.as_str(), mac.as_str())).filter(|row| seen(row));
         NodeNic {
             name: format!("{}/{mac}", node.row.name),
             state: if nic.link_up { "up" } else { "no link" }.to_string(),
@@ -176,7 +184,7 @@ pub(crate) fn show_nics(world: &World, node: &NodeEntry) -> Vec<NodeNic> {
             driver: nic.driver.clone(),
             pci_id: format!("{:04x}:{:04x}", nic.pci_id.0, nic.pci_id.1),
             address: address(nic.address),
-            gateway: gateway_at(world, &node.row.id, &mac).map(|row| row.name.clone()).unwrap_or_default(),
+            gateway: gateway.map(|row| row.name.clone()).unwrap_or_default(),
             bridged: node.row.mac == mac,
             mac,
         }

@@ -1,10 +1,12 @@
 //! Switches and VNICs in the map, and where a VNIC could go.
 
+use std::collections::HashMap;
+
 use weft_api::{Target, Targets, TopologyGateway, TopologyPort, TopologySwitch, TopologyVnic};
 use weft_store::{NetKind, NetRow};
 
-use super::rules::port_taken;
-use super::{Links, applied, free_port, is_own};
+use super::rules::{no_free_port, port_taken, taken_ports};
+use super::{Links, applied, is_own};
 use crate::accounts::Caller;
 use crate::auth::{Object, ObjectKind, Sight};
 use crate::core::Core;
@@ -28,11 +30,10 @@ pub(crate) fn topology(world: &World, sight: &mut Sight) -> (Vec<TopologySwitch>
         }
     };
     let vnics = world.kept_nets(NetKind::Vnic, |row| !is_own(row) || !row.port.is_empty());
-    let mut vnics: Vec<TopologyVnic> = vnics.filter(|row| sight.net(row)).map(show_vnic).collect();
+    let mut vnics: Vec<TopologyVnic> = vnics.filter(|row| sight.net(world, row)).map(show_vnic).collect();
     vnics.sort_by_key(|vnic| natural(&vnic.name));
-    let mut gateways: std::collections::HashMap<&str, Vec<TopologyGateway>> =
-        std::collections::HashMap::new();
-    for row in world.kept_nets(NetKind::Gateway, |_| true).filter(|row| sight.net(row)) {
+    let mut gateways: HashMap<&str, Vec<TopologyGateway>> = HashMap::new();
+    for row in world.kept_nets(NetKind::Gateway, |_| true).filter(|row| sight.net(world, row)) {
         let shown = TopologyGateway {
             name: row.name.clone(),
             id: row.id.clone(),
@@ -44,10 +45,10 @@ pub(crate) fn topology(world: &World, sight: &mut Sight) -> (Vec<TopologySwitch>
     let rows: Vec<&NetRow> = world.kept_nets(NetKind::Switch, |_| true).collect();
     let mut switches = Vec::new();
     for row in rows {
-        if !sight.net(row) {
+        if !sight.net(world, row) {
             continue;
         }
-        let ports = links.to(&row.id).filter(|port| sight.net(port));
+        let ports = links.to(&row.id).filter(|port| sight.net(world, port));
         let show_port = |port: &NetRow| TopologyPort {
             name: port.name.clone(),
             id: port.id.clone(),
@@ -76,9 +77,10 @@ pub(crate) fn topology(world: &World, sight: &mut Sight) -> (Vec<TopologySwitch>
 /// Ports, gateway ports, and no port at all.
 fn targets(world: &World, sight: &mut Sight, vnic: &NetRow, may: &Result<(), Error>) -> Vec<Target> {
     let links = Links::of(world);
-    let allowed = || may.as_ref().map(|()| ()).map_err(again);
+    let allowed = || may.as_ref().copied().map_err(again);
     let of = |kind: NetKind, sight: &mut Sight| {
-        let mut rows: Vec<&NetRow> = world.kept_nets(kind, |_| true).filter(|row| sight.net(row)).collect();
+        let mut rows: Vec<&NetRow> =
+            world.kept_nets(kind, |_| true).filter(|row| sight.net(world, row)).collect();
         rows.sort_by_key(|row| natural(&row.name));
         rows
     };
@@ -90,10 +92,22 @@ fn targets(world: &World, sight: &mut Sight, vnic: &NetRow, may: &Result<(), Err
             target("port", (&port.name, &port.id), vnic.port == port.id, allowed().and_then(|()| taken()))
         })
         .collect();
+    let taken = taken_ports(world, &vnic.id);
+    // Of each gateway port: ports that lead to it first, and whether one is free.
+    let mut ports: HashMap<&str, (usize, bool)> = HashMap::new();
+    for port in world.kept_nets(NetKind::Port, |_| true) {
+        let Some(first) = port.gateways.first() else { continue };
+        let (all, free) = ports.entry(first.as_str()).or_default();
+        *all = all.saturating_add(1);
+        *free |= !taken.contains(port.id.as_str());
+    }
     all.extend(of(NetKind::Gateway, sight).into_iter().map(|gateway| {
         let on = world.networks.get(&vnic.port);
         let here = on.is_some_and(|port| port.gateways.first() == Some(&gateway.id));
-        let free = || free_port(world, gateway, &vnic.id).map(drop);
+        let free = || match ports.get(gateway.id.as_str()) {
+            Some((_, true)) => Ok(()),
+            found => Err(no_free_port(world, gateway, found.map_or(0, |(all, _)| *all))),
+        };
         target("gateway", (&gateway.name, &gateway.id), here, allowed().and_then(|()| free()))
     }));
     all.push(target("none", ("none", ""), vnic.port.is_empty(), allowed()));

@@ -276,29 +276,38 @@ fn check_unheld(world: &World, row: &NetRow) -> Result<(), Error> {
     }
 }
 
+/// Ports with a VNIC on them, but for this one.
+pub(crate) fn taken_ports<'a>(world: &'a World, vnic: &str) -> BTreeSet<&'a str> {
+    world
+        .kept_nets(NetKind::Vnic, |row| !row.port.is_empty())
+        .filter(|row| row.id != vnic)
+        .map(|row| row.port.as_str())
+        .collect()
+}
+
 /// The first free port, by name, whose primary gateway port is this one.
 pub(crate) fn free_port(world: &World, gateway: &NetRow, vnic: &str) -> Result<NetRow, Error> {
-    let taken: BTreeSet<&str> = world
-        .kept_nets(NetKind::Vnic, |row| row.id != vnic && !row.port.is_empty())
-        .map(|row| row.port.as_str())
-        .collect();
+    let taken = taken_ports(world, vnic);
     let leads = |row: &NetRow| row.gateways.first() == Some(&gateway.id);
     let mut ports: Vec<&NetRow> = world.kept_nets(NetKind::Port, leads).collect();
     ports.sort_by_key(|row| crate::view::natural(&row.name));
     let all = ports.len();
     let free = ports.into_iter().find(|row| !taken.contains(row.id.as_str())).cloned();
-    free.ok_or_else(|| {
-        let switch = world.net_name(&gateway.switch);
-        let why = if all == 0 {
-            format!("no port leads to gateway port {} first", gateway.name)
-        } else {
-            format!("each port that leads to gateway port {} first has a VNIC", gateway.name)
-        };
-        Error::refused(
-            409,
-            "no-free-port",
-            why,
-            format!("make one: weft port create NAME --switch {switch} --gateways {}", gateway.name),
-        )
-    })
+    free.ok_or_else(|| no_free_port(world, gateway, all))
+}
+
+/// `all`: ports that lead to it first.
+pub(crate) fn no_free_port(world: &World, gateway: &NetRow, all: usize) -> Error {
+    let switch = world.net_name(&gateway.switch);
+    let why = if all == 0 {
+        format!("no port leads to gateway port {} first", gateway.name)
+    } else {
+        format!("each port that leads to gateway port {} first has a VNIC", gateway.name)
+    };
+    Error::refused(
+        409,
+        "no-free-port",
+        why,
+        format!("make one: weft port create NAME --switch {switch} --gateways {}", gateway.name),
+    )
 }

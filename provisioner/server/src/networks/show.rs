@@ -68,12 +68,12 @@ impl<'a> Links<'a> {
 
 /// One as the interface shows it, with the names of others as far as they are seen.
 pub(crate) fn show_net(world: &World, links: &Links<'_>, row: &NetRow, sight: &mut Sight) -> NetObject {
-    let children = links.to(&row.id).filter(|other| sight.net(other));
+    let children = links.to(&row.id).filter(|other| sight.net(world, other));
     let mut children: Vec<String> = children.map(|other| other.name.clone()).collect();
     children.sort_by_key(|name| natural(name));
     let mut net_name = |id: &str| {
         let found = world.networks.get(id)?;
-        sight.net(found).then(|| found.name.clone())
+        sight.net(world, found).then(|| found.name.clone())
     };
     let port = world.networks.get(&row.port);
     let switch = port.map_or(&row.switch, |port| &port.switch);

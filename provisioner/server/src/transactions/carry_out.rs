@@ -11,11 +11,12 @@ use super::kept::Kept;
 use super::kinds::Kind;
 use crate::auth::asking;
 use crate::core::Core;
+use crate::drift::Hold;
 use crate::error::Error;
 use crate::moves::both_nodes;
 use crate::partitions::PartitionEntry;
 use crate::pools::DrawnId;
-use crate::world::{Ask, NodeEntry, VsEntry};
+use crate::world::{Ask, NodeEntry, VsEntry, World};
 
 /// What must be had before a change is written.
 #[derive(Default)]
@@ -159,6 +160,9 @@ impl Core {
                     entry.status = None;
                     entry.ahead = None;
                 }
+                if row.partition.is_empty() {
+                    recall(&mut world, row);
+                }
             }
             Change::Vs { before: Some(row), after: None } => {
                 self.world().servers.remove(&row.id);
@@ -195,12 +199,13 @@ impl Core {
                 if !entry.row.approved {
                     entry.log.iter().for_each(|line| self.history.line(id, line));
                 }
-                if row.approved
-                    && std::mem::take(&mut entry.beyond)
-                    && let Some(live) = &entry.live
-                {
-                    // It comes back at once, and is met as one that knows more than this store.
-                    let _ = live.asks.try_send(Ask::Close(None));
+                if row.approved && std::mem::take(&mut entry.beyond) {
+                    // It knows more than this store, and is told nothing before it was listened to: it comes back at once, or
+                    // says more on the connection that it has.
+                    entry.hold = Hold::of(true);
+                    if let Some(live) = &entry.live {
+                        let _ = live.asks.try_send(Ask::Close(None));
+                    }
                 }
                 entry.row = row.clone();
             }
@@ -341,5 +346,16 @@ impl Draft {
         let changed = self.servers().filter_map(|(_, after)| after).filter(of).cloned();
         let deleted = self.servers().filter(|(_, after)| after.is_none()).filter_map(|(before, _)| before);
         (changed.collect(), deleted.filter(of).map(|row| row.id.clone()).collect())
+    }
+}
+
+/// What a node said of a server that the store did not have is of the one that it has again.
+fn recall(world: &mut World, row: &VsRow) {
+    let said = world.nodes.get_mut(&row.node).and_then(|node| node.strangers.remove(&row.id));
+    let (Some(said), Some(entry)) = (said, world.servers.get_mut(&row.id)) else { return };
+    if said.instance > row.instance {
+        entry.ahead = Some(said);
+    } else {
+        entry.status = Some(said);
     }
 }

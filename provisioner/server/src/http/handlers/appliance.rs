@@ -134,7 +134,8 @@ pub(crate) async fn search(
             at = row.seq;
             shown.looked_at = shown.looked_at.saturating_add(1);
             let mut event = api_event(row);
-            if wanted.fits(&event) && sight.trim_event(&world, &mut event) {
+            // What is left out tells nothing either.
+            if wanted.fits(&event) && sight.trim_event(&world, &mut event) && wanted.fits(&event) {
                 shown.events.push(event);
                 if shown.events.len() >= limit {
                     break;

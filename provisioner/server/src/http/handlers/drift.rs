@@ -9,6 +9,7 @@ use super::dry_run::DryRun;
 use super::{Body, Query, to_the_end};
 use crate::accounts::Caller;
 use crate::auth::Sight;
+use crate::drift::{About, seen};
 use crate::error::Error;
 use crate::http::App;
 
@@ -33,8 +34,7 @@ pub(crate) async fn list(
     let mut sight = Sight::of(&app.core, &caller);
     let world = app.core.world();
     drifts.retain(|drift| {
-        let known = world.servers.values().any(|entry| entry.row.name == drift.vs);
-        sight.node_named(&world, &drift.node) && (!known || sight.vs_named(&world, &drift.vs))
+        seen(&world, &mut sight, About { kind: &drift.kind, node: &drift.node, vs: &drift.vs })
     });
     Json(drifts)
 }

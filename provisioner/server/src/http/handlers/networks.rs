@@ -14,7 +14,7 @@ use crate::accounts::Caller;
 use crate::auth::Sight;
 use crate::error::Error;
 use crate::http::App;
-use crate::networks::{Links, show_net, show_nics};
+use crate::networks::{Links, gateways, show_net, show_nics};
 use crate::view::natural;
 
 fn listed(app: &App, caller: &Caller, kind: NetKind, shown: &Shown) -> Result<Json<Vec<NetObject>>, Error> {
@@ -22,7 +22,8 @@ fn listed(app: &App, caller: &Caller, kind: NetKind, shown: &Shown) -> Result<Js
     let mut sight = Sight::of(&app.core, caller);
     let world = app.core.world();
     let fits = |row: &NetRow| selector.as_ref().is_none_or(|selector| selector.matches(&row.labels));
-    let rows: Vec<_> = world.nets(kind).filter(|row| fits(row)).filter(|row| sight.net(row)).collect();
+    let rows: Vec<_> =
+        world.nets(kind).filter(|row| fits(row)).filter(|row| sight.net(&world, row)).collect();
     let links = Links::of(&world);
     let mut all: Vec<NetObject> = rows.iter().map(|row| show_net(&world, &links, row, &mut sight)).collect();
     all.sort_by_key(|one| natural(&one.name));
@@ -187,13 +188,10 @@ pub(crate) async fn nics(State(app): State<App>, caller: Caller) -> Json<Vec<Nod
     let world = app.core.world();
     let mut nodes: Vec<_> = world.nodes.values().filter(|node| sight.node(&node.row)).collect();
     nodes.sort_by_key(|node| natural(&node.row.name));
-    let mut all: Vec<NodeNic> = nodes.into_iter().flat_map(|node| show_nics(&world, node)).collect();
-    // A gateway port that the caller may not see is no business of its.
-    for nic in &mut all {
-        let gateway = world.net(NetKind::Gateway, &nic.gateway).ok();
-        if !gateway.is_some_and(|row| sight.net(&row)) {
-            nic.gateway.clear();
-        }
+    let gateways = gateways(&world);
+    let mut all: Vec<NodeNic> = Vec::new();
+    for node in nodes {
+        all.extend(show_nics(&gateways, node, |row| sight.net(&world, row)));
     }
     Json(all)
 }
