@@ -79,7 +79,8 @@ impl Reads {
             Value::Array(parts) => parts.iter().for_each(|part| self.walk(part)),
             Value::Object(fields) => {
                 for (operator, operands) in fields {
-                    if operator == "Var" {
+                    // A field of a record may have any name, this one too; then there is more than a word in it.
+                    if operator == "Var" && operands.is_string() {
                         self.each |= operands == "resource";
                     } else if !self.known(operator, operands) {
                         self.walk(operands);
@@ -169,6 +170,7 @@ mod tests {
             r#"permit(principal, action, resource) when { resource.hasTag(principal.name) };"#,
             r#"permit(principal, action, resource) when { (if true then resource else resource).name == "a" };"#,
             r#"permit(principal, action, resource) when { resource.other == 1 };"#,
+            r#"permit(principal, action, resource) when { {Var: resource}.Var.name == "x" };"#,
         ] {
             assert!(reads(text).each, "{text}: {:?}", reads(text));
         }
