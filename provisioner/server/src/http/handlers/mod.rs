@@ -6,6 +6,7 @@ pub(crate) mod backup;
 pub(crate) mod containers;
 pub(crate) mod drift;
 pub(crate) mod dry_run;
+mod five;
 pub(crate) mod groups;
 pub(crate) mod images;
 pub(crate) mod jobs;

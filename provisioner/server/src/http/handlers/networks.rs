@@ -8,6 +8,7 @@ use weft_api::{NetCreate, NetEdit, NetObject, NodeNic, Plan, Problem};
 use weft_store::{NetKind, NetRow};
 
 use super::dry_run::DryRun;
+use super::five::five_routes;
 use super::groups::Shown;
 use super::{Body, Path, Query, to_the_end};
 use crate::accounts::Caller;
@@ -37,95 +38,14 @@ fn shown(app: &App, caller: &Caller, kind: NetKind, name: &str) -> Result<NetObj
     Ok(show_net(&world, &Links::of(&world), &row, &mut sight))
 }
 
-async fn created(
-    app: App,
-    caller: Caller,
-    kind: NetKind,
-    dry: DryRun,
-    wanted: NetCreate,
-) -> Result<Response, Error> {
-    let (core, user) = (app.core.clone(), caller.user.clone());
-    let (plan, made) = to_the_end(async move { core.net_create(&user, kind, &wanted, dry.0).await }).await?;
-    Ok(match made {
-        Some(row) => (StatusCode::CREATED, Json(shown(&app, &caller, kind, &row.id)?)).into_response(),
-        None => Json(plan).into_response(),
-    })
-}
-
 /// The routes of one kind.
 macro_rules! kind {
     ($module:ident, $kind:expr, $tag:literal, $list:literal, $one:literal, $edit:literal, $words:literal, $plural:literal) => {
-        pub(crate) mod $module {
-            use super::*;
-
-            #[utoipa::path(get, path = $list, tag = $tag, summary = concat!("List ", $plural),
-                params(("selector" = Option<String>, Query, description = "Those with these labels")),
-                responses((status = 200, body = Vec<NetObject>), (status = 422, body = Problem)))]
-            pub(crate) async fn list(
-                State(app): State<App>,
-                caller: Caller,
-                Query(shown): Query<Shown>,
-            ) -> Result<Json<Vec<NetObject>>, Error> {
-                listed(&app, &caller, $kind, &shown)
-            }
-
-            #[utoipa::path(post, path = $list, tag = $tag, summary = concat!("Create a ", $words), request_body = NetCreate,
-                params(("dry_run" = Option<bool>, Query)),
-                responses((status = 200, body = Plan), (status = 201, body = NetObject),
-                    (status = 404, body = Problem), (status = 409, body = Problem), (status = 422, body = Problem)))]
-            pub(crate) async fn create(
-                State(app): State<App>,
-                caller: Caller,
-                dry: DryRun,
-                Body(wanted): Body<NetCreate>,
-            ) -> Result<Response, Error> {
-                created(app, caller, $kind, dry, wanted).await
-            }
-
-            #[utoipa::path(get, path = $one, tag = $tag, summary = concat!("Show a ", $words), params(("name" = String, Path)),
-                responses((status = 200, body = NetObject), (status = 404, body = Problem)))]
-            pub(crate) async fn get_one(
-                State(app): State<App>,
-                caller: Caller,
-                Path(name): Path<String>,
-            ) -> Result<Json<NetObject>, Error> {
-                shown(&app, &caller, $kind, &name).map(Json)
-            }
-
-            #[utoipa::path(post, path = $edit, tag = $tag, summary = concat!("Rename, label or connect a ", $words), request_body = NetEdit,
-                params(("name" = String, Path), ("dry_run" = Option<bool>, Query)),
-                responses((status = 200, body = Plan), (status = 204), (status = 404, body = Problem),
-                    (status = 409, body = Problem), (status = 422, body = Problem)))]
-            pub(crate) async fn edit(
-                State(app): State<App>,
-                caller: Caller,
-                dry: DryRun,
-                Path(name): Path<String>,
-                Body(wanted): Body<NetEdit>,
-            ) -> Result<Response, Error> {
-                let plan = to_the_end(async move {
-                    app.core.net_edit(&caller.user, ($kind, &name), &wanted, dry.0).await
-                })
-                .await?;
-                Ok(dry.answer(plan))
-            }
-
-            #[utoipa::path(delete, path = $one, tag = $tag, summary = concat!("Delete a ", $words, " that nothing is on"),
-                params(("name" = String, Path), ("dry_run" = Option<bool>, Query)),
-                responses((status = 200, body = Plan), (status = 204), (status = 404, body = Problem),
-                    (status = 409, body = Problem)))]
-            pub(crate) async fn delete(
-                State(app): State<App>,
-                caller: Caller,
-                dry: DryRun,
-                Path(name): Path<String>,
-            ) -> Result<Response, Error> {
-                let plan = to_the_end(async move {
-                    app.core.net_delete(&caller.user, $kind, &name, dry.0).await
-                })
-                .await?;
-                Ok(dry.answer(plan))
-            }
+        five_routes! {
+            $module: $kind, $tag at $list, $one, $edit;
+            objects NetObject, NetCreate, NetEdit;
+            calls net_create, net_edit, net_delete;
+            words $words, $plural, "Rename, label or connect", "nothing is on"
         }
     };
 }
