@@ -1,9 +1,23 @@
-//! The corpus, and seeded changes of it.
+//! The corpus, and seeded changes of it: what `./just fuzz` does for a while, shortly, on every run of the tests.
 
 use std::path::Path;
 
+/// How many changed inputs a target reads.
+const CHANGES: u64 = 20_000;
+
+/// Gives the target all files of the corpus, and then changes of them.
+pub(crate) fn replay(target: impl Fn(&[u8])) {
+    let corpus = corpus();
+    for file in &corpus {
+        target(file);
+    }
+    for run in 0..CHANGES {
+        target(&input(&corpus, 1, run));
+    }
+}
+
 /// The files of the corpus, in order of name.
-pub(crate) fn corpus() -> Vec<Vec<u8>> {
+fn corpus() -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
     let mut files: Vec<_> =
         std::fs::read_dir(folder).expect("corpus").map(|entry| entry.expect("entry").path()).collect();
@@ -14,7 +28,7 @@ pub(crate) fn corpus() -> Vec<Vec<u8>> {
 }
 
 /// Input number `run` of `seed`: a file of the corpus with a few changes.
-pub(crate) fn input(corpus: &[Vec<u8>], seed: u64, run: u64) -> Vec<u8> {
+fn input(corpus: &[Vec<u8>], seed: u64, run: u64) -> Vec<u8> {
     let mut state = seed ^ run.wrapping_mul(0x9E37_79B9_7F4A_7C15);
     let mut dice = |sides: usize| {
         state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);

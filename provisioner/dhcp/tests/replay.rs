@@ -6,16 +6,6 @@ mod mutate;
 mod targets;
 
 #[test]
-fn the_corpus_is_read_without_harm() {
-    for input in mutate::corpus() {
-        targets::run(&input);
-    }
-}
-
-#[test]
-fn changes_of_the_corpus_are_read_without_harm() {
-    let corpus = mutate::corpus();
-    for run in 0..20_000 {
-        targets::run(&mutate::input(&corpus, 1, run));
-    }
+fn the_corpus_and_changes_of_it_are_read_without_harm() {
+    mutate::replay(targets::run);
 }
