@@ -90,6 +90,23 @@ fn a_guest_with_memory_of_two_nodes_reaches_its_userland_and_ends_on_both() {
     }
     // The first node does not locate half of the pages: it has asked for them, most of them before anybody waited.
     assert!(count(&said.first, "coherence", "sent").expect("figures") > 1000, "{}", said.evidence());
+    if weft_hw_tests::is_soak() {
+        a_program_fills_more_than_a_node_has();
+    }
+}
+
+/// Two nodes of 2 GiB and two processors each; the guest has four processors, and each of them reads all that one wrote.
+fn a_program_fills_more_than_a_node_has() {
+    let guest = stress_guest();
+    let folder = tempfile::tempdir().expect("a folder");
+    let members = [Member { vcpus: 2, memory_mib: 1536 }; 2];
+    let machines = [Machine { processors: 2, mib: 2048, ..Machine::SMALL }; 2];
+    let fill = stress::run_option(&["fill:2662"]);
+    let pair = Pair { members, machines, ..pair(&guest, &["loglevel=7", &fill]) };
+    let said = pair.run(folder.path(), 8 * PATIENCE, |_| false).expect("it ends");
+    assert_eq!(stress::summary(&said.first), Some((1, 0)), "{}", said.evidence());
+    let read = |cpu: u32| said.first.contains(&format!("fill: processor {cpu} read 2662 MiB"));
+    assert!((0..4).all(read), "{}", said.evidence());
 }
 
 #[test]

@@ -30,7 +30,8 @@ const DELEGATION_S: u64 = 30 * 86_400;
 pub struct Access {
     /// Address outside the namespace.
     pub url: String,
-    certificate: PathBuf,
+    /// Its certificate, as PEM.
+    pub certificate: PathBuf,
     token: PathBuf,
     /// File of the administrator's one-time password, which nobody has used.
     pub password: PathBuf,
@@ -59,12 +60,13 @@ impl Access {
     /// The command line, pointed at the lab.
     pub fn weft(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(program("weft"));
+        self.point(command.args(arguments), &self.url);
         command
-            .args(arguments)
-            .env("WEFT_URL", &self.url)
-            .env("WEFT_CA", &self.certificate)
-            .env("WEFT_TOKEN_FILE", &self.token);
-        command
+    }
+
+    /// Points a command line at another appliance that holds the same.
+    pub fn point(&self, command: &mut Command, url: &str) {
+        command.env("WEFT_URL", url).env("WEFT_CA", &self.certificate).env("WEFT_TOKEN_FILE", &self.token);
     }
 
     /// Runs a verb and reads its JSON.
@@ -86,6 +88,8 @@ pub struct Options {
     pub dhcp: Dhcp,
     /// A disk of its own for the data folder, so many MiB large; it is gone when the appliance ends.
     pub disk_mib: Option<u32>,
+    /// The address, with prefix length, of whichever of several appliances leads.
+    pub service: Option<&'static str>,
 }
 
 /// Who gives addresses.
@@ -102,11 +106,13 @@ pub enum Dhcp {
 
 impl Options {
     fn arguments(&self) -> Vec<&str> {
-        match &self.dhcp {
+        let mut arguments = match &self.dhcp {
             Dhcp::Full => vec!["--dhcp", "full", "--range", RANGE],
             Dhcp::Range(range) => vec!["--dhcp", "full", "--range", range],
             Dhcp::Beside(server) => vec!["--dhcp", "proxy", "--allow-dhcp", server],
-        }
+        };
+        arguments.extend(self.service.iter().flat_map(|address| ["--service-address", address]));
+        arguments
     }
 }
 
@@ -148,8 +154,14 @@ pub fn start_second(
     let data = data(&folder);
     init(&folder, &data, keys)?;
     let mut command = host.command(&program("weft").to_string_lossy());
-    command.args(["appliance", "run", "--lab", "--interface", lab::TAP]).args(options.arguments());
-    command.arg("--data").arg(&data);
+    run_words(&mut command, &data, None, options);
+    Ok(host.run("appliance", command)?)
+}
+
+/// Starts an appliance on a further host, on the data that it has; its log is returned.
+pub fn start_on(host: &mut Host, data: &Path, guest: &Guest, options: &Options) -> anyhow::Result<PathBuf> {
+    let mut command = host.command(&program("weft").to_string_lossy());
+    run_words(&mut command, data, Some(guest), options);
     Ok(host.run("appliance", command)?)
 }
 
@@ -185,15 +197,17 @@ fn run(lab: &mut Lab, guest: &Guest, options: &Options) -> anyhow::Result<()> {
             command
         }
     };
-    command.args(["appliance", "run", "--lab", "--interface", lab::TAP]).args(options.arguments());
-    command
-        .arg("--data")
-        .arg(data(lab.folder()))
-        .arg("--guest-kernel")
-        .arg(&guest.kernel)
-        .arg("--guest-initrd")
-        .arg(&guest.initrd);
+    run_words(&mut command, &data(lab.folder()), Some(guest), options);
     Ok(lab.start_inside("appliance", command)?)
+}
+
+/// The words that run an appliance.
+fn run_words(command: &mut Command, data: &Path, guest: Option<&Guest>, options: &Options) {
+    command.args(["appliance", "run", "--lab", "--interface", lab::TAP]).args(options.arguments());
+    command.arg("--data").arg(data);
+    if let Some(guest) = guest {
+        command.arg("--guest-kernel").arg(&guest.kernel).arg("--guest-initrd").arg(&guest.initrd);
+    }
 }
 
 /// Has a delegation for the keys of `request` signed: a line `--appliance name=…,channel=HEX,record=HEX,…`.

@@ -7,7 +7,7 @@ use anyhow::Context;
 use weft_format::pe;
 use weft_netboot::authenticode;
 use weft_netboot::build::{Job, target_dir, workspace};
-use weft_netboot::image::{Monitor, boot_files};
+use weft_netboot::image::{BootFiles, Monitor, boot_files};
 use weft_signing::document;
 use weft_signing::image::{Release, place_manifest, section, sign, verify};
 
@@ -41,12 +41,8 @@ pub fn build() -> anyhow::Result<SignedImage> {
 
 /// The same with keys that are open.
 pub fn build_with(keys: &LabKeys) -> anyhow::Result<SignedImage> {
-    let (home, target) = (workspace(), target_dir());
-    let job = Job { workspace: &home, root: &home, target_dir: &target, profile: "node" };
-    let monitor = Monitor { workspace: &home, package: "weft-dvmm" };
-    let files = boot_files(&job, monitor, &document::root_set(keys.roots()))?;
-    let folder = root().join("target/image");
-    std::fs::create_dir_all(&folder).with_context(|| format!("{}", folder.display()))?;
+    let files = unsigned(keys)?;
+    let folder = folder()?;
     let file = folder.join("weft.efi");
     let digest = files.digest()?;
     let signed = match std::fs::read(&file) {
@@ -62,8 +58,47 @@ pub fn build_with(keys: &LabKeys) -> anyhow::Result<SignedImage> {
     ] {
         std::fs::write(path, bytes).with_context(|| format!("{}", path.display()))?;
     }
-    let digest = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(SignedImage { file, bios, digest, size: signed.len() })
+    Ok(SignedImage { file, bios, digest: hex(&digest), size: signed.len() })
+}
+
+/// A second image for UEFI nodes, of the next generation: the same programs, linked at another time by what its header
+/// says, so that its digest is another one.
+pub fn another(keys: &LabKeys) -> anyhow::Result<SignedImage> {
+    let mut files = unsigned(keys)?;
+    let stamp = time_stamp(&files.efi).context("weft.efi has no header")?;
+    let field = files.efi.get_mut(stamp..stamp + 4).context("weft.efi ends in its header")?;
+    field.copy_from_slice(&1_u32.to_le_bytes());
+    let folder = folder()?;
+    let digest = files.digest()?;
+    let signed = sign_now(files.efi, keys, &folder)?;
+    let file = folder.join("another.efi");
+    std::fs::write(&file, &signed).with_context(|| format!("{}", file.display()))?;
+    Ok(SignedImage { bios: folder.join("weft.bios"), file, digest: hex(&digest), size: signed.len() })
+}
+
+/// Where the COFF header's time stamp is (PE format, "MS-DOS Stub" and "COFF File Header"): 8 bytes behind the signature,
+/// whose place stands at 0x3c.
+fn time_stamp(efi: &[u8]) -> Option<usize> {
+    let at = efi.get(0x3c..0x40)?.try_into().ok().map(u32::from_le_bytes)?;
+    usize::try_from(at).ok()?.checked_add(8)
+}
+
+fn unsigned(keys: &LabKeys) -> anyhow::Result<BootFiles> {
+    let (home, target) = (workspace(), target_dir());
+    let job = Job { workspace: &home, root: &home, target_dir: &target, profile: "node" };
+    let monitor = Monitor { workspace: &home, package: "weft-dvmm" };
+    Ok(boot_files(&job, monitor, &document::root_set(keys.roots()))?)
+}
+
+/// Where signed images are kept.
+fn folder() -> anyhow::Result<PathBuf> {
+    let folder = root().join("target/image");
+    std::fs::create_dir_all(&folder).with_context(|| format!("{}", folder.display()))?;
+    Ok(folder)
+}
+
+fn hex(digest: &[u8]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn still_good(bytes: &[u8], digest: [u8; 32], keys: &LabKeys) -> bool {

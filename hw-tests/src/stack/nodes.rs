@@ -119,14 +119,18 @@ fn tell_seen(node: &Node, seen: &Value, told: &mut Told, progress: &Progress) {
     }
 }
 
+/// The fingerprint that a node has shown on its own console.
+pub fn fingerprint(node: &Node) -> Option<String> {
+    let console = node.serial().text();
+    let (_, after) = console.lines().rev().find_map(|line| line.split_once(FINGERPRINT))?;
+    after.split_whitespace().next().map(str::to_owned)
+}
+
 /// Approves a node by what *its own console* shows; the appliance compares. False while the console shows nothing.
 fn approve(access: &Access, node: &Node, seen: &Value, progress: &Progress) -> anyhow::Result<bool> {
-    let console = node.serial().text();
-    let Some(line) = console.lines().rev().find(|line| line.contains(FINGERPRINT)) else { return Ok(false) };
-    let after = line.split(FINGERPRINT).nth(1).unwrap_or_default();
-    let fingerprint = after.split_whitespace().next().unwrap_or_default();
+    let Some(fingerprint) = fingerprint(node) else { return Ok(false) };
     let known_as = text(seen, "name");
-    let mut approve = access.weft(&["node", "approve", known_as, "--fingerprint", fingerprint]);
+    let mut approve = access.weft(&["node", "approve", known_as, "--fingerprint", &fingerprint]);
     output(&mut approve)?;
     progress.say(&format!("{}  approved as {known_as} by fingerprint {fingerprint}", name(node)));
     Ok(true)

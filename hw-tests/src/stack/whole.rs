@@ -104,7 +104,7 @@ pub struct Stack {
     pub access: Access,
     /// The node.
     pub node: Node,
-    _ground: Ground,
+    ground: Ground,
 }
 
 impl Stack {
@@ -119,7 +119,12 @@ impl Stack {
             ground.lab.keep();
         }
         ready?;
-        Ok(Self { access: ground.access.clone(), node, _ground: ground })
+        Ok(Self { access: ground.access.clone(), node, ground })
+    }
+
+    /// This machine's keys.
+    pub fn keys(&self) -> &LabKeys {
+        &self.ground.keys
     }
 
     /// Runs `weft` with these arguments and returns what it printed; its failure is an error.

@@ -105,7 +105,8 @@ async fn an_operator_admits_a_node_and_uses_a_guest_in_the_browser() {
         .env("WEFT_IMAGE", &image)
         .env("WEFT_COMPANION", &companion)
         .env("WEFT_KERNEL", &kernel)
-        .env("WEFT_GUEST_PROMPT", PROMPT.trim_end());
+        .env("WEFT_GUEST_PROMPT", PROMPT.trim_end())
+        .env("WEFT_HOLDS", "1");
     let done =
         tokio::task::spawn_blocking(move || browser.output()).await.expect("it ran").expect("node runs");
     let text = String::from_utf8_lossy(&done.stdout);

@@ -9,6 +9,7 @@
 //   WEFT_IMAGE, WEFT_COMPANION  optional: a signed image to publish and activate, and its file for BIOS nodes
 //   WEFT_KERNEL         optional: a kernel to upload; else the default guest
 //   WEFT_GUEST_PROMPT   optional: what a guest's console prints when its shell is ready; wants a ready node
+//   WEFT_HOLDS          optional: that node never says of a server named `…-held` that it runs
 //   WEFT_SHOTS          optional: folder for screenshots
 //   CHROMIUM            browser, /usr/bin/chromium by default
 //
@@ -400,8 +401,8 @@ if (made) {
   });
 }
 
-if (made && prompt !== "") {
-  // Its node never says that it runs, so that the job waits.
+if (made && process.env.WEFT_HOLDS) {
+  // The job waits until it runs.
   const held = `${vs}-held`;
   const post = (path, body) =>
     page.evaluate(
