@@ -121,9 +121,10 @@ impl Guest {
     }
 
     fn now(&self) -> Now {
+        let tsc = cpu::rdtsc();
         Now {
-            ns: time::now_ns(),
-            guest_tsc: self.processors.guest_tsc(cpu::rdtsc()),
+            ns: time::ns_at(tsc),
+            guest_tsc: self.processors.guest_tsc(tsc),
             tsc_hz: self.tsc_hz.load(Ordering::Relaxed),
         }
     }
