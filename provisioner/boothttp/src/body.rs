@@ -1,12 +1,13 @@
-//! What is behind a name: bytes in memory, a memory file, or a file on disk.
+//! What is behind a name: bytes in memory, a file without a name, or a file on disk.
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::fs::{MemfdFlags, Mode, OFlags, memfd_create};
 
 /// Why a blob cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -46,17 +47,19 @@ impl Blob {
         Ok(Self { size: content.len() as u64, source: Source::Bytes(content), tag: checked(tag)? })
     }
 
-    /// Copies `content` into an anonymous memory file, from which the kernel sends without another copy. For what many nodes
-    /// fetch at once.
+    /// Copies `content` into a file without a name, from which the kernel sends without another copy. For what many nodes fetch at
+    /// once. The file is in `folder`, whose file system may keep it in larger pieces than the memory file that is taken where it
+    /// cannot have such files, or has no room.
     ///
     /// # Errors
     /// No memory or descriptor, or a bad tag.
-    pub fn memory(content: &[u8], tag: &str) -> Result<Self, BlobError> {
+    pub fn copied(content: &[u8], folder: &Path, tag: &str) -> Result<Self, BlobError> {
         let tag = checked(tag)?;
-        let descriptor =
-            memfd_create("weft-blob", MemfdFlags::CLOEXEC).map_err(|e| BlobError::Open(e.into()))?;
-        let mut file = File::from(descriptor);
-        file.write_all(content).map_err(BlobError::Open)?;
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        let named = rustix::fs::open(folder, flags, Mode::RUSR | Mode::WUSR);
+        let unnamed = named.map_err(io::Error::from).and_then(|descriptor| filled(descriptor, content));
+        let memory = || filled(memfd_create("weft-blob", MemfdFlags::CLOEXEC)?, content);
+        let file = unnamed.or_else(|_| memory()).map_err(BlobError::Open)?;
         Ok(Self { source: Source::File(Arc::new(file)), size: content.len() as u64, tag })
     }
 
@@ -90,6 +93,12 @@ impl Blob {
     pub(crate) fn source(&self) -> &Source {
         &self.source
     }
+}
+
+fn filled(descriptor: OwnedFd, content: &[u8]) -> io::Result<File> {
+    let mut file = File::from(descriptor);
+    file.write_all(content)?;
+    Ok(file)
 }
 
 fn checked(tag: &str) -> Result<Arc<str>, BlobError> {

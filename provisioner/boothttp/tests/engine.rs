@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,16 +12,17 @@ const TAG: &str = "0123456789abcdef";
 
 struct Files {
     image: Vec<u8>,
-    blobs: [Blob; 3],
+    blobs: [Blob; 4],
     events: Mutex<Vec<AnswerEvent>>,
 }
 
 impl Content for Files {
     fn open(&self, _: SocketAddr, path: &str) -> Option<Blob> {
-        let [bytes, memory, disk] = &self.blobs;
+        let [bytes, copied, disk, memory] = &self.blobs;
         match path {
             "bytes" => Some(bytes.clone()),
             "memory" => Some(memory.clone()),
+            "copied" => Some(copied.clone()),
             "disk" => Some(disk.clone()),
             _ => None,
         }
@@ -51,8 +53,10 @@ fn lab(len: usize, change: impl FnOnce(&mut HttpConfig)) -> Lab {
     std::fs::write(&path, &image).expect("write");
     let blobs = [
         Blob::bytes(image.clone(), TAG).expect("bytes"),
-        Blob::memory(&image, TAG).expect("memory"),
+        Blob::copied(&image, folder.path(), TAG).expect("a file without a name"),
         Blob::file(&path, TAG).expect("file"),
+        // No files can be made there.
+        Blob::copied(&image, Path::new("/proc"), TAG).expect("memory"),
     ];
     let files = Arc::new(Files { image, blobs, events: Mutex::default() });
     let mut config = HttpConfig::on(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
@@ -121,7 +125,7 @@ fn wait_for<T: PartialEq + std::fmt::Debug>(what: &str, wanted: &T, mut look: im
 #[test]
 fn content_arrives_whole_from_memory_and_disk() {
     let lab = lab(3_000_000, |_| {});
-    for path in ["/bytes", "/memory", "/disk"] {
+    for path in ["/bytes", "/copied", "/memory", "/disk"] {
         let got = fetch(&lab, path, "");
         assert_eq!(got.status, 200);
         assert!(got.body == lab.files.image, "{path}");
@@ -132,7 +136,7 @@ fn content_arrives_whole_from_memory_and_disk() {
         assert_eq!(got.field("content-range"), Some("bytes 1000000-1999999/3000000"));
         assert!(got.body == lab.files.image[1_000_000..2_000_000], "{path}");
     }
-    wait_for("bytes of bodies", &12_000_000, || lab.engine.stats().body_bytes);
+    wait_for("bytes of bodies", &16_000_000, || lab.engine.stats().body_bytes);
 }
 
 #[test]

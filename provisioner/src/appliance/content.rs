@@ -53,7 +53,7 @@ impl Content {
             return Some(blob.clone());
         }
         let digest = ring::digest::digest(&ring::digest::SHA256, &bytes);
-        let blob = Blob::memory(&bytes, &hex(digest.as_ref())).ok()?;
+        let blob = Blob::copied(&bytes, &self.blobs, &hex(digest.as_ref())).ok()?;
         if made.len() >= MADE {
             made.remove(0);
         }

@@ -86,7 +86,8 @@ impl Servers {
     /// What could not be started.
     pub fn start(settings: &Settings, journal: &Path) -> anyhow::Result<Self> {
         let content = crate::content(settings.size_bytes);
-        let blob = Blob::memory(&content, "00ff")?;
+        let folder = journal.parent().unwrap_or(Path::new("."));
+        let blob = Blob::copied(&content, folder, "00ff")?;
         let files = Arc::new(Files { bytes: Bytes::from(content), blob });
         let at = |port| SocketAddr::from((settings.address, port));
         let mut tftp = TftpConfig::on(at(settings.tftp_port));
