@@ -1,17 +1,30 @@
 //! A rollout on a whole node: it restarts into another image and back, and its server is stopped before and started after.
 
+use std::io::Write;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
 use weft_hw_tests::stack::{Stack, image};
-use weft_images::guest;
 use weft_lab::{Firmware, NodeSpec, Rom};
 
-/// Seconds for each wait; so long only where this machine has other work.
+/// For each wait; so long only where this machine has other work.
+const PATIENCE: Duration = Duration::from_secs(400);
 const PATIENCE_S: &str = "400";
 
-/// The node's server with an instance of this number in its userland, which that instance has said by itself.
-fn boots(stack: &Stack, instance: u64) {
-    let up = format!("(?s)({}.*){{{instance}}}", guest::USERLAND_UP);
-    let console = ["vs", "console", "shell", "--timeout", PATIENCE_S, "--wait-for", &up];
-    stack.weft(&console).expect("it boots");
+/// Waits until the shell of the server's instance of this number answers. What is typed before it waits for a line is lost.
+fn answers(stack: &Stack, instance: u64) {
+    let (line, answer) = (format!("echo shell-$(({instance} + 0))\n"), format!("(?m)^shell-{instance}"));
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let mut console =
+            stack.access.weft(&["vs", "console", "shell", "--timeout", "10", "--wait-for", &answer]);
+        let mut child = console.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("weft starts");
+        child.stdin.take().expect("a pipe").write_all(line.as_bytes()).expect("typed");
+        if child.wait().expect("weft ends").success() {
+            break;
+        }
+        assert!(Instant::now() < end, "the shell of instance {instance} does not answer");
+    }
     assert_eq!(stack.server("shell").expect("there")["instance"], instance);
 }
 
@@ -25,7 +38,7 @@ fn a_node_and_its_server_are_taken_to_another_image_and_back() {
     let weft = |arguments: &[&str]| stack.weft(arguments).expect("weft does it");
     let before = stack.listed_node().expect("listed");
     weft(&["vs", "create", "shell", "--memory", "128M", "--append=quiet", "--start", "--wait"]);
-    boots(&stack, 1);
+    answers(&stack, 1);
 
     let another = image::another(stack.keys()).expect("another image");
     weft(&["image", "publish", &another.file.display().to_string()]);
@@ -37,7 +50,7 @@ fn a_node_and_its_server_are_taken_to_another_image_and_back() {
         "{refused:?}"
     );
     let follow = |begun: &serde_json::Value| {
-        let number = begun["number"].to_string();
+        let number = begun[0]["number"].to_string();
         weft(&["image", "rollout", "watch", &number, "--timeout", PATIENCE_S]);
         number
     };
@@ -48,12 +61,12 @@ fn a_node_and_its_server_are_taken_to_another_image_and_back() {
     for field in ["fingerprint", "trusted_boot"] {
         assert_eq!(after[field], before[field], "{field}: {after}");
     }
-    boots(&stack, 2);
+    answers(&stack, 2);
 
     follow(&stack.access.ask(&["image", "rollout", "back", &number]).expect("it begins"));
     let back = stack.listed_node().expect("listed");
     for field in ["image", "generation", "fingerprint", "trusted_boot"] {
         assert_eq!(back[field], before[field], "{field}: {back}");
     }
-    boots(&stack, 3);
+    answers(&stack, 3);
 }

@@ -102,7 +102,8 @@ fn a_program_fills_more_than_a_node_has() {
     let members = [Member { vcpus: 2, memory_mib: 1536 }; 2];
     let machines = [Machine { processors: 2, mib: 2048, ..Machine::SMALL }; 2];
     let fill = stress::run_option(&["fill:2662"]);
-    let pair = Pair { members, machines, ..pair(&guest, &["loglevel=7", &fill]) };
+    let append = ["loglevel=7", fill.as_str()];
+    let pair = Pair { members, machines, ..pair(&guest, &append) };
     let said = pair.run(folder.path(), 8 * PATIENCE, |_| false).expect("it ends");
     assert_eq!(stress::summary(&said.first), Some((1, 0)), "{}", said.evidence());
     let read = |cpu: u32| said.first.contains(&format!("fill: processor {cpu} read 2662 MiB"));
