@@ -140,10 +140,10 @@ impl Endpoint {
     }
 }
 
-/// The reason without the words that rustls puts before every general error.
+/// The reason without the words that rustls puts before errors of others.
 fn plain(error: &io::Error) -> String {
     let text = error.to_string();
-    text.strip_prefix("unexpected error: ").unwrap_or(&text).to_owned()
+    text.strip_prefix("other error: ").unwrap_or(&text).to_owned()
 }
 
 fn with_tls(ca: Option<&str>, host: &str) -> Result<(TlsConnector, ServerName<'static>), CliError> {

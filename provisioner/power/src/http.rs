@@ -16,7 +16,9 @@ use tokio_rustls::TlsConnector;
 
 use crate::error::PowerError;
 use crate::secret::Password;
-use crate::tls::{Offered, Trust, hex};
+use weft_tls::{Offered, hex};
+
+use crate::tls::Trust;
 use crate::{Address, clean};
 
 /// Largest answer.
@@ -148,7 +150,7 @@ fn tls_error(error: &std::io::Error) -> PowerError {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match inner {
         Some(rustls::Error::Other(other)) => match other.0.downcast_ref::<Offered>() {
-            Some(Offered(found)) => PowerError::Certificate { found: hex(found) },
+            Some(Offered { fingerprint, .. }) => PowerError::Certificate { found: hex(fingerprint) },
             None => PowerError::Tls(clean(&other.to_string())),
         },
         Some(error) => PowerError::Tls(clean(&error.to_string())),

@@ -110,8 +110,8 @@ impl Sushy {
         let address = format!("127.0.0.1:{port}");
         let process = Ends(process);
         until("sushy-emulator", &at("log"), || TcpStream::connect(&address).is_ok());
-        let digest = ring::digest::digest(&ring::digest::SHA256, made.cert.der());
-        Self { _process: process, address, pem, fingerprint: crate::tls::hex(digest.as_ref()), folder }
+        let fingerprint = weft_tls::hex(&weft_tls::fingerprint(made.cert.der()));
+        Self { _process: process, address, pem, fingerprint, folder }
     }
 
     /// Requests that it answered, a line for each.
