@@ -16,6 +16,7 @@ use crate::workspace::{command, output, root, run};
 /// Where a file of `provisioner/package` goes, and its mode.
 const FILES: &[(&str, &str, u32)] = &[
     ("weft.service", "usr/lib/systemd/system/weft.service", 0o644),
+    ("service-address.conf", "usr/share/weft/service-address.conf", 0o644),
     ("weft.default", "etc/default/weft", 0o644),
     ("weft.sysusers", "usr/lib/sysusers.d/weft.conf", 0o644),
     ("weft.tmpfiles", "usr/lib/tmpfiles.d/weft.conf", 0o644),
