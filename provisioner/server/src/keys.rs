@@ -1,8 +1,9 @@
 //! The appliance's own keys: the X25519 key of the agent channel, the Ed25519 key of records, and the key that seals what
 //! the store must keep and nobody may read there: passwords of management controllers (ChaCha20-Poly1305, RFC 8439).
 //!
-//! All are drawn here at the first start and never leave the data folder (`keys/`, mode 0600). The
-//! root holders sign a delegation that names the public halves of two; without it no node listens.
+//! All are drawn here at the first start and leave the data folder (`keys/`, mode 0600) in a backup, and to an appliance that
+//! joins with an invitation, alone. The root holders sign a delegation that names the public halves of two; without it no node
+//! listens.
 
 use std::fs;
 use std::io;

@@ -1,4 +1,5 @@
-//! What the root holders signed for this appliance: root set, delegation, revocation list.
+//! What the root holders signed for this appliance: root set, delegation, revocation list, and the rotation by which the root set
+//! came.
 //!
 //! The files stand in `trust/` of the data folder. They are checked when they are put there and again
 //! whenever they are read; nothing is served to nodes that a node would refuse.
@@ -10,13 +11,22 @@ use std::path::{Path, PathBuf};
 use ring::signature::{ED25519, UnparsedPublicKey};
 use weft_format::delegation::{Delegation, DelegationError, verify_delegation};
 use weft_format::revocation::{RevocationError, Revocations, verify_revocations};
+use weft_format::roots::MAX_ROOT_SET;
 use weft_format::{RootError, RootSet, Verifier};
 
 use crate::keys::Keys;
-use crate::util::{private_folder, write_whole};
+use crate::util::write_whole;
+
+mod documents;
+
+pub(crate) use documents::{Documents, Tie};
 
 /// Largest file looked at.
 const MAX_FILE: u64 = 256 * 1024;
+/// Root set, delegation and revocation list, as they are called in `trust/`.
+pub const NAMES: [&str; 3] = ["roots.bin", "delegation.bin", "revocations.bin"];
+/// The rotation that led to the root set in force, where one did: it convinces other appliances.
+const ROTATION: &str = "rotation.bin";
 
 /// Ed25519 by `ring`.
 #[derive(Clone, Copy, Debug, Default)]
@@ -52,6 +62,9 @@ pub enum TrustError {
     /// Another root set is in force.
     #[error("another root set is in force here; a new one comes by a rotation that the old one signed")]
     OtherRoots,
+    /// The rotation.
+    #[error("rotation refused")]
+    Rotation(#[source] RootError),
     /// The delegation.
     #[error("delegation refused")]
     Delegation(#[source] DelegationError),
@@ -79,6 +92,8 @@ pub struct Trust {
 pub struct TrustFiles {
     /// Root set.
     pub roots: Option<PathBuf>,
+    /// Rotation from the root set in force to the next one; what is in force must be signed anew and come with it.
+    pub rotation: Option<PathBuf>,
     /// Delegation.
     pub delegation: Option<PathBuf>,
     /// Revocation list.
@@ -97,24 +112,47 @@ impl Trust {
 
     /// Checks `files` together with what is in force, and puts them in force.
     pub fn install(data: &Path, keys: &Keys, files: &TrustFiles, lab: bool) -> Result<Self, TrustError> {
+        let _turn = documents::turn(data)?;
         let before = Self::open(data, keys, lab)?;
         let folder = data.join("trust");
-        private_folder(&folder).map_err(|source| TrustError::File { path: folder.clone(), source })?;
         let given = |path: &Option<PathBuf>, name: &str| -> Result<(Option<Vec<u8>>, bool), TrustError> {
             match path {
                 Some(path) => Ok((Some(read_given(path)?), true)),
                 None => Ok((read(&folder.join(name))?, false)),
             }
         };
-        let (roots, new_roots) = given(&files.roots, "roots.bin")?;
-        let (delegation, new_delegation) = given(&files.delegation, "delegation.bin")?;
-        let (revocations, new_revocations) = given(&files.revocations, "revocations.bin")?;
+        let [roots_name, delegation_name, revocations_name] = NAMES;
+        let (mut roots, new_roots) = given(&files.roots, roots_name)?;
+        let rotation = files.rotation.as_deref().map(read_given).transpose()?;
+        if let Some(rotation) = &rotation {
+            let old = before.roots.as_ref().ok_or(TrustError::NoRoots)?;
+            let next = old.verify_rotation(rotation, &RingVerifier).map_err(TrustError::Rotation)?;
+            roots = Some(next.encode(&mut [0; MAX_ROOT_SET]).to_vec());
+        }
+        let (delegation, new_delegation) = given(&files.delegation, delegation_name)?;
+        let (revocations, new_revocations) = given(&files.revocations, revocations_name)?;
         let after = Self::check(roots.as_deref(), delegation.clone(), revocations.as_deref(), keys, lab)?;
+        if let (Some(old), Some(new)) = (&before.roots, &after.roots)
+            && old.digest() != new.digest()
+            && rotation.is_none()
+        {
+            return Err(TrustError::OtherRoots);
+        }
         after.follows(&before)?;
+        if let Some(rotation) = rotation {
+            let all = [
+                (roots_name, roots),
+                (ROTATION, Some(rotation)),
+                (delegation_name, delegation),
+                (revocations_name, revocations),
+            ];
+            documents::exchange(data, &all)?;
+            return Ok(after);
+        }
         for (name, bytes, new) in [
-            ("roots.bin", roots, new_roots),
-            ("delegation.bin", delegation, new_delegation),
-            ("revocations.bin", revocations, new_revocations),
+            (roots_name, roots, new_roots),
+            (delegation_name, delegation, new_delegation),
+            (revocations_name, revocations, new_revocations),
         ] {
             let path = folder.join(name);
             if let (Some(bytes), true) = (bytes, new) {
@@ -124,13 +162,8 @@ impl Trust {
         Ok(after)
     }
 
-    /// Nothing goes backwards: same root set, versions that do not fall.
+    /// Nothing goes backwards: versions do not fall.
     fn follows(&self, before: &Self) -> Result<(), TrustError> {
-        if let (Some(old), Some(new)) = (&before.roots, &self.roots)
-            && old.digest() != new.digest()
-        {
-            return Err(TrustError::OtherRoots);
-        }
         if let (Some((old, _)), Some((new, _))) = (&before.delegation, &self.delegation)
             && new.version < old.version
         {

@@ -42,7 +42,8 @@ enum Verb {
     /// Make the appliance's keys, show what root holders must delegate, and take what they signed
     #[command(after_help = "Examples:\n  \
         weft appliance init --data DIR --name hall-a\n  \
-        weft appliance init --data DIR --roots roots.bin --delegation delegation.bin")]
+        weft appliance init --data DIR --roots roots.bin --delegation delegation.bin\n  \
+        weft appliance init --data DIR --rotation rotation.bin --delegation delegation.bin")]
     Init(InitArguments),
     /// Give the administrator a new one-time password
     ResetAdmin(DataArguments),
@@ -117,6 +118,9 @@ struct InitArguments {
     /// Root set to judge everything by
     #[arg(long, value_name = "FILE")]
     roots: Option<PathBuf>,
+    /// Rotation from the root set in force to the next; give what its holders signed anew with it
+    #[arg(long, value_name = "FILE", conflicts_with = "roots")]
+    rotation: Option<PathBuf>,
     /// Delegation that names this appliance's keys
     #[arg(long, value_name = "FILE")]
     delegation: Option<PathBuf>,
@@ -302,6 +306,7 @@ fn init(arguments: &InitArguments) -> Result<(), Failure> {
     let keys = keys.map_err(|error| lost_key(data, &error))?;
     let files = TrustFiles {
         roots: arguments.roots.clone(),
+        rotation: arguments.rotation.clone(),
         delegation: arguments.delegation.clone(),
         revocations: arguments.revocations.clone(),
     };

@@ -55,7 +55,7 @@ pub(crate) fn run(arguments: RunArguments) -> Result<(), Failure> {
 }
 
 /// The data folder must take a file: better to say so now than at the first lease.
-fn check_writable(data: &Path) -> Result<(), Failure> {
+pub(crate) fn check_writable(data: &Path) -> Result<(), Failure> {
     let next = "choose another folder with --data, or make this one writable for this user";
     std::fs::create_dir_all(data)
         .map_err(|error| Failure::new(format!("cannot make {}: {error}", data.display()), next))?;
@@ -283,36 +283,43 @@ pub(crate) fn show(
     shown
 }
 
-/// Takes trust files that `weft appliance init` put in place.
+/// Takes trust files that `weft appliance init` put in place; of several appliances all get them.
 pub(crate) async fn watch_trust(core: Arc<Core>, data: std::path::PathBuf, mut stop: watch::Receiver<bool>) {
     let stamp = |data: &Path| -> Vec<Option<SystemTime>> {
-        ["roots.bin", "delegation.bin", "revocations.bin"]
-            .iter()
-            .map(|name| {
-                std::fs::metadata(data.join("trust").join(name)).and_then(|meta| meta.modified()).ok()
-            })
-            .collect()
+        let changed =
+            |name: &&str| std::fs::metadata(data.join("trust").join(name)).and_then(|m| m.modified());
+        weft_server::trust::NAMES.iter().map(|name| changed(name).ok()).collect()
     };
     let mut known = stamp(&data);
+    // What was put there before, the others may not have either.
+    let mut kept = false;
     loop {
         tokio::select! {
             () = tokio::time::sleep(TRUST_EVERY) => {}
             _ = stop.changed() => return,
         }
         let now = stamp(&data);
-        if now == known {
-            continue;
-        }
-        known = now;
-        match core.reload_trust() {
-            Ok(()) => {
-                core.tell("trust.changed", "info", "root set, delegation and revocation list were read anew")
+        if now != known {
+            known = now;
+            kept = false;
+            match core.reload_trust() {
+                Ok(()) => core.tell(
+                    "trust.changed",
+                    "info",
+                    "root set, delegation and revocation list were read anew",
+                ),
+                Err(error) => core.tell(
+                    "trust.refused",
+                    "error",
+                    &format!("the new trust files were refused: {}", chain(&error)),
+                ),
             }
-            Err(error) => core.tell(
-                "trust.refused",
-                "error",
-                &format!("the new trust files were refused: {}", chain(&error)),
-            ),
+        }
+        if !kept {
+            match core.keep_documents().await {
+                Ok(()) => kept = true,
+                Err(error) => tracing::warn!(error = chain(&error), "the other appliances lack trust files"),
+            }
         }
     }
 }

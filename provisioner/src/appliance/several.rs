@@ -43,6 +43,8 @@ const ALONE: Duration = Duration::from_secs(1);
 const SOON: Duration = Duration::from_secs(2);
 /// Who is chosen and cannot lead so many times in a row ends: while it lives nobody else is chosen.
 const TRIES: u32 = 5;
+/// Between two of these.
+const AGAIN: Duration = Duration::from_millis(500);
 /// What the store's log trusts, and nothing else.
 const TRUSTS: &str = "SSL_CERT_FILE";
 /// Longest invitation.
@@ -161,6 +163,32 @@ struct Leading {
     alone: Option<Instant>,
 }
 
+/// How long each part of a beginning took.
+struct Times {
+    begun: Instant,
+    last: Instant,
+    parts: Vec<(&'static str, u128)>,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        let now = Instant::now();
+        Self { begun: now, last: now, parts: Vec::new() }
+    }
+}
+
+impl Times {
+    fn past(&mut self, part: &'static str) {
+        self.parts.push((part, self.last.elapsed().as_millis()));
+        self.last = Instant::now();
+    }
+
+    fn text(&self) -> String {
+        let parts: Vec<String> = self.parts.iter().map(|(part, ms)| format!("{part} {ms}")).collect();
+        parts.join(", ")
+    }
+}
+
 /// An appliance of several that runs.
 struct Seat<'a> {
     arguments: &'a RunArguments,
@@ -196,21 +224,28 @@ impl Seat<'_> {
     /// Begins to lead.
     async fn begin(&mut self, standing: &Standing) -> Result<(), Failure> {
         let failed = |error: &dyn std::error::Error| Failure::of(error, "");
-        let begun = Instant::now();
+        let mut times = Times::default();
+        // What is decided is to be kept here too: who cannot write makes way.
+        run::check_writable(&self.arguments.data.data)?;
         let store = Arc::new(self.peers.store().lead().await.map_err(|error| failed(&error))?);
+        times.past("term");
         fetch_what_comes_soon(&self.peers).await;
+        times.past("files");
         let settings = settings(self.arguments, self.place, self.ports.1);
         let (core, events) =
             Core::on(settings, store, Some(Arc::clone(&self.peers))).await.map_err(|error| failed(&error))?;
         let password = core.first_admin().await.map_err(|error| failed(&error))?;
+        times.past("state");
         let at = reached(self.arguments, self.place);
         let service = match self.arguments.service_address {
             Some(net) => Some(ServiceAddress::take(net, self.place, &core, self.peers.store())?),
             None => None,
         };
+        times.past("address");
         let agents = run::agents(&at, self.ports.0)?;
         let agents_at = agents.local_addr().map(|at| at.to_string()).unwrap_or_default();
         let dhcp = SharedDhcp::start(&core, self.arguments, &at, self.ports.1, &self.current).await?;
+        times.past("services");
         let (stop, stopped) = watch::channel(false);
         let (stop_events, events_stopped) = watch::channel(false);
         let writing = tokio::spawn(Arc::clone(&core).run_events(events, events_stopped));
@@ -231,9 +266,10 @@ impl Seat<'_> {
             println!("first log-in: admin, one-time password in {}", password.display());
         }
         println!(
-            "leads in term {}, after {} ms; agents {agents_at}",
+            "leads in term {}, after {} ms ({}); agents {agents_at}",
             standing.term,
-            begun.elapsed().as_millis()
+            times.begun.elapsed().as_millis(),
+            times.text()
         );
         let _ = std::io::stdout().flush();
         self.leading = Some(Leading {
@@ -280,6 +316,7 @@ impl Seat<'_> {
     /// Shows what the store holds by now, and leads not.
     async fn follow(&mut self, standing: &Standing, came: u64) {
         self.shown = (standing.applied, came, Instant::now());
+        take_documents(&self.peers).await;
         let settings = settings(self.arguments, self.place, self.ports.1);
         match Core::on(settings, Arc::clone(self.peers.store()), Some(Arc::clone(&self.peers))).await {
             Ok((core, _)) => self.serve(&core),
@@ -307,7 +344,7 @@ impl Seat<'_> {
                         if others && self.failed >= TRIES {
                             return Err(failure);
                         }
-                        tokio::time::sleep(SHOW).await;
+                        tokio::time::sleep(AGAIN).await;
                     }
                 }
             } else if self.shown.2.elapsed() >= SHOW
@@ -341,10 +378,10 @@ async fn default_guest(core: Arc<Core>, kernel: PathBuf, initrd: Option<PathBuf>
 }
 
 /// Waits until the store is open, or the process is told to end.
-async fn opened(data: &Path, member: Member) -> Result<Option<Arc<Peers>>, Failure> {
+async fn opened(data: &Path, member: Member, lab: bool) -> Result<Option<Arc<Peers>>, Failure> {
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| Failure::of(&error, ""))?;
     let (name, address) = (member.name.clone(), member.address);
-    let opening = Peers::open(data, member);
+    let opening = Peers::open(data, member, lab);
     tokio::pin!(opening);
     loop {
         tokio::select! {
@@ -360,11 +397,24 @@ async fn opened(data: &Path, member: Member) -> Result<Option<Arc<Peers>>, Failu
     }
 }
 
-/// Files that the others have and this one lacks, while that takes a moment; the rest comes later.
+/// Documents and files that the others have and this one lacks, while that takes a moment; the rest comes later.
 async fn fetch_what_comes_soon(peers: &Peers) {
+    take_documents(peers).await;
     match tokio::time::timeout(SOON, peers.fetch_missing()).await {
         Ok(Ok(_)) | Err(_) => {}
         Ok(Err(error)) => tracing::warn!(error = chain(&error), "files of the other appliances"),
+    }
+}
+
+/// Puts trust documents of the store into force here. Where they do not do, what is here stays.
+async fn take_documents(peers: &Peers) {
+    match peers.take_documents().await {
+        Ok(_) => {}
+        // A store that is only just open may not have any rows.
+        Err(error @ weft_server::Error::Store(_)) => {
+            tracing::debug!(error = chain(&error), "trust documents are not known yet");
+        }
+        Err(error) => tracing::warn!(error = chain(&error), "trust documents of the other appliances"),
     }
 }
 
@@ -396,7 +446,7 @@ pub(super) async fn run(
     member: Member,
 ) -> Result<(), Failure> {
     let data = &arguments.data.data;
-    let Some(peers) = opened(data, member).await? else { return Ok(()) };
+    let Some(peers) = opened(data, member, arguments.lab).await? else { return Ok(()) };
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| Failure::of(&error, ""))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| Failure::of(&error, ""))?;
     let certificate = Certificate::open(data, &run::certified(arguments, place))

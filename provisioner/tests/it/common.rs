@@ -40,6 +40,17 @@ pub(crate) fn roots(lab: bool) -> RootSet {
     RootSet::new(1, 2, &keys, lab).expect("a root set")
 }
 
+/// A document that two of them signed.
+pub(crate) fn signed(blank: Vec<u8>) -> Vec<u8> {
+    signed_by(blank, &[1, 2], &roots(false))
+}
+
+/// A document that these signed, of this root set.
+pub(crate) fn signed_by(blank: Vec<u8>, holders: &[u8], roots: &RootSet) -> Vec<u8> {
+    let sign = |bytes: Vec<u8>, number: &u8| document::sign(&bytes, &holder(*number), roots);
+    holders.iter().fold(blank, |bytes, number| sign(bytes, number).expect("signed"))
+}
+
 /// A PE32+ file with these sections, as small as the format allows.
 fn pe_file(sections: &[(&str, &[u8])]) -> Vec<u8> {
     const OPTIONAL: usize = 64 + 24;
@@ -155,10 +166,7 @@ pub(crate) fn prepared() -> (TempDir, [u8; 32], Delegation) {
         }],
         revoked: Vec::new(),
     };
-    let blank = document::delegation(&delegation).expect("encoded");
-    let signed = [1, 2].iter().fold(blank, |bytes, number| {
-        document::sign(&bytes, &holder(*number), &roots(false)).expect("signed")
-    });
+    let signed = signed(document::delegation(&delegation).expect("encoded"));
     let (roots_file, delegation_file) =
         (folder.path().join("roots.bin"), folder.path().join("delegation.bin"));
     std::fs::write(&roots_file, document::root_set(&roots(false))).expect("written");

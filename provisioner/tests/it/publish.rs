@@ -10,7 +10,7 @@ use weft_wire::record::Verdict;
 
 use crate::common::{Appliance, Made, digests, hex, sim, unix_s};
 
-fn tftp(at: std::net::SocketAddr, name: &str) -> Result<Vec<u8>, u16> {
+pub(crate) fn tftp(at: std::net::SocketAddr, name: &str) -> Result<Vec<u8>, u16> {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
     socket.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout");
     socket.send_to(&[&[0, 1], name.as_bytes(), b"\0octet\0"].concat(), at).expect("sent");

@@ -97,13 +97,16 @@ impl Peers {
         Ok(came)
     }
 
-    /// Does so until `stop`, and says when something came.
+    /// Does so until `stop`, trust documents too, and says when something came.
     pub async fn keep_fetching(self: Arc<Self>, came: watch::Sender<u64>, mut stop: watch::Receiver<bool>) {
         loop {
             match self.fetch_missing().await {
                 Ok(0) => {}
                 Ok(count) => came.send_modify(|all| *all = all.saturating_add(count as u64)),
                 Err(error) => tracing::debug!(error = crate::chain(&error), "files of the other appliances"),
+            }
+            if let Err(error) = self.carry_documents(&came).await {
+                tracing::debug!(error = crate::chain(&error), "trust documents of the other appliances");
             }
             tokio::select! {
                 () = tokio::time::sleep(EVERY) => {}

@@ -12,6 +12,7 @@
 
 mod ca;
 mod dial;
+mod documents;
 mod files;
 mod forward;
 mod found;
@@ -118,6 +119,8 @@ fn peer_address(at: SocketAddr) -> SocketAddr {
 /// The others, as this appliance speaks to them.
 pub struct Peers {
     data: PathBuf,
+    /// Takes lab root sets.
+    lab: bool,
     member: Member,
     server: Arc<ServerConfig>,
     client: Arc<ClientConfig>,
@@ -134,7 +137,7 @@ pub struct Peers {
 impl Peers {
     /// Opens the store of one of several. Waits until a majority has chosen who leads; where the appliance is new among them,
     /// until they have taken it in.
-    pub async fn open(data: &Path, mut member: Member) -> Result<Arc<Self>, PeersError> {
+    pub async fn open(data: &Path, mut member: Member, lab: bool) -> Result<Arc<Self>, PeersError> {
         let folder = data.join(FOLDER);
         let files = ca::Files::of(&folder);
         let (server, client, authority) = (files.server()?, files.client()?, files.fingerprint()?);
@@ -158,6 +161,7 @@ impl Peers {
         let secret = std::fs::read_to_string(&path).map_err(|source| PeersError::File { path, source })?;
         Ok(Arc::new(Self {
             data: data.to_path_buf(),
+            lab,
             member,
             server,
             client,

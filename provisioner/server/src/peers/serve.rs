@@ -6,6 +6,7 @@
 //! | `GET /cluster/status` | another appliance | how this one is |
 //! | `GET /cluster/file/…` | another appliance | a file by its digest |
 //! | `POST /cluster/fetch/…` | the one that leads | once this one has fetched the file |
+//! | `POST /cluster/trust` | another appliance | once a majority has the trust documents, by the one that leads |
 //! | anything else | another appliance | as if its client had asked here |
 
 use std::net::IpAddr;
@@ -29,8 +30,10 @@ use super::forward::ASKER;
 use super::join::{Ask, Given};
 use super::tend::Status;
 use super::{Peers, Relayed};
+use crate::core::Core;
 use crate::error::Error;
 use crate::http::{Front, OfUs, Peer, serve_others};
+use crate::trust::Documents;
 
 /// Largest request of one that joins, and time for it.
 const MAX_JOIN: usize = 16 * 1024;
@@ -55,6 +58,7 @@ pub async fn serve_peers(
         .route("/cluster/status", get(status))
         .route("/cluster/file/{folder}/{digest}", get(file))
         .route("/cluster/fetch/{folder}/{digest}/{from}", post(fetch))
+        .route("/cluster/trust", post(trust))
         .fallback(relayed)
         .layer(from_fn(of_us));
     let join = Router::new().route("/cluster/join", post(join)).layer(DefaultBodyLimit::max(MAX_JOIN));
@@ -86,15 +90,20 @@ async fn join(State(served): State<Served>, request: Request) -> Result<Json<Giv
     let Ok(Ok(Json(ask))) = asked else {
         return Err(Error::refused(422, "bad-request", "this is no request to join", "weft appliance join"));
     };
-    let Some(core) = served.peers.leading() else {
-        return Err(Error::refused(
-            503,
-            "no-leader",
-            "this appliance does not lead",
-            "ask the one that does",
-        ));
-    };
+    let core = leading(&served)?;
     Ok(Json(served.peers.take_in(&core, &ask).await?))
+}
+
+fn leading(served: &Served) -> Result<Arc<Core>, Error> {
+    served.peers.leading().ok_or_else(|| {
+        Error::refused(503, "no-leader", "this appliance does not lead", "ask the one that does")
+    })
+}
+
+async fn trust(State(served): State<Served>, Json(given): Json<Documents>) -> Result<StatusCode, Error> {
+    let core = leading(&served)?;
+    served.peers.take_offered(&core, given).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 fn named(folder: &str, digest: &str) -> Result<Named, Error> {

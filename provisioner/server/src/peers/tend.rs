@@ -41,7 +41,7 @@ impl Peers {
     /// How this one is.
     pub(super) async fn status(&self) -> Result<Status, Error> {
         let standing = self.store.standing().await?;
-        let lacks = self.lacking().await?.len();
+        let lacks = self.lacking().await?.len().saturating_add(usize::from(self.lacks_documents().await?));
         let (id, name) = (self.member.id, self.member.name.clone());
         Ok(Status { id, name, urls: self.urls(), applied: standing.applied, lacks })
     }

@@ -16,7 +16,10 @@ use tempfile::TempDir;
 use tokio::net::UnixStream;
 use weft_format::delegation::Delegation;
 
+mod documents;
+mod leases;
 mod service;
+mod unable;
 
 use crate::common::{Client, Made, PASSWORD, WEFT, command, hex, prepared, sim};
 
@@ -438,6 +441,11 @@ async fn killed_under_load(all: &mut [One; 3], token: &str) {
         gap.0.as_millis()
     );
     for survivor in &all[1..] {
+        // How long it took to begin, part by part.
+        let said = survivor.said();
+        said.lines().filter(|line| line.starts_with("leads ")).for_each(|line| {
+            eprintln!("{}: {line}", survivor.name);
+        });
         let client = survivor.client(token);
         let there = names(&client).await;
         for (name, _) in &acknowledged {

@@ -1,11 +1,11 @@
-# In a network of its own: a switch, and four places on it, 10.78.0.1 to 3 and 9. Their processes' numbers go into $1/place-N.
+# In a network of its own: a switch, and five places on it, 10.78.0.1 to 3, 8 and 9. Their processes' numbers go into $1/place-N.
 # Says `ready`, and ends with its standard input.
 set -e
 mine=$(readlink /proc/self/ns/net)
 ip link set lo up
 ip link add sw type bridge
 ip link set sw up
-for n in 1 2 3 9; do
+for n in 1 2 3 8 9; do
     unshare --net sleep 3600 &
     pid=$!
     while [ "$(readlink /proc/$pid/ns/net)" = "$mine" ]; do sleep 0.05; done

@@ -12,17 +12,17 @@ use super::{One, PATIENCE, data, done, level, listed, state};
 use crate::common::{Made, PASSWORD, WEFT, prepared};
 
 const NETWORK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/several/network.sh");
-const SERVICE: &str = "10.78.0.100";
+pub(super) const SERVICE: &str = "10.78.0.100";
 
 /// The switch and its places; gone when dropped.
-struct Network {
+pub(super) struct Network {
     child: Child,
     folder: TempDir,
     root: bool,
 }
 
 impl Network {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let root =
             std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
@@ -40,7 +40,7 @@ impl Network {
     }
 
     /// A command in a place.
-    fn at(&self, place: u8, program: &str) -> Command {
+    pub(super) fn at(&self, place: u8, program: &str) -> Command {
         let pid =
             std::fs::read_to_string(self.folder.path().join(format!("place-{place}"))).expect("a place");
         let mut command = Command::new("nsenter");
@@ -57,11 +57,18 @@ impl Network {
         command.arg("appliance").args(words).arg("--data").arg(data(folder)).output().expect("weft runs")
     }
 
-    fn run(&self, place: u8, name: &'static str, folder: TempDir) -> One {
+    pub(super) fn run(&self, place: u8, name: &'static str, folder: TempDir) -> One {
+        self.run_by(place, name, folder, &[])
+    }
+
+    /// Runs it by another program, which takes it as its last words.
+    pub(super) fn run_by(&self, place: u8, name: &'static str, folder: TempDir, by: &[&str]) -> One {
         let own = format!("10.78.0.{place}");
         let api = format!("{own}:8443");
         let service = format!("{SERVICE}/24");
-        let mut command = self.at(place, WEFT);
+        let mut words = by.iter().copied().chain([WEFT]);
+        let mut command = self.at(place, words.next().expect("a program"));
+        command.args(words);
         command.args(["appliance", "run", "--interface", "eth0", "--address", &own, "--api-listen", &api]);
         command.args(["--dhcp", "full", "--range", "10.78.0.200-10.78.0.250", "--service-address", &service]);
         command.arg("--data").arg(data(&folder));
@@ -69,13 +76,13 @@ impl Network {
     }
 
     /// What a shell in a place says.
-    fn says(&self, place: u8, script: &str) -> String {
+    pub(super) fn says(&self, place: u8, script: &str) -> String {
         let said = self.at(place, "bash").args(["-c", script]).output().expect("bash runs");
         String::from_utf8_lossy(&said.stdout).into_owned()
     }
 
     /// Places that have the service address.
-    fn holders(&self) -> Vec<u8> {
+    pub(super) fn holders(&self) -> Vec<u8> {
         let has =
             |place: &u8| self.says(*place, "ip -4 address show dev eth0").contains(&format!("{SERVICE}/"));
         [1, 2, 3].into_iter().filter(has).collect()
@@ -109,9 +116,8 @@ impl Drop for Network {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn the_service_address_is_where_the_leader_is_and_a_node_follows_it() {
-    let network = Network::new();
+/// Three of them, with a vote each, the first one leading; a session, and the image that they have.
+pub(super) async fn three(network: &Network) -> (Vec<One>, String, Vec<u8>) {
     let (folder, ..) = prepared();
     let mut north = network.run(1, "north", folder);
     north.until("ready\n").await;
@@ -140,12 +146,31 @@ async fn the_service_address_is_where_the_leader_is_and_a_node_follows_it() {
         one.until("ready\n").await;
         all.push(one);
     }
-    let token = client.token.clone();
+    let token = client.token;
     let voters = |all: &[serde_json::Value]| {
         all.len() == 3 && all.iter().all(|one| one["voter"] == true) && level(all)
     };
     listed(&all[1].client(&token), "three with a vote", voters).await;
     assert_eq!(network.holders(), [1]);
+    (all, token, image)
+}
+
+/// The place of whichever of the other two leads, once the first one is gone.
+pub(super) async fn led(all: &mut [One], token: &str) -> u8 {
+    let led = listed(&all[1].client(token), "another that leads", |all| {
+        state(all, "north") == "unreachable"
+            && (state(all, "south") == "leads" || state(all, "east") == "leads")
+    })
+    .await;
+    let place = if state(&led, "south") == "leads" { 2 } else { 3 };
+    all[usize::from(place) - 1].until("leads in term").await;
+    place
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_service_address_is_where_the_leader_is_and_a_node_follows_it() {
+    let network = Network::new();
+    let (mut all, token, image) = three(&network).await;
 
     // The node's place is known as a node's, and gets the image from the address.
     let digest = crate::common::hex(ring::digest::digest(&ring::digest::SHA256, &image).as_ref());
@@ -155,13 +180,7 @@ async fn the_service_address_is_where_the_leader_is_and_a_node_follows_it() {
 
     // Killed, and not told to go: its kernel would answer for the address for ever.
     all[0].kill();
-    let client = all[1].client(&token);
-    let led = listed(&client, "another that leads", |all| {
-        state(all, "north") == "unreachable"
-            && (state(all, "south") == "leads" || state(all, "east") == "leads")
-    })
-    .await;
-    let place = if state(&led, "south") == "leads" { 2 } else { 3 };
+    let place = led(&mut all, &token).await;
     let end = Instant::now() + PATIENCE;
     while network.holders() != [place] {
         assert!(Instant::now() < end, "the address is at {:?}, and {place} leads", network.holders());
