@@ -61,6 +61,14 @@ pub(crate) enum Anyhow {
     Depends(Vec<String>),
 }
 
+/// What holds for all objects of a kind.
+#[derive(Clone, Debug)]
+pub(super) struct Settled {
+    /// A policy permits it at all.
+    permits: bool,
+    verdict: Verdict,
+}
+
 /// Decides one verb on objects of one kind.
 pub(crate) struct Judge {
     kind: ObjectKind,
@@ -75,6 +83,8 @@ pub(crate) struct Judge {
     readers: Vec<String>,
     /// Of a token that is for one object: its name, and the object's id where kind and verb fit.
     scope: Option<(String, Option<String>)>,
+    /// Of all objects, where no policy looks at one.
+    settled: Option<Verdict>,
     known: HashMap<Shape, Verdict>,
     /// Policies were evaluated so often.
     pub(super) evaluations: u64,
@@ -101,13 +111,7 @@ fn text(value: &str) -> RestrictedExpression {
 }
 
 impl Judge {
-    /// `policies`: those whose scope fits, each with what it looks at.
-    pub(super) fn new(
-        asker: &Asker,
-        verb: &'static str,
-        kind: ObjectKind,
-        mut policies: Vec<(&Policy, &Reads)>,
-    ) -> Self {
+    fn bare(asker: &Asker, verb: &'static str, kind: ObjectKind) -> Self {
         let principal = uid("Account", &asker.account);
         let role = uid("Role", &asker.role);
         let attributes = HashMap::from([("name".to_string(), text(&asker.account))]);
@@ -117,7 +121,7 @@ impl Judge {
             let fits = scope.kind == kind.word() && scope.verbs.iter().any(|allowed| allowed == verb);
             (token.clone(), fits.then(|| scope.id.clone()))
         });
-        let mut judge = Self {
+        Self {
             kind,
             entity_type: type_of(kind.entity()),
             principal,
@@ -128,9 +132,26 @@ impl Judge {
             reads: Reads::default(),
             readers: Vec::new(),
             scope,
+            settled: None,
             known: HashMap::new(),
             evaluations: 0,
-        };
+        }
+    }
+
+    /// Where what holds for all objects is known already.
+    pub(super) fn of(asker: &Asker, verb: &'static str, kind: ObjectKind, settled: Settled) -> Self {
+        let Settled { permits, verdict } = settled;
+        Self { permits, settled: Some(verdict), ..Self::bare(asker, verb, kind) }
+    }
+
+    /// `policies`: those whose scope fits, each with what it looks at.
+    pub(super) fn new(
+        asker: &Asker,
+        verb: &'static str,
+        kind: ObjectKind,
+        mut policies: Vec<(&Policy, &Reads)>,
+    ) -> Self {
+        let mut judge = Self::bare(asker, verb, kind);
         // Where one permits all objects alike, the other permits say no more.
         let whole = policies.iter().position(|(policy, reads)| {
             policy.effect() == Effect::Permit && reads.nothing() && judge.alone(policy)
@@ -185,6 +206,17 @@ impl Judge {
         }
     }
 
+    /// What holds for all objects, whatever a token is for; `None`: it depends on the object.
+    pub(super) fn settle(&mut self) -> Option<Settled> {
+        if !self.reads.nothing() {
+            return None;
+        }
+        let nobody = self.nobody();
+        let verdict = if self.permits { self.judged(&nobody) } else { Verdict::default() };
+        self.settled = Some(verdict.clone());
+        Some(Settled { permits: self.permits, verdict })
+    }
+
     /// Whether it is allowed on this object.
     pub(crate) fn decide(&mut self, object: &Object<'_>) -> Verdict {
         if object.kind != self.kind {
@@ -198,24 +230,37 @@ impl Judge {
         if !self.permits {
             return Verdict::default();
         }
-        let shape = self.reads.shape(object);
-        if let Some(known) = self.known.get(&shape) {
+        match &self.settled {
+            Some(verdict) => verdict.clone(),
+            None => self.judged(object),
+        }
+    }
+
+    /// What the policies say.
+    fn judged(&mut self, object: &Object<'_>) -> Verdict {
+        let shape = (!self.reads.each() && !self.is_asker(object)).then(|| self.reads.shape(object));
+        if let Some(known) = shape.as_ref().and_then(|shape| self.known.get(shape)) {
             return known.clone();
         }
         let policies = std::mem::take(&mut self.policies);
         let verdict = self.evaluate(&policies, object);
         self.policies = policies;
-        if !self.reads.each() {
+        if let Some(shape) = shape {
             self.known.insert(shape, verdict.clone());
         }
         verdict
     }
 
+    /// Whether the object is who asks: unlike other objects, it is in a role.
+    fn is_asker(&self, object: &Object<'_>) -> bool {
+        self.kind == ObjectKind::Account && self.principal.id().unescaped() == object.id
+    }
+
     fn entity(&self, object: &Object<'_>) -> Option<Entity> {
-        let id = EntityUid::from_type_name_and_id(self.entity_type.clone(), EntityId::new(object.id));
-        if id == self.principal {
+        if self.is_asker(object) {
             return self.who.first().cloned();
         }
+        let id = EntityUid::from_type_name_and_id(self.entity_type.clone(), EntityId::new(object.id));
         let mut attributes = HashMap::from([("name".to_string(), text(object.name))]);
         if matches!(self.kind, ObjectKind::Session | ObjectKind::Token) {
             let owner = RestrictedExpression::new_entity_uid(uid("Account", object.owner));
@@ -243,8 +288,9 @@ impl Judge {
             tracing::error!("a policy could not be evaluated: {error}");
             error.policy_id().to_string()
         };
-        let errors: Vec<String> = response.diagnostics().errors().map(policy).collect();
+        let mut errors: Vec<String> = response.diagnostics().errors().map(policy).collect();
         if !errors.is_empty() {
+            errors.sort();
             return Verdict { allowed: false, by: errors };
         }
         let mut by: Vec<String> = response.diagnostics().reason().map(ToString::to_string).collect();

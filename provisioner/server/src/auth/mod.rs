@@ -6,12 +6,15 @@
 //! The route's right is looked at before the handler runs; what changes objects is looked at again under the lock of
 //! changes, on the objects as they are and as they would be. What a caller may not see is not there for it.
 
+#[cfg(test)]
+mod alike;
 mod allow;
 mod answer;
 pub(crate) mod asking;
 mod found;
 mod judge;
 mod kinds;
+mod names;
 mod people;
 mod policies;
 mod reads;

@@ -1,7 +1,7 @@
 //! The policies in force: the roles, and what operators added.
 
 use std::collections::HashMap;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex};
 
 use cedar_policy::{
     ActionConstraint, EntityTypeName, EntityUid, Policy, PolicyId, PolicySet, PrincipalConstraint,
@@ -9,10 +9,10 @@ use cedar_policy::{
 };
 use weft_store::AuthPolicyRow;
 
-use super::judge::{Asker, Judge, type_of, uid};
+use super::judge::{Asker, Judge, Settled, type_of, uid};
 use super::kinds::ObjectKind;
 use super::reads::Reads;
-use crate::accounts::LOCAL;
+use crate::accounts::{LOCAL, locked};
 
 /// The schema of policies, for people too.
 pub(crate) const SCHEMA: &str = include_str!("schema.cedarschema");
@@ -24,6 +24,8 @@ pub(crate) const ROLES: [&str; 4] = ["viewer", "operator", "auditor", "administr
 pub(crate) const MAX_TEXT: usize = 16 * 1024;
 /// Most statements of one.
 pub(crate) const MAX_STATEMENTS: usize = 16;
+/// Decisions that are kept; where there would be more, all are forgotten.
+const MAX_SETTLED: usize = 4096;
 /// Errors of one text that are told.
 const MAX_ERRORS: usize = 5;
 
@@ -53,10 +55,14 @@ struct Statement {
     own: bool,
 }
 
+/// Account, role, verb, and kind of objects.
+type Asked = (String, String, &'static str, ObjectKind);
+
 /// All that is in force; made anew with each change.
-#[derive(Clone)]
 pub(crate) struct Rules {
     statements: Vec<Statement>,
+    /// What no object matters to, for as long as these rules are in force.
+    settled: Mutex<HashMap<Asked, Settled>>,
 }
 
 fn statement(policy: Policy, own: bool) -> Statement {
@@ -134,13 +140,29 @@ impl Rules {
             let policies = parse(&format!("own {}", row.name), &row.text)?;
             statements.extend(policies.into_iter().map(|policy| statement(policy, true)));
         }
-        Ok(Self { statements })
+        Ok(Self { statements, settled: Mutex::default() })
     }
 
     /// A judge of one verb on objects of one kind.
-    ///
-    /// Own policies do not bind the machine's owner, who can always repair them.
     pub(crate) fn judge(&self, asker: &Asker, verb: &'static str, kind: ObjectKind) -> Judge {
+        let asked = (asker.account.clone(), asker.role.clone(), verb, kind);
+        let settled = locked(&self.settled).get(&asked).cloned();
+        if let Some(settled) = settled {
+            return Judge::of(asker, verb, kind, settled);
+        }
+        let mut judge = self.judge_anew(asker, verb, kind);
+        if let Some(settled) = judge.settle() {
+            let mut all = locked(&self.settled);
+            if all.len() >= MAX_SETTLED {
+                all.clear();
+            }
+            all.insert(asked, settled);
+        }
+        judge
+    }
+
+    /// Own policies do not bind the machine's owner, who can always repair them.
+    fn judge_anew(&self, asker: &Asker, verb: &'static str, kind: ObjectKind) -> Judge {
         let (account, role) = (uid("Account", &asker.account), uid("Role", &asker.role));
         let action = uid("Action", verb);
         let entity_type = type_of(kind.entity());
