@@ -321,11 +321,11 @@ fn remember(data: &Path, world: &mut World) -> Result<(History, Consoles), Error
     let consoles = Consoles::default();
     let nodes: Vec<String> = world.nodes.keys().cloned().collect();
     let servers: Vec<String> = world.servers.keys().cloned().collect();
-    history::tidy(data, &nodes, &servers);
-    for (id, node) in &mut world.nodes {
+    let kept = history::tidy(data, &nodes, &servers);
+    for (id, node) in world.nodes.iter_mut().filter(|(id, _)| kept.log(id)) {
         node.log = history::log_of(data, id).into();
     }
-    for id in &servers {
+    for id in servers.iter().filter(|id| kept.screen(id)) {
         history::replay(data, id, &consoles);
     }
     Ok((history, consoles))

@@ -12,7 +12,7 @@
 //! A log is JSON, a line each. A screen is a sequence of pieces: length, checksum, kind, instance, offset, bytes.
 //! Whatever does not read as such is skipped, or cut where its length cannot be known.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -303,16 +303,42 @@ pub(crate) fn replay(data: &Path, vs: &str, consoles: &Consoles) {
     let _ = read_screen(&path, vs, consoles);
 }
 
-/// Removes files of nodes and servers that are not there any more.
-pub(crate) fn tidy(data: &Path, nodes: &[String], servers: &[String]) {
-    let known: std::collections::HashSet<String> =
+/// Files that were kept, by name; `None`: nobody knows which.
+pub(crate) struct Kept(Option<HashSet<String>>);
+
+impl Kept {
+    fn has(&self, name: &str) -> bool {
+        self.0.as_ref().is_none_or(|names| names.contains(name))
+    }
+
+    /// Whether there may be a log of this node.
+    pub(crate) fn log(&self, node: &str) -> bool {
+        self.has(&log_name(node))
+    }
+
+    /// Whether there may be a screen of this guest.
+    pub(crate) fn screen(&self, vs: &str) -> bool {
+        self.has(&screen_name(vs))
+    }
+}
+
+/// Removes files of nodes and servers that are not there any more; those that stay. Most have none.
+pub(crate) fn tidy(data: &Path, nodes: &[String], servers: &[String]) -> Kept {
+    let known: HashSet<String> =
         nodes.iter().map(|id| log_name(id)).chain(servers.iter().map(|id| screen_name(id))).collect();
-    let Ok(entries) = fs::read_dir(folder(data)) else { return };
-    for entry in entries.flatten() {
-        if !entry.file_name().to_str().is_some_and(|name| known.contains(name)) {
-            let _ = fs::remove_file(entry.path());
+    let Ok(entries) = fs::read_dir(folder(data)) else { return Kept(None) };
+    let (mut kept, mut all_seen) = (HashSet::new(), true);
+    for entry in entries {
+        let Ok(entry) = entry else {
+            all_seen = false;
+            continue;
+        };
+        match entry.file_name().into_string() {
+            Ok(name) if known.contains(&name) => _ = kept.insert(name),
+            Ok(_) | Err(_) => _ = fs::remove_file(entry.path()),
         }
     }
+    Kept(all_seen.then_some(kept))
 }
 
 #[cfg(test)]
@@ -420,8 +446,13 @@ mod tests {
         history.forget_vs("v");
         history.flush();
         assert!(!folder(data.path()).join("vs-v.screen").exists());
-        tidy(data.path(), &["n".to_string()], &[]);
+        let nodes = ["n", "m"].map(str::to_string);
+        let kept = tidy(data.path(), &nodes, &["x".to_string()]);
         assert!(!folder(data.path()).join("vs-w.screen").exists());
+        assert_eq!(
+            [kept.log("n"), kept.log("m"), kept.screen("w"), kept.screen("x")],
+            [true, false, false, false]
+        );
         assert_eq!(log_of(data.path(), "n").len(), 1);
     }
 }

@@ -293,18 +293,15 @@ fn secret(folder: &Path, name: &str) -> Result<String, StoreError> {
 }
 
 pub(crate) async fn migrate(db: &Client, migrations: &[Migration]) -> Result<(), StoreError> {
-    let known = i64::try_from(migrations.len()).unwrap_or(i64::MAX);
-    // Mostly nothing is to be done: who begins to lead does not wait for others to write that down.
-    if number(db, "SELECT version AS n FROM schema_version").await.is_ok_and(|found| found as i64 == known) {
-        return Ok(());
+    // Written at each start, also where it changes nothing: with it all that the log has is in the database.
+    let table = "CREATE TABLE IF NOT EXISTS schema_version \
+                 (one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL) STRICT";
+    let row = "INSERT OR IGNORE INTO schema_version VALUES (1, 0)";
+    for result in db.txn([table, row].map(|sql| (sql, Params::new()))).await? {
+        result?;
     }
-    db.execute(
-        "CREATE TABLE IF NOT EXISTS schema_version (one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL) STRICT",
-        Params::new(),
-    )
-    .await?;
-    db.execute("INSERT OR IGNORE INTO schema_version VALUES (1, 0)", Params::new()).await?;
     let found = number(db, "SELECT version AS n FROM schema_version").await? as i64;
+    let known = i64::try_from(migrations.len()).unwrap_or(i64::MAX);
     if found > known {
         return Err(StoreError::Newer { found, known });
     }
