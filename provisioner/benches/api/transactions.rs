@@ -88,6 +88,7 @@ fn write(database: &mut Connection, number: u32, turn: &str, transaction: i64, s
         vs: after.name.clone(),
         actor: "admin".to_string(),
         text: format!("labels: team=a, tier=t0, turn={turn}"),
+        transaction: transaction.unsigned_abs(),
     };
     let change = database.transaction().expect("a transaction");
     change
