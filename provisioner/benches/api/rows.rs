@@ -10,7 +10,6 @@ use weft_format::delegation::Delegation;
 use weft_store::{Batch, NodeRow, Store, VsRow};
 
 use crate::support::common::{Appliance, hex, prepared};
-use crate::support::id;
 
 /// Nodes.
 pub(crate) const NODES: u32 = 1000;
@@ -18,6 +17,13 @@ pub(crate) const NODES: u32 = 1000;
 pub(crate) const SERVERS: u32 = 10_000;
 /// Servers written in one transaction.
 const AT_ONCE: u32 = 1000;
+
+/// Digits for an object's id: what kind it is, and its number.
+fn id(kind: u8, number: u32) -> String {
+    let mut bytes = [kind; 16];
+    bytes[12..].copy_from_slice(&number.to_be_bytes());
+    hex(&bytes)
+}
 
 /// A data folder.
 pub(crate) struct Filled {

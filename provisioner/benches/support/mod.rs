@@ -36,10 +36,3 @@ pub(crate) fn arguments() -> Asked {
     }
     asked
 }
-
-/// Digits for an object's id: what kind it is, and its number.
-pub(crate) fn id(kind: u8, number: u32) -> String {
-    let mut bytes = [kind; 16];
-    bytes[12..].copy_from_slice(&number.to_be_bytes());
-    common::hex(&bytes)
-}

@@ -31,6 +31,7 @@ impl Steady {
             request = request.header("content-type", "application/json");
         }
         let request = request.body(Full::from(body)).expect("a request");
+        self.sender.ready().await.expect("the connection lasts");
         let (head, body) = self.sender.send_request(request).await.expect("an answer").into_parts();
         (head.status.as_u16(), body.collect().await.expect("a body").to_bytes())
     }

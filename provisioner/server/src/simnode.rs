@@ -17,8 +17,8 @@ use weft_format::pe::{self, MANIFEST_SECTION};
 use weft_format::{RecordError, RootSet};
 use weft_types::{BlobDigest, Fingerprint, NodeId, VsId};
 use weft_wire::agent::{
-    BootKind, BootReport, Heartbeat, Hello, Inventory, NicReport, PROTOCOL, RecordResult, Stage, ToNode,
-    ToServer, VsState, VsStatus, Welcome,
+    BootKind, BootReport, HEARTBEAT_MS, Heartbeat, Hello, Inventory, NicReport, PROTOCOL, RecordResult,
+    Stage, ToNode, ToServer, VsState, VsStatus, Welcome,
 };
 use weft_wire::cluster::{ClusterEnvelope, ClusterPayload};
 use weft_wire::codec::{decode_to_node, encode_to_server};
@@ -222,6 +222,35 @@ async fn receive(reader: &mut Reader) -> Result<ToNode, SimError> {
     decode_to_node(&plain).map_err(|error| SimError::Unexpected(error.to_string()))
 }
 
+/// What a node with this load tells each second.
+fn beats(load: &NodeLoad) -> [ToServer; 2] {
+    let beat = Heartbeat {
+        uptime_ms: load.uptime_ms,
+        monitor_kib: load.monitor_kib,
+        guest_kib: load.guest_kib,
+        free_kib: load.free_kib,
+        ..Heartbeat::default()
+    };
+    [ToServer::Heartbeat(beat), ToServer::Load(Box::new(load.clone()))]
+}
+
+/// Tells each second that a node lives, as long as there is a session.
+async fn live(writer: Weak<Mutex<Writer>>, mut load: NodeLoad) {
+    let second = Duration::from_millis(HEARTBEAT_MS);
+    loop {
+        tokio::time::sleep(second).await;
+        load.uptime_ms = load.uptime_ms.saturating_add(HEARTBEAT_MS);
+        let Some(writer) = writer.upgrade() else { return };
+        let mut writer = writer.lock().await;
+        for message in beats(&load) {
+            let Ok(plain) = encoded(&message) else { return };
+            if writer.send(&plain).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
 /// Sends the same each [`PULSE`], as long as there is a session.
 async fn pulse(writer: Weak<Mutex<Writer>>, plain: Vec<u8>) {
     loop {
@@ -245,6 +274,12 @@ impl SimSession {
         self.pulse.abort();
     }
 
+    /// From now on it tells its heartbeat and its load each second, as a node does, and not again who it is.
+    pub fn live(&mut self) {
+        self.pulse.abort();
+        self.pulse = tokio::spawn(live(Arc::downgrade(&self.writer), self.load.clone()));
+    }
+
     /// Sends any message.
     pub async fn send(&mut self, message: &ToServer) -> Result<(), SimError> {
         self.send_raw(&encoded(message)?).await
@@ -258,16 +293,10 @@ impl SimSession {
     /// A heartbeat, with the load as it stands.
     pub async fn beat(&mut self, uptime_ms: u64) -> Result<(), SimError> {
         self.load.uptime_ms = uptime_ms;
-        let beat = Heartbeat {
-            uptime_ms,
-            monitor_kib: self.load.monitor_kib,
-            guest_kib: self.load.guest_kib,
-            free_kib: self.load.free_kib,
-            ..Heartbeat::default()
-        };
-        self.send(&ToServer::Heartbeat(beat)).await?;
-        let load = Box::new(self.load.clone());
-        self.send(&ToServer::Load(load)).await
+        for message in beats(&self.load) {
+            self.send(&message).await?;
+        }
+        Ok(())
     }
 
     /// State of a virtual server.
