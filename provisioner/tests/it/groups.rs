@@ -9,14 +9,14 @@ use crate::partitions::{Two, config, two};
 use crate::transactions::quiet;
 
 /// Two approved nodes with servers that are not started: `a` and `b` on the first, `c` on the second.
-struct Rack {
-    folder: tempfile::TempDir,
-    appliance: Appliance,
-    client: Client,
-    sessions: [SimSession; 2],
+pub(crate) struct Rack {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) appliance: Appliance,
+    pub(crate) client: Client,
+    pub(crate) sessions: [SimSession; 2],
 }
 
-async fn rack() -> Rack {
+pub(crate) async fn rack() -> Rack {
     let (folder, appliance, client, file) = Appliance::with_image().await;
     let nodes = [sim(1, &file), sim(2, &file)];
     let mut sessions = [appliance.connect(&nodes[0]).await, appliance.connect(&nodes[1]).await];
@@ -355,4 +355,74 @@ async fn servers_that_span_nodes_are_one_configuration_of_their_partition() {
     }
     assert_eq!(client.labels("vs/x", json!({"set": {"env": "prod"}})).await.0, 204);
     quiet(&mut sessions[0]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_servers_move_in_one_transaction_beside_each_other_and_one_undo_takes_them_back() {
+    let Rack { client, sessions: [mut first, mut second], appliance: _running, folder: _kept } = rack().await;
+    let path = "/api/v1/groups/vs/move";
+    let both = json!({"select": {"names": ["a", "b", "a"]}, "node": "node-2"});
+    let before = client.newest().await;
+    // There is room for each beside `c`, and not for both.
+    let (status, problem) = client.json("POST", path, &both).await;
+    assert_eq!((status, problem["code"].as_str()), (409, Some("group-refused")), "{problem}");
+    assert!(problem["title"].as_str().is_some_and(|title| title.contains("MiB free")), "{problem}");
+    let (status, plan) = client.json("POST", &format!("{path}?dry_run=true"), &both).await;
+    assert_eq!((status, plan["state"].as_str()), (200, Some("conflict")), "{plan}");
+    assert_eq!(client.newest().await, before);
+    quiet(&mut second).await;
+
+    client.does("DELETE", "/api/v1/vs/c").await;
+    assert_eq!(servers(&mut second).await, []);
+    let (_, plan) = client.json("POST", &format!("{path}?dry_run=true"), &both).await;
+    assert_eq!(plan["state"], "planned", "{plan}");
+    quiet(&mut second).await;
+    let (status, plan) = client.json("POST", path, &both).await;
+    assert_eq!((status, plan["state"].as_str()), (200, Some("done")), "{plan}");
+    assert_eq!(servers(&mut first).await, []);
+    assert_eq!(servers(&mut second).await, wishes(&[("a", false), ("b", false)]), "both in one record");
+    let number = client.newest().await;
+    assert_eq!(plan["transaction"], number);
+    client.undo(number).await;
+    assert_eq!(servers(&mut first).await, wishes(&[("a", false), ("b", false)]));
+    assert_eq!(servers(&mut second).await, []);
+    // By label; one that lies there already is left alone, one that runs refuses all.
+    client.does("POST", "/api/v1/vs/a/start").await;
+    servers(&mut first).await;
+    let (status, problem) =
+        client.json("POST", path, &json!({"select": {"selector": "env"}, "node": "node-2"})).await;
+    assert_eq!(status, 409, "{problem}");
+    let (status, plan) = client.json("POST", path, &json!({"select": {"all": true}, "node": "node-1"})).await;
+    assert_eq!((status, plan["state"].as_str()), (200, Some("nothing")), "{plan}");
+    let (status, _) = client.json("POST", path, &json!({"select": {"all": true}, "node": "moon"})).await;
+    assert_eq!(status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn labels_of_several_change_in_one_transaction_and_nodes_hear_nothing() {
+    let Rack { client, sessions: [mut first, mut second], appliance: _running, folder: _kept } = rack().await;
+    let labels = json!({"set": {"stage": "two"}, "remove": ["tier"]});
+    let wanted = json!({"select": {"selector": "env"}, "labels": labels});
+    let (status, plan) = client.json("POST", "/api/v1/groups/vs/labels", &wanted).await;
+    assert_eq!((status, plan["state"].as_str()), (200, Some("done")), "{plan}");
+    assert_eq!(plan["objects"].as_array().map(Vec::len), Some(3), "{plan}");
+    assert_eq!(names(&client.get("/api/v1/vs?selector=stage=two,!tier").await), ["a", "b", "c"]);
+    let number = client.newest().await;
+    let both = json!({"select": {"all": true}, "labels": {"set": {"rack": "3"}}});
+    let (status, plan) = client.json("POST", "/api/v1/groups/nodes/labels", &both).await;
+    assert_eq!((status, plan["objects"].as_array().map(Vec::len)), (200, Some(2)), "{plan}");
+    assert_eq!(client.get("/api/v1/nodes?selector=rack=3").await.as_array().map(Vec::len), Some(2));
+    client.undo(client.newest().await).await;
+    client.undo(number).await;
+    assert_eq!(client.get("/api/v1/vs?selector=stage").await, json!([]));
+    assert_eq!(names(&client.get("/api/v1/vs?selector=tier=web").await), ["a"]);
+    for bad in [
+        json!({"select": {"all": true}, "labels": {}}),
+        json!({"select": {"all": true}, "labels": {"set": {"Env": "x"}}}),
+    ] {
+        let (status, problem) = client.json("POST", "/api/v1/groups/vs/labels", &bad).await;
+        assert!(status == 409 || status == 422, "{problem}");
+    }
+    quiet(&mut first).await;
+    quiet(&mut second).await;
 }

@@ -26,6 +26,7 @@ mod page_map;
 mod page_networks;
 mod page_rollout;
 mod partitions;
+mod plans;
 mod pools;
 mod power;
 mod publish;
