@@ -13,7 +13,8 @@ use weft_wire::agent::{ToServer, VsState};
 use weft_wire::figures::{SpanCounts, SpanFigures};
 use weft_wire::load::{ServerLoad, Traffic};
 
-use crate::common::{Client, PASSWORD};
+use crate::browser::run;
+use crate::common::Client;
 use crate::partitions::{Two, two};
 use crate::rights::{account, policy};
 use crate::span::{started, weft};
@@ -424,24 +425,14 @@ async fn the_page_shows_the_load_live_and_where_a_node_was_silent() {
         }
     });
     client.until("/api/v1/load/nodes", "node-2 is silent", |nodes| nodes[1]["processor"].is_null()).await;
-    let password = folder.path().join("password");
-    std::fs::write(&password, PASSWORD).expect("written");
-    let mut browser = Command::new("node");
-    browser
-        .arg("e2e/load.mjs")
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/web"))
-        .env("WEFT_URL", format!("https://{}", appliance.api))
-        .env("WEFT_CA", appliance.data.join("tls/cert.pem"))
-        .env("WEFT_PASSWORD_FILE", &password)
-        .env("WEFT_NODE", "node-1")
-        .env("WEFT_SILENT", "node-2")
-        .env("WEFT_VS", "big")
-        .env("WEFT_ALONE", "alone")
-        .env("WEFT_PARTITION", "p1");
-    let done =
-        tokio::task::spawn_blocking(move || browser.output()).await.expect("it ran").expect("node runs");
-    let text = String::from_utf8_lossy(&done.stdout);
-    assert!(done.status.success(), "{text}{}", String::from_utf8_lossy(&done.stderr));
+    let variables = [
+        ("WEFT_NODE", "node-1"),
+        ("WEFT_SILENT", "node-2"),
+        ("WEFT_VS", "big"),
+        ("WEFT_ALONE", "alone"),
+        ("WEFT_PARTITION", "p1"),
+    ];
+    println!("{}", run("e2e/load.mjs", &appliance, folder.path(), &variables).await);
     served.abort();
     drop(silent);
 }

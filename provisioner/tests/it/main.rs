@@ -8,6 +8,7 @@ mod affinity;
 mod agents;
 mod apply;
 mod backup;
+mod browser;
 mod common;
 mod containers;
 mod drift;

@@ -1,6 +1,5 @@
 //! The page in a real browser against this program, with a simulated node behind it.
 
-use std::process::Command;
 use std::time::Duration;
 
 use weft_server::simnode::{Heard, SimSession};
@@ -8,7 +7,8 @@ use weft_types::VsId;
 use weft_wire::agent::{ToNode, VsState};
 use weft_wire::record::Desired;
 
-use crate::common::{Appliance, Made, PASSWORD, sim};
+use crate::browser::run;
+use crate::common::{Appliance, Made, sim};
 
 const PROMPT: &str = "guest:~# ";
 
@@ -82,8 +82,6 @@ async fn an_operator_admits_a_node_and_uses_a_guest_in_the_browser() {
     let session = appliance.connect(&node).await;
     let name = client.node(&node).await["name"].as_str().expect("a name").to_string();
     let served = tokio::spawn(serve(session));
-    let password = folder.path().join("password");
-    std::fs::write(&password, PASSWORD).expect("written");
     let kernel = folder.path().join("vmlinuz");
     std::fs::write(&kernel, b"a kernel".repeat(9000)).expect("written");
     let image = folder.path().join("next.efi");
@@ -92,25 +90,18 @@ async fn an_operator_admits_a_node_and_uses_a_guest_in_the_browser() {
     let companion = folder.path().join("next.bios");
     let multiboot = [b"multiboot ", next.payload.as_slice(), b" end"].concat();
     std::fs::write(&companion, &multiboot).expect("written");
-    let web = concat!(env!("CARGO_MANIFEST_DIR"), "/web");
-    let mut browser = Command::new("node");
-    browser
-        .arg("e2e/run.mjs")
-        .current_dir(web)
-        .env("WEFT_URL", format!("https://{}", appliance.api))
-        .env("WEFT_CA", appliance.data.join("tls/cert.pem"))
-        .env("WEFT_PASSWORD_FILE", &password)
-        .env("WEFT_NODE", &name)
-        .env("WEFT_FINGERPRINT", node.fingerprint())
-        .env("WEFT_IMAGE", &image)
-        .env("WEFT_COMPANION", &companion)
-        .env("WEFT_KERNEL", &kernel)
-        .env("WEFT_GUEST_PROMPT", PROMPT.trim_end())
-        .env("WEFT_HOLDS", "1");
-    let done =
-        tokio::task::spawn_blocking(move || browser.output()).await.expect("it ran").expect("node runs");
-    let text = String::from_utf8_lossy(&done.stdout);
-    assert!(done.status.success(), "{text}{}", String::from_utf8_lossy(&done.stderr));
+    let fingerprint = node.fingerprint();
+    let [image, companion, kernel] = [image, companion, kernel].map(|path| path.display().to_string());
+    let variables = [
+        ("WEFT_NODE", name.as_str()),
+        ("WEFT_FINGERPRINT", fingerprint.as_str()),
+        ("WEFT_IMAGE", image.as_str()),
+        ("WEFT_COMPANION", companion.as_str()),
+        ("WEFT_KERNEL", kernel.as_str()),
+        ("WEFT_GUEST_PROMPT", PROMPT.trim_end()),
+        ("WEFT_HOLDS", "1"),
+    ];
+    println!("{}", run("e2e/run.mjs", &appliance, folder.path(), &variables).await);
     served.abort();
     assert!(crate::publish::http(appliance.http, "weft.bios") == (200, multiboot), "the companion is served");
 }

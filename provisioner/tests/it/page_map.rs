@@ -1,7 +1,6 @@
 //! The map in a real browser against this program: dragging, the keyboard, and very many nodes.
 
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use serde_json::json;
@@ -10,10 +9,11 @@ use weft_store::{Batch, ContainerRow, Level, NodeRow, Store, VsRow};
 use weft_wire::agent::VsState;
 use weft_wire::record::Desired;
 
-use crate::common::{Appliance, PASSWORD, hex, prepared, sim};
+use crate::browser::run;
+use crate::common::{Appliance, hex, prepared, sim};
 
 /// Does what it is told: what is to run says that it runs.
-async fn serve(mut session: SimSession) {
+pub(crate) async fn serve(mut session: SimSession) {
     let mut uptime_ms = 0;
     loop {
         match tokio::time::timeout(Duration::from_secs(1), session.next()).await {
@@ -41,30 +41,6 @@ async fn serve(mut session: SimSession) {
 /// Runs the script of the map; what it printed.
 async fn browse(appliance: &Appliance, folder: &Path, large: bool) -> String {
     run("e2e/map.mjs", appliance, folder, &[("WEFT_LARGE", if large { "1" } else { "" })]).await
-}
-
-/// Runs a script of the browser, with these variables too; what it printed.
-pub(crate) async fn run(
-    script: &str,
-    appliance: &Appliance,
-    folder: &Path,
-    variables: &[(&str, &str)],
-) -> String {
-    let password = folder.join("password");
-    std::fs::write(&password, PASSWORD).expect("written");
-    let mut browser = Command::new("node");
-    browser
-        .arg(script)
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/web"))
-        .env("WEFT_URL", format!("https://{}", appliance.api))
-        .env("WEFT_CA", appliance.data.join("tls/cert.pem"))
-        .env("WEFT_PASSWORD_FILE", &password)
-        .envs(variables.iter().copied());
-    let done =
-        tokio::task::spawn_blocking(move || browser.output()).await.expect("it ran").expect("node runs");
-    let text = String::from_utf8_lossy(&done.stdout).into_owned();
-    assert!(done.status.success(), "{text}{}", String::from_utf8_lossy(&done.stderr));
-    text
 }
 
 #[tokio::test(flavor = "multi_thread")]

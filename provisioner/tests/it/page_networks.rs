@@ -3,8 +3,8 @@
 use serde_json::json;
 use weft_server::simnode::Heard;
 
+use crate::browser::run;
 use crate::common::{Appliance, sim};
-use crate::page_map::run;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn processors_and_vnics_are_placed_by_hand_by_keyboard_and_by_menu_in_the_browser() {

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use weft_power::peers::{ACCOUNT, IpmiSim, PASSWORD as SECRET, SYSTEMS, Sushy};
 
-use crate::common::{Appliance, Client, Made, PASSWORD, WEFT, sim};
+use crate::browser::run;
+use crate::common::{Appliance, Client, Made, WEFT, sim};
 use crate::rights::{account, policy};
 
 /// An appliance that finds `ipmitool` where the peer has it, with `nodes` approved nodes.
@@ -263,24 +264,15 @@ async fn the_command_line_sets_shows_and_powers_and_says_what_is_wrong() {
 async fn the_page_sets_a_controller_and_powers_a_node_by_it() {
     let sim_peer = IpmiSim::start();
     let (folder, appliance, client) = appliance(&sim_peer, 1).await;
-    let (password, secret) = (folder.path().join("password"), folder.path().join("bmc-secret"));
-    std::fs::write(&password, PASSWORD).expect("written");
+    let secret = folder.path().join("bmc-secret");
     std::fs::write(&secret, SECRET).expect("written");
-    let mut browser = Command::new("node");
-    browser
-        .arg("e2e/power.mjs")
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/web"))
-        .env("WEFT_URL", format!("https://{}", appliance.api))
-        .env("WEFT_CA", appliance.data.join("tls/cert.pem"))
-        .env("WEFT_PASSWORD_FILE", &password)
-        .env("WEFT_NODE", "node-1")
-        .env("WEFT_BMC", &sim_peer.address)
-        .env("WEFT_BMC_ACCOUNT", ACCOUNT)
-        .env("WEFT_BMC_PASSWORD_FILE", &secret);
-    let done =
-        tokio::task::spawn_blocking(move || browser.output()).await.expect("it ran").expect("node runs");
-    let text = String::from_utf8_lossy(&done.stdout);
-    assert!(done.status.success(), "{text}{}", String::from_utf8_lossy(&done.stderr));
+    let variables = [
+        ("WEFT_NODE", "node-1"),
+        ("WEFT_BMC", sim_peer.address.as_str()),
+        ("WEFT_BMC_ACCOUNT", ACCOUNT),
+        ("WEFT_BMC_PASSWORD_FILE", secret.to_str().expect("text")),
+    ];
+    println!("{}", run("e2e/power.mjs", &appliance, folder.path(), &variables).await);
     // What the page did, the machine heard.
     let end = Instant::now() + Duration::from_secs(5);
     while !sim_peer.heard().contains("set power 0") {

@@ -12,6 +12,7 @@ use weft_wire::figures::{
     HotPageFigures, LinkFigures, PageFigures, SpanCounts, SpanFigures, Stretch, VcpuHome,
 };
 
+use crate::browser::run;
 use crate::common::{Appliance, Client, PASSWORD, WEFT};
 use crate::partitions::{Two, config, two};
 
@@ -198,19 +199,7 @@ async fn the_page_shows_a_spanning_server_live() {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     });
-    let password = folder.path().join("password");
-    std::fs::write(&password, PASSWORD).expect("written");
-    let mut browser = Command::new("node");
-    browser
-        .arg("e2e/span.mjs")
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/web"))
-        .env("WEFT_URL", format!("https://{}", appliance.api))
-        .env("WEFT_CA", appliance.data.join("tls/cert.pem"))
-        .env("WEFT_PASSWORD_FILE", &password)
-        .env("WEFT_VS", "big");
-    let done =
-        tokio::task::spawn_blocking(move || browser.output()).await.expect("it ran").expect("node runs");
-    let text = String::from_utf8_lossy(&done.stdout);
-    assert!(done.status.success(), "{text}{}", String::from_utf8_lossy(&done.stderr));
+    let variables = [("WEFT_VS", "big")];
+    println!("{}", run("e2e/span.mjs", &appliance, folder.path(), &variables).await);
     served.abort();
 }

@@ -16,7 +16,7 @@
 // Prints a line for each check and `N passed, N failed` at the end.
 import { env, expect, secret, start } from "./harness.mjs";
 
-const { check, context, finish, open, page, shot, trouble, url } = await start();
+const { api, check, context, finish, open, page, shot, url } = await start();
 const user = env("WEFT_USER", "admin");
 let password = secret(env("WEFT_PASSWORD_FILE"));
 const fresh = process.env.WEFT_NEW_PASSWORD_FILE ? secret(process.env.WEFT_NEW_PASSWORD_FILE) : "";
@@ -404,14 +404,7 @@ if (made) {
 if (made && process.env.WEFT_HOLDS) {
   // The job waits until it runs.
   const held = `${vs}-held`;
-  const post = (path, body) =>
-    page.evaluate(
-      async ([path, body]) => {
-        const answer = await fetch(`/api/v1${path}`, { method: "POST", headers: { "Content-Type": "application/json", "X-Weft-Request": "1" }, body });
-        return { status: answer.status, body: answer.status === 204 ? null : await answer.json() };
-      },
-      [path, JSON.stringify(body)],
-    );
+  const post = (path, body) => api(path, { method: "POST", body });
   await check("a job shows its steps, is cancelled by the keyboard, and its stuck step is skipped with a reason", async () => {
     const kernel = (await page.evaluate(async (name) => (await fetch(`/api/v1/vs/${name}`)).json(), vs)).kernel;
     const steps = [
@@ -563,10 +556,6 @@ await check("log-out ends the session", async () => {
   await page.getByLabel("Password").waitFor();
   const status = await page.evaluate(async () => (await fetch("/api/v1/nodes")).status);
   expect(status === 401, `answered ${status}`);
-});
-
-await check("no policy was violated and nothing was thrown", async () => {
-  expect(trouble.length === 0, trouble.join(" | "));
 });
 
 await finish();
