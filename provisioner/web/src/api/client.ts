@@ -115,9 +115,6 @@ async function planned(method: string, path: string, dry: boolean, json?: unknow
   return answer.status === 204 || (answer.status === 201 && !dry) ? null : ((await answer.json()) as Plan);
 }
 
-/** Servers by their names, as a change of several takes them. */
-const groupOf = (action: string, names: readonly string[]) => ({ action, select: { names } });
-
 const nodeLoad = (node: string, query: string) => get<Series>(`/nodes/${at(node)}/series?${query}`);
 const vsLoad = (vs: string, query: string) => get<Series>(`/vs/${at(vs)}/series?${query}`);
 const partitionLoad = (partition: string, query: string) => get<Series>(`/partitions/${at(partition)}/series?${query}`);
@@ -138,7 +135,6 @@ export const api = {
     planned("POST", "/groups/nodes", dry, { action, select: { names }, fingerprints }),
   reboot: (node: string) => change("POST", `/nodes/${at(node)}/reboot`),
   push: (node: string) => change("POST", `/nodes/${at(node)}/push`),
-  forget: (node: string) => change("DELETE", `/nodes/${at(node)}`),
   bmc: (node: string) => get<Bmc>(`/nodes/${at(node)}/bmc`),
   setBmc: (node: string, wanted: BmcSet) => change("PUT", `/nodes/${at(node)}/bmc`, wanted),
   clearBmc: (node: string) => change("DELETE", `/nodes/${at(node)}/bmc`),
@@ -169,10 +165,8 @@ export const api = {
   removeTemplate: (template: string) => change("DELETE", `/templates/${at(template)}`),
   pools: () => text("/pools"),
   licences: () => text("/licences"),
-  act: (vs: string, verb: "start" | "stop" | "reset") => change("POST", `/vs/${at(vs)}/${verb}`),
-  remove: (vs: string) => change("DELETE", `/vs/${at(vs)}`),
-  groupPlan: async (action: string, names: readonly string[]) => (await (await change("POST", "/groups/vs?dry_run=true", groupOf(action, names))).json()) as Plan,
-  group: async (action: string, names: readonly string[]) => (await (await change("POST", "/groups/vs", groupOf(action, names))).json()) as Plan,
+  start: (vs: string) => change("POST", `/vs/${at(vs)}/start`),
+  serverGroup: (action: string, names: readonly string[], dry: boolean) => planned("POST", "/groups/vs", dry, { action, select: { names } }),
   topology: () => text("/topology"),
   /** As a transaction left it. */
   topologyAt: (number: number) => get<Topology>(`/topology?at=${number}`),

@@ -2,7 +2,7 @@
 import { useEffect, useId, useRef, useState } from "react";
 import type { FormEvent, ReactNode } from "react";
 import type { Problem } from "../api/types";
-import { CliHint } from "./parts";
+import { CliHint, Refusal } from "./parts";
 
 interface Props {
   title: string;
@@ -53,11 +53,7 @@ export function Dialog({ title, command, action, danger = false, ready = true, o
         </header>
         <div className="dialog-body">
           {children}
-          {problem && (
-            <p className="note bad" role="alert">
-              <strong>{problem.title.replace(/\.$/, "")}.</strong> {problem.next}
-            </p>
-          )}
+          {problem && <Refusal problem={problem} />}
         </div>
         <CliHint command={command} />
         <footer>

@@ -1,6 +1,7 @@
 /** Small parts that several pages share. */
 import { useId, useState } from "react";
 import type { ReactNode } from "react";
+import type { Problem } from "../api/types";
 import { tone } from "../lib/tone";
 import { Icon } from "./icons";
 
@@ -80,6 +81,15 @@ export function Field({ label, hint, error, children }: { label: string; hint?: 
         {error ?? hint ?? ""}
       </p>
     </div>
+  );
+}
+
+/** Why the appliance did not do it, and the next step. */
+export function Refusal({ problem }: { problem: Problem }) {
+  return (
+    <p className="note bad" role="alert">
+      <strong>{problem.title.replace(/\.$/, "")}.</strong> {problem.next}
+    </p>
   );
 }
 

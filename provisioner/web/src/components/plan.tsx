@@ -3,7 +3,7 @@ import { useEffect, useState } from "react";
 import { ApiError } from "../api/client";
 import type { Plan, Problem } from "../api/types";
 import { Changes } from "./changes";
-import { Loading } from "./parts";
+import { Loading, Refusal } from "./parts";
 
 /** Pause after the last key before a plan is asked for. */
 const TYPING_MS = 250;
@@ -33,13 +33,7 @@ export function usePlan(ask: (() => Promise<Plan | null>) | null, key: string): 
 }
 
 export function PlanView({ plan, problem, asked }: { plan: Plan | null; problem: Problem | null; asked: boolean }) {
-  if (problem) {
-    return (
-      <p className="note bad" role="alert">
-        <strong>{problem.title}.</strong> {problem.next}
-      </p>
-    );
-  }
+  if (problem) return <Refusal problem={problem} />;
   if (!plan) return asked ? <Loading /> : null;
   return (
     <section className="plan" aria-label="Plan">
@@ -56,6 +50,15 @@ export function PlanView({ plan, problem, asked }: { plan: Plan | null; problem:
           ))}
         </ul>
       )}
+      <PlanDetails plan={plan} />
+    </section>
+  );
+}
+
+/** The fields that a plan changes, folded, and whether it can be taken back. */
+export function PlanDetails({ plan }: { plan: Plan }) {
+  return (
+    <>
       {plan.objects.length > 0 && (
         <details>
           <summary>Fields that change</summary>
@@ -65,6 +68,6 @@ export function PlanView({ plan, problem, asked }: { plan: Plan | null; problem:
         </details>
       )}
       {plan.undo === "reversible" && plan.state === "planned" && <p className="muted">It can be undone.</p>}
-    </section>
+    </>
   );
 }

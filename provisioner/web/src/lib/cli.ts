@@ -54,9 +54,9 @@ export function editCommand(of: string, edit: Edits): string {
   return command("vs", "set", of, ...words);
 }
 
-export function labelCommand(noun: "vs" | "node", name: string, { set, remove }: LabelChange): string {
+export function labelCommand(noun: "vs" | "node", names: readonly string[], { set, remove }: LabelChange): string {
   const words = [...Object.entries(set).map(([key, value]) => `${key}=${value}`), ...remove.map((key) => `${key}-`)];
-  return words.length === 0 ? `${command(noun, "label", name)} KEY=VALUE` : command(noun, "label", name, ...words);
+  return command(noun, "label", ...names, ...(words.length === 0 ? ["KEY=VALUE"] : words));
 }
 
 /** The password is in no command: it is asked for, or comes from a file. */

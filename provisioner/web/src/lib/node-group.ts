@@ -1,29 +1,37 @@
 /** Several nodes chosen at once: what can be done with them. */
-import type { Node } from "../api/types";
-import { command } from "./cli";
+import type { LabelChange, Node, ObjectChange } from "../api/types";
+import { command, labelCommand } from "./cli";
+import { labelled, obstacle } from "./group";
 import { lastGroupMatches } from "./validate";
 
-export type NodeAction = "approve" | "forget" | "move";
-
-/** Most nodes that the appliance changes at once. */
-const MOST = 1000;
+export type NodeAction = "approve" | "move" | "label" | "forget";
 
 /** Why something cannot be done with the chosen; empty where it can. */
 export function nodeObstacle(action: NodeAction, chosen: readonly Node[]): string {
-  if (chosen.length > MOST) return `At most ${MOST} at once`;
-  const named = (bad: readonly Node[]) => bad.map(({ name }) => name).join(", ");
   const waiting = chosen.filter(({ state }) => state === "quarantined" || state === "conflict");
   switch (action) {
-    case "approve": {
-      const rest = chosen.filter((node) => !waiting.includes(node));
-      return rest.length === 0 ? "" : `These wait for no approval: ${named(rest)}`;
-    }
-    case "forget": {
-      const used = chosen.filter(({ servers }) => servers.length > 0);
-      return used.length === 0 ? "" : `Servers lie on ${named(used)}`;
-    }
+    case "approve":
+      return obstacle(chosen, "These wait for no approval:", chosen.filter((node) => !waiting.includes(node)));
+    case "forget":
+      return obstacle(chosen, "Servers lie on", chosen.filter(({ servers }) => servers.length > 0));
+    // What waits for approval stands nowhere and has no labels.
     case "move":
-      return waiting.length === 0 ? "" : `Approve first: ${named(waiting)}`;
+    case "label":
+      return obstacle(chosen, "Approve first:", waiting);
+  }
+}
+
+/** What becomes of one that changes. */
+export function nodeBecame(action: NodeAction, object: ObjectChange, frame: string, labels: LabelChange): string {
+  switch (action) {
+    case "approve":
+      return "approved";
+    case "forget":
+      return "forgotten";
+    case "move":
+      return frame === "" ? "moved to the free pool" : `moved to frame ${frame}`;
+    case "label":
+      return labelled(object, labels);
   }
 }
 
@@ -33,8 +41,7 @@ export function compared(nodes: readonly Node[], typed: Readonly<Record<string, 
   return fits.length === nodes.length ? nodes.map(({ fingerprint }) => fingerprint) : null;
 }
 
-export function nodeCommand(action: NodeAction, nodes: readonly Node[], frame: string, fingerprints: readonly string[] | null): string {
-  const names = nodes.map(({ name }) => name);
+export function nodeCommand(action: NodeAction, names: readonly string[], frame: string, fingerprints: readonly string[] | null, labels: LabelChange): string {
   switch (action) {
     case "approve":
       return command("node", "approve", ...names, ...(fingerprints ?? ["FINGERPRINT"]).flatMap((one) => ["--fingerprint", one]));
@@ -42,5 +49,7 @@ export function nodeCommand(action: NodeAction, nodes: readonly Node[], frame: s
       return command("node", "forget", ...names);
     case "move":
       return command("node", "move", ...names, ...(frame === "" ? ["--free"] : ["--frame", frame]));
+    case "label":
+      return labelCommand("node", names, labels);
   }
 }

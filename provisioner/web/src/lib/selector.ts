@@ -79,6 +79,33 @@ export function parseLabels(text: string): { labels: Record<string, string>; pro
   return { labels, problem: Object.keys(labels).length > MAX_LABELS ? `At most ${MAX_LABELS} labels.` : "" };
 }
 
+/** A change of labels as it is typed for several: `key=value` to have it, `key-` to have it no more. */
+export function parseLabelChange(text: string): { change: LabelChange; problem: string } {
+  const set: Record<string, string> = {};
+  const remove: string[] = [];
+  const change = { set, remove };
+  for (const part of text.split(/[\s,]+/).filter((one) => one !== "")) {
+    const at = part.indexOf("=");
+    const gone = at < 0 && part.endsWith("-");
+    if (at < 0 && !gone) return { change, problem: `“${part.slice(0, 64)}” is neither key=value nor key-.` };
+    const key = part.slice(0, gone ? -1 : at);
+    const value = gone ? "" : part.slice(at + 1);
+    const problem = wrong(key, value);
+    if (problem !== "") return { change, problem };
+    if (gone ? Object.hasOwn(set, key) : remove.includes(key)) return { change, problem: `“${key}” is given and taken.` };
+    if (gone) remove.push(key);
+    else set[key] = value;
+  }
+  return { change, problem: Object.keys(set).length > MAX_LABELS ? `At most ${MAX_LABELS} labels.` : "" };
+}
+
+/** Those of a list that a selector chooses: all without one; none where it is wrong, so that none is chosen by mistake. */
+export function selected<T extends { labels?: Labels }>(text: string, all: readonly T[]): { found: readonly T[]; problem: string } {
+  if (text.trim() === "") return { found: all, problem: "" };
+  const { conditions, problem } = parseSelector(text);
+  return { found: conditions === null ? [] : all.filter(({ labels }) => matches(conditions, labels ?? {})), problem };
+}
+
 /** Labels in the form that is typed. */
 export function labelWords(labels: Labels | undefined): string {
   return Object.entries(labels ?? {}).map(([key, value]) => `${key}=${value}`).join(", ");

@@ -1,20 +1,27 @@
 /** What the create form checks before it asks the appliance, in the appliance's own terms. */
-import type { Node, VsCreate } from "../api/types";
+import type { Node, Vs, VsCreate } from "../api/types";
 
 export type Errors = Partial<Record<keyof VsCreate, string>>;
 
-export function validate(vs: VsCreate, taken: readonly string[], nodes: readonly Node[]): Errors {
+/** MiB of a node that no server has, those that are stopped included: as the appliance counts. */
+export function freeMib(node: Node, servers: readonly Vs[]): number {
+  const whole = Math.floor((node.memory_kib - node.monitor_kib) / 1024);
+  const parts = servers.map((vs) => (vs.partition === "" ? (vs.node === node.name ? vs.memory_mib : 0) : (vs.places ?? []).reduce((sum, place) => sum + (place.node === node.name ? place.memory_mib : 0), 0)));
+  return Math.max(parts.reduce((free, part) => free - part, whole), 0);
+}
+
+export function validate(vs: VsCreate, servers: readonly Vs[], nodes: readonly Node[]): Errors {
   const errors: Errors = {};
   if (!/^[A-Za-z0-9-]{1,63}$/.test(vs.name)) errors.name = "Letters, digits and hyphens, 1 to 63 of them.";
-  else if (taken.includes(vs.name)) errors.name = "There is a server of this name.";
+  else if (servers.some(({ name }) => name === vs.name)) errors.name = "There is a server of this name.";
   if (!Number.isInteger(vs.vcpus) || vs.vcpus < 1 || vs.vcpus > 32) errors.vcpus = "1 to 32.";
   if (!Number.isInteger(vs.memory_mib) || vs.memory_mib < 64) errors.memory_mib = "At least 64 MiB.";
   const node = nodes.find(({ name }) => name === vs.node);
   if (nodes.length === 0) errors.node = "No node is approved yet: boot and approve one first.";
   else if (vs.node !== "" && !node) errors.node = "There is no such node.";
   else if (node && node.memory_kib > 0) {
-    const free = Math.floor((node.memory_kib - node.monitor_kib - node.guest_kib) / 1024);
-    if (vs.memory_mib > free) errors.memory_mib = `${node.name} has ${Math.max(free, 0)} MiB free.`;
+    const free = freeMib(node, servers);
+    if (vs.memory_mib > free) errors.memory_mib = `${node.name} has ${free} MiB free.`;
   }
   return errors;
 }

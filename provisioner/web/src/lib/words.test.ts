@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest";
-import type { Node, VsCreate } from "../api/types";
+import type { Node, Vs, VsCreate } from "../api/types";
 import { bmcCommand, command, copyCommand, createCommand, powerCommand, quote, seriesCommand } from "./cli";
 import { href, parseRoute } from "./route";
 import { tone } from "./tone";
-import { addressProblem, freeName, freeNameOf, hostnameProblem, lastGroupMatches, nameProblem, patternProblem, validate } from "./validate";
+import { addressProblem, freeMib, freeName, freeNameOf, hostnameProblem, lastGroupMatches, nameProblem, patternProblem, validate } from "./validate";
 
 const vs: VsCreate = { name: "web", node: "", vcpus: 1, memory_mib: 256, kernel: "", initrd: "", append: "", partition: "", labels: {}, template: "", hostname: "", address: "", gateway: "", mac_pool: "", wwnn_pool: "", affinity: "", pinned: false };
 
@@ -59,7 +59,7 @@ describe("the create form", () => {
     const errors = validate({ ...vs, name: "a b", vcpus: 33, memory_mib: 63, node: "moon" }, [], [node]);
     expect(Object.keys(errors).sort()).toEqual(["memory_mib", "name", "node", "vcpus"]);
     expect(validate({ ...vs, vcpus: Number.NaN, memory_mib: Number.NaN }, [], []).vcpus).toBeDefined();
-    expect(validate(vs, ["web"], [node]).name).toContain("this name");
+    expect(validate(vs, [{ name: "web" } as Vs], [node]).name).toContain("this name");
     expect(validate({ ...vs, name: "x".repeat(64) }, [], []).name).toBeDefined();
   });
   it("wants a node first", () => {
@@ -67,6 +67,10 @@ describe("the create form", () => {
   });
   it("knows what fits on a node", () => {
     expect(validate({ ...vs, node: "node-1", memory_mib: 1024 }, [], [node]).memory_mib).toBe("node-1 has 992 MiB free.");
+    // What is stopped has its memory too, and what spans nodes has a part on each.
+    const [off, wide] = [{ name: "off", partition: "", node: "node-1", memory_mib: 500 }, { name: "wide", partition: "p1", node: "", memory_mib: 900, places: [{ node: "node-1", memory_mib: 200 }, { node: "node-2", memory_mib: 700 }] }];
+    expect(freeMib(node, [off, wide] as Vs[])).toBe(292);
+    expect(freeMib(node, [{ ...off, memory_mib: 4096 } as Vs])).toBe(0);
   });
   it("proposes a free name", () => {
     expect(freeName(["vs-1", "vs-3"])).toBe("vs-2");

@@ -2,7 +2,8 @@
 import { useCallback, useEffect, useState } from "react";
 import { ApiError, api } from "../api/client";
 import type { Account, Problem, SessionInfo, Token } from "../api/types";
-import { CliHint, Loading, State } from "../components/parts";
+import { CliHint, Loading, Refusal, State } from "../components/parts";
+import { counted } from "../lib/group";
 import { useWhyNot } from "../state/rights";
 import { useAfterEvents } from "../state/happened";
 import { useToasts } from "../state/toasts";
@@ -48,14 +49,14 @@ export function AccountsPage() {
     await look();
   };
   if (!seen) {
-    return problem ? <p className="note bad" role="alert"><strong>{problem.title}</strong> {problem.next}</p> : <Loading />;
+    return problem ? <Refusal problem={problem} /> : <Loading />;
   }
   return (
     <>
       <header className="page-head">
         <h1>Accounts</h1>
         <p className="summary">
-          {seen.accounts.length} accounts · {seen.tokens.length} tokens · {seen.sessions.length} sessions
+          {[counted(seen.accounts.length, "account"), counted(seen.tokens.length, "token"), counted(seen.sessions.length, "session")].join(" · ")}
         </p>
         <button type="button" className="push" disabled={noToken !== ""} title={noToken} onClick={() => setChoice({ verb: "token" })}>
           New token…
@@ -70,7 +71,12 @@ export function AccountsPage() {
         ))}
       </div>
       <h2>Tokens</h2>
-      {seen.tokens.length === 0 ? <CliHint command="weft token create NAME --only vs/NAME" /> : (
+      {seen.tokens.length === 0 ? (
+        <>
+          <p className="muted">A token lets a program act for an account until it ends or is revoked: with all that the account may, or for one server alone. It is shown once, when it is made.</p>
+          <CliHint command="weft token create NAME --only vs/NAME" />
+        </>
+      ) : (
         <div className="rows" role="list" aria-label="Tokens">
           {seen.tokens.map((token) => (
             <TokenRow key={token.name} token={token} onRevoke={() => setChoice({ verb: "revoke", token })} />
@@ -127,7 +133,7 @@ function AccountRow({ account, onChoose }: { account: Account; onChoose: (verb: 
       </div>
       <div className="cell-hw">
         <span className="muted">
-          {account.sessions} sessions · {account.tokens} tokens
+          {counted(account.sessions, "session")} · {counted(account.tokens, "token")}
         </span>
       </div>
       <div className="cell-act">

@@ -2,7 +2,7 @@
 import { useCallback, useEffect, useState } from "react";
 import { ApiError, api } from "../api/client";
 import type { Finding, Problem } from "../api/types";
-import { CliHint, Loading, State } from "../components/parts";
+import { CliHint, Loading, Refusal, State } from "../components/parts";
 import { DriftPanel } from "./drift";
 
 const RANK: Record<string, number> = { fail: 0, warn: 1, ok: 2 };
@@ -39,11 +39,7 @@ export function DoctorPage() {
           {busy ? "Looking…" : "Look again"}
         </button>
       </header>
-      {problem && (
-        <p className="note bad" role="alert">
-          {problem.title} {problem.next}
-        </p>
-      )}
+      {problem && <Refusal problem={problem} />}
       <ul className="findings">
         {sorted.map((finding, index) => (
           <li key={`${finding.name}-${index}`} className={`finding ${finding.state}`}>

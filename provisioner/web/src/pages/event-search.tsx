@@ -4,7 +4,7 @@ import type { FormEvent } from "react";
 import { ApiError, api } from "../api/client";
 import type { Problem, WeftEvent } from "../api/types";
 import { EventList } from "../components/event-list";
-import { CliHint, Field } from "../components/parts";
+import { CliHint, Field, Refusal } from "../components/parts";
 import { NOTHING, merged, searchCommand, searchQuery } from "../lib/search";
 import type { Search } from "../lib/search";
 
@@ -88,17 +88,13 @@ export function EventSearch() {
           )}
         </div>
       </form>
-      {problem && (
-        <p className="note bad" role="alert">
-          {problem.title} {problem.next}
-        </p>
-      )}
+      {problem && <Refusal problem={problem} />}
       {found && (
         <>
           <p className="muted" role="status">
             {found.events.length} found{found.next === null ? "" : " so far"}
           </p>
-          {found.events.length > 0 && <EventList events={found.events} />}
+          {found.events.length > 0 ? <EventList events={found.events} /> : <p>Nothing has all of that: leave something out.</p>}
           {found.next !== null && (
             <button type="button" disabled={busy} onClick={() => void look(found.search, found.next ?? undefined)}>
               Older ones

@@ -3,12 +3,12 @@ import { useEffect, useState } from "react";
 import { ApiError, api } from "../api/client";
 import type { JobPlan, Partition, Problem } from "../api/types";
 import { Icon } from "../components/icons";
-import { CliHint, Field, Loading, State } from "../components/parts";
+import { CliHint, Field, Loading, Refusal, State } from "../components/parts";
 import { command } from "../lib/cli";
 import { ACTIONS, MOST_STEPS, jobFile, jobOf, missing, newStep, ofServers, shifted } from "../lib/job-draft";
 import type { Step, StepAction } from "../lib/job-draft";
 import { href } from "../lib/route";
-import { toggled } from "../lib/selection";
+import { toggled } from "../lib/group";
 import { useStore } from "../state/store";
 import { useToasts } from "../state/toasts";
 
@@ -118,14 +118,6 @@ export function NewJobPage() {
   );
 }
 
-function Refusal({ problem }: { problem: Problem }) {
-  return (
-    <p className="note bad" role="alert">
-      <strong>{problem.title.replace(/\.$/, "")}.</strong> {problem.next}
-    </p>
-  );
-}
-
 function PlanOfJob({ plan }: { plan: JobPlan }) {
   return (
     <>
@@ -151,7 +143,7 @@ function PlanOfJob({ plan }: { plan: JobPlan }) {
 }
 
 interface ChoiceProps {
-  noun: string;
+  noun: "servers" | "nodes";
   names: readonly string[];
   picked: ReadonlySet<string>;
   onPick: (name: string) => void;
@@ -165,7 +157,11 @@ function Choice({ noun, names, picked, onPick }: ChoiceProps) {
     <fieldset className="choice">
       <legend className="sr-only">Choose {noun}</legend>
       {names.length > 12 && <input type="search" placeholder="Name…" aria-label={`Filter ${noun}`} value={filter} onChange={(event) => setFilter(event.target.value)} />}
-      {names.length === 0 && <p className="muted">There are no {noun} yet.</p>}
+      {names.length === 0 && (
+        <p className="muted">
+          There are no {noun} yet: <a href={href({ page: noun })}>to the {noun}</a>.
+        </p>
+      )}
       {fits.slice(0, SHOWN).map((name) => (
         <label key={name} className="check">
           <input type="checkbox" checked={picked.has(name)} onChange={() => onPick(name)} />
@@ -204,7 +200,7 @@ function StepFields({ step, servers, nodes, partitions, onChange }: StepProps) {
       </Field>
       {ofServers(step.action) && (
         <details open={step.names.length === 0}>
-          <summary>{step.names.length === 0 ? "No server chosen" : step.names.join(", ")}</summary>
+          <summary>{step.names.length === 0 ? "No server chosen" : `Servers: ${step.names.join(", ")}`}</summary>
           <Choice noun="servers" names={servers} picked={chosen} onPick={pick} />
         </details>
       )}

@@ -42,7 +42,7 @@ function LabelsDialog({ noun, name, labels, onClose }: Props & { onClose: () => 
   return (
     <Dialog
       title={`Labels of ${name}`}
-      command={labelCommand(noun, name, change)}
+      command={labelCommand(noun, [name], change)}
       action="Change"
       ready={problem === "" && changes}
       onAction={async () => {

@@ -1,4 +1,4 @@
-/** Approve, forget, restart, send the configuration again. */
+/** Approve, restart, send the configuration again. */
 import { useState } from "react";
 import { api } from "../api/client";
 import type { Node } from "../api/types";
@@ -54,33 +54,6 @@ export function ApproveDialog({ node, onClose }: Props) {
           <input id={id} aria-describedby={note} className="mono" autoComplete="off" spellCheck={false} autoFocus value={typed} onChange={(event) => setTyped(event.target.value)} />
         )}
       </Field>
-    </Dialog>
-  );
-}
-
-export function ForgetDialog({ node, onClose }: Props) {
-  const { refresh } = useStore();
-  const { tryTo } = useToasts();
-  return (
-    <Dialog
-      title={`Forget ${node.name}`}
-      command={command("node", "forget", node.name)}
-      action="Forget"
-      danger
-      onAction={async () => {
-        const problem = await tryTo(() => api.forget(node.name), `${node.name} is forgotten.`);
-        if (!problem) location.hash = "#/nodes";
-        await refresh();
-        return problem;
-      }}
-      onClose={onClose}
-    >
-      <p>Its key and inventory are removed. When it boots again, it is unknown and has to be approved.</p>
-      {node.servers.length > 0 && (
-        <p className="note warn">
-          Placed on it: {node.servers.join(", ")}. They cannot run until they have another node.
-        </p>
-      )}
     </Dialog>
   );
 }

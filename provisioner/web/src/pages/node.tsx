@@ -14,15 +14,17 @@ import { useWhyNot } from "../state/rights";
 import { useNow, useStore } from "../state/store";
 import { LabelsFact } from "./labels";
 import { PowerPanel } from "./node-power";
-import { ApproveDialog, ForgetDialog, PushDialog, RebootDialog } from "./node-dialogs";
+import { ApproveDialog, PushDialog, RebootDialog } from "./node-dialogs";
+import { NodeGroupDialog } from "./node-group";
 
 export function NodePage({ name }: { name: string }) {
   const { nodes, feed } = useStore();
-  const [dialog, setDialog] = useState<"approve" | "forget" | "push" | "reboot" | null>(null);
+  const [dialog, setDialog] = useState<"approve" | "forget" | "move" | "push" | "reboot" | null>(null);
   const noApprove = useWhyNot("approve", "node", name);
   const noPush = useWhyNot("push", "node", name);
   const noReboot = useWhyNot("reboot", "node", name);
   const noForget = useWhyNot("forget", "node", name);
+  const noMove = useWhyNot("move", "node", name);
   if (!nodes) return <Loading />;
   const node = nodes.find((one) => one.name === name || (one.id !== "" && one.id === name));
   if (!node) {
@@ -57,6 +59,11 @@ export function NodePage({ name }: { name: string }) {
           <button type="button" onClick={() => setDialog("reboot")} disabled={node.state !== "ready" || noReboot !== ""} title={noReboot || (node.state === "ready" ? "" : "Only a node that is ready can be told to restart")}>
             Restart…
           </button>
+          {node.state !== "quarantined" && node.state !== "booting" && (
+            <button type="button" disabled={noMove !== ""} title={noMove} onClick={() => setDialog("move")}>
+              Move…
+            </button>
+          )}
           <button type="button" disabled={noForget !== ""} title={noForget} onClick={() => setDialog("forget")}>
             Forget…
           </button>
@@ -76,7 +83,16 @@ export function NodePage({ name }: { name: string }) {
         <EventList events={feed.events.filter((event) => event.node === node.name).slice(-30)} without="node" />
       </section>
       {dialog === "approve" && <ApproveDialog node={node} onClose={close} />}
-      {dialog === "forget" && <ForgetDialog node={node} onClose={close} />}
+      {(dialog === "forget" || dialog === "move") && (
+        <NodeGroupDialog
+          action={dialog}
+          nodes={[node]}
+          onDone={() => {
+            if (dialog === "forget") location.hash = "#/nodes";
+          }}
+          onClose={close}
+        />
+      )}
       {dialog === "push" && <PushDialog node={node} onClose={close} />}
       {dialog === "reboot" && <RebootDialog node={node} onClose={close} />}
     </>

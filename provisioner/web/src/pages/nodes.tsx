@@ -2,12 +2,15 @@
 import { useState } from "react";
 import type { Node } from "../api/types";
 import { Chart } from "../components/chart";
+import { GroupResult, SelectorField, SelectorNote, useChosen } from "../components/group";
+import type { Done } from "../components/group";
 import { CliHint, Empty, Loading, State, Trust } from "../components/parts";
 import { StageChart, StageProgress } from "../components/stages";
+import { command } from "../lib/cli";
 import { ago, memory } from "../lib/format";
 import type { NodeAction } from "../lib/node-group";
 import { href } from "../lib/route";
-import { toggled } from "../lib/selection";
+import { labelWords, selected } from "../lib/selector";
 import { useWhyNot } from "../state/rights";
 import { useNow, useStore } from "../state/store";
 import { ApproveDialog } from "./node-dialogs";
@@ -37,13 +40,15 @@ export function NodesPage() {
   const { nodes } = useStore();
   const [filter, setFilter] = useState("");
   const [approving, setApproving] = useState<string | null>(null);
-  const [picked, setPicked] = useState<ReadonlySet<string>>(new Set());
-  const [asked, setAsked] = useState<{ action: NodeAction; nodes: Node[] } | null>(null);
-  if (!nodes) return <Loading />;
-  const shown = sorted(nodes).filter((node) => matches(node, filter));
-  // A machine that only boots has no identity yet; what is not shown is not acted on.
+  const [selector, setSelector] = useState("");
+  const [asked, setAsked] = useState<{ action: NodeAction; nodes: readonly Node[] } | null>(null);
+  const [done, setDone] = useState<Done | null>(null);
+  const { found, problem } = selected(selector, nodes ?? []);
+  const shown = sorted(found).filter((node) => matches(node, filter));
+  // A machine that only boots has no identity yet.
   const known = shown.filter(({ id }) => id !== "");
-  const group = known.filter(({ name }) => picked.has(name));
+  const group = useChosen(known);
+  if (!nodes) return <Loading />;
   const chosen = nodes.find(({ name }) => name === approving);
   return (
     <>
@@ -51,39 +56,49 @@ export function NodesPage() {
         <h1>Nodes</h1>
         <Summary nodes={nodes} />
         {nodes.length > 0 && (
-          <input type="search" className="filter" placeholder="Filter by name, state, address…" aria-label="Filter nodes" value={filter} onChange={(event) => setFilter(event.target.value)} />
+          <div className="filters">
+            <input type="search" placeholder="Name, state…" aria-label="Filter nodes" value={filter} onChange={(event) => setFilter(event.target.value)} />
+            <SelectorField problem={problem} selector={selector} onSelector={setSelector} />
+          </div>
         )}
       </header>
       {nodes.length === 0 ? (
         <FirstNode />
       ) : (
         <>
-          <NodeGroupBar
-            shown={known}
-            chosen={group}
-            onAll={(all) => setPicked(new Set(all ? known.map(({ name }) => name) : []))}
-            onAction={(action) => setAsked({ action, nodes: group })}
-          />
+          <SelectorNote problem={problem} />
+          <NodeGroupBar shown={known} chosen={group.chosen} onAll={group.all} onAction={(action) => setAsked({ action, nodes: group.chosen })} />
+          {done && <GroupResult done={done} onDismiss={() => setDone(null)} />}
           <div className="rows" role="list" aria-label="Nodes">
             {shown.slice(0, ROWS).map((node) => (
               <NodeRow
                 key={node.id === "" ? node.mac : node.id}
                 node={node}
-                picked={picked.has(node.name)}
-                onPick={() => setPicked((now) => toggled(now, node.name))}
+                picked={group.has(node.name)}
+                onPick={() => group.pick(node.name)}
                 onApprove={() => setApproving(node.name)}
               />
             ))}
           </div>
-          {shown.length === 0 && <p className="muted pad">No node matches “{filter}”.</p>}
+          {shown.length === 0 && <p className="muted pad">No node fits.</p>}
           {shown.length > ROWS && <p className="muted pad">{shown.length - ROWS} more. Filter to see them.</p>}
+          {selector.trim() !== "" && problem === "" && <CliHint command={command("node", "list", "-l", selector.trim())} />}
           <section className="panel">
             <h2>Boot stages</h2>
             <StageChart nodes={shown.slice(0, 24)} />
           </section>
         </>
       )}
-      {asked && <NodeGroupDialog {...asked} onDone={() => setPicked(new Set())} onClose={() => setAsked(null)} />}
+      {asked && (
+        <NodeGroupDialog
+          {...asked}
+          onDone={(result) => {
+            setDone(result);
+            group.all(false);
+          }}
+          onClose={() => setAsked(null)}
+        />
+      )}
       {chosen && <ApproveDialog node={chosen} onClose={() => setApproving(null)} />}
     </>
   );
@@ -111,6 +126,7 @@ function NodeRow({ node, picked, onPick, onApprove }: RowProps) {
   const { samples } = useStore();
   const noApprove = useWhyNot("approve", "node", node.name);
   const history = samples.of(node.name);
+  const labels = labelWords(node.labels);
   return (
     <article className="row node-row" role="listitem" aria-label={node.name}>
       <div className="cell-name">
@@ -133,6 +149,7 @@ function NodeRow({ node, picked, onPick, onApprove }: RowProps) {
             .filter((part) => part !== "")
             .join(" · ")}
         </span>
+        {labels !== "" && <span className="muted break">{labels}</span>}
       </div>
       <div className="cell-load">
         {node.state === "ready" ? (

@@ -4,31 +4,33 @@ import { api } from "../api/client";
 import type { Vs } from "../api/types";
 import { Icon } from "../components/icons";
 import { href } from "../lib/route";
-import { isAlive } from "../lib/selection";
+import { isAlive, obstacleTo } from "../lib/selection";
+import type { Action } from "../lib/selection";
 import { useWhyNot } from "../state/rights";
 import { useStore } from "../state/store";
 import { useToasts } from "../state/toasts";
 import { CopyDialog, MakeTemplateDialog } from "./server-copy";
 import { EditDialog } from "./server-edit";
-import { DeleteDialog, ResetDialog, StopDialog } from "./server-dialogs";
+import { ServerGroupDialog } from "./server-group";
 
 export function ServerActions({ vs, withDelete }: { vs: Vs; withDelete: boolean }) {
   const { refresh } = useStore();
   const { attempt } = useToasts();
-  const [dialog, setDialog] = useState<"stop" | "reset" | "delete" | "edit" | "copy" | "template" | null>(null);
+  const [dialog, setDialog] = useState<Action | "edit" | "copy" | "template" | null>(null);
   const alive = isAlive(vs);
   const noConsole = useWhyNot("console", "vs", vs.name);
   const noStart = useWhyNot("start", "vs", vs.name);
   const noEdit = useWhyNot("edit", "vs", vs.name);
   const noStop = useWhyNot("stop", "vs", vs.name);
-  const noReset = useWhyNot("reset", "vs", vs.name) || (vs.state === "running" ? "" : "Only a running server can be reset");
+  const noReset = useWhyNot("reset", "vs", vs.name) || obstacleTo("reset", [vs]);
+  const noMove = useWhyNot("move", "vs", vs.name) || obstacleTo("move", [vs]);
   const mayNotCopy = useWhyNot("copy", "vs", vs.name);
   const noCopy = useWhyNot("create", "vs") || mayNotCopy;
   const noTemplate = useWhyNot("create", "template") || mayNotCopy;
-  const noDelete = useWhyNot("delete", "vs", vs.name) || (alive ? "Stop it first" : "");
+  const noDelete = useWhyNot("delete", "vs", vs.name) || obstacleTo("delete", [vs]);
   const close = () => setDialog(null);
   const start = async () => {
-    await attempt(() => api.act(vs.name, "start"), `${vs.name} is starting.`);
+    await attempt(() => api.start(vs.name), `${vs.name} is starting.`);
     await refresh();
   };
   return (
@@ -64,6 +66,10 @@ export function ServerActions({ vs, withDelete }: { vs: Vs; withDelete: boolean 
           <button type="button" disabled={noEdit !== ""} title={noEdit} onClick={() => setDialog("edit")} aria-label={`Edit ${vs.name}`}>
             Edit…
           </button>
+          <button type="button" disabled={noMove !== ""} title={noMove} onClick={() => setDialog("move")} aria-label={`Move ${vs.name}`}>
+            <Icon name="move" />
+            Move…
+          </button>
           <button type="button" disabled={noCopy !== ""} title={noCopy} onClick={() => setDialog("copy")} aria-label={`Copy ${vs.name}`}>
             <Icon name="copy" />
             Copy…
@@ -79,12 +85,19 @@ export function ServerActions({ vs, withDelete }: { vs: Vs; withDelete: boolean 
           Delete…
         </button>
       )}
-      {dialog === "stop" && <StopDialog vs={vs} onClose={close} />}
-      {dialog === "reset" && <ResetDialog vs={vs} onClose={close} />}
       {dialog === "edit" && <EditDialog vs={vs} onClose={close} />}
       {dialog === "copy" && <CopyDialog vs={vs} onClose={close} />}
       {dialog === "template" && <MakeTemplateDialog vs={vs} onClose={close} />}
-      {dialog === "delete" && <DeleteDialog vs={vs} onClose={close} />}
+      {dialog && dialog !== "edit" && dialog !== "copy" && dialog !== "template" && (
+        <ServerGroupDialog
+          action={dialog}
+          servers={[vs]}
+          onDone={() => {
+            if (dialog === "delete") location.hash = "#/servers";
+          }}
+          onClose={close}
+        />
+      )}
     </>
   );
 }

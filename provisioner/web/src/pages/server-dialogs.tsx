@@ -1,15 +1,16 @@
-/** Create, delete, reset of a virtual server. */
+/** The form of a new virtual server. */
 import { useState } from "react";
 import { api } from "../api/client";
-import type { Vs, VsCreate } from "../api/types";
+import type { VsCreate } from "../api/types";
 import { Dialog } from "../components/dialog";
 import { Field } from "../components/parts";
-import { command, createCommand } from "../lib/cli";
-import { bytes, memory } from "../lib/format";
+import { createCommand } from "../lib/cli";
+import { bytes } from "../lib/format";
 import { parseLabels } from "../lib/selector";
 import { freeName, validate } from "../lib/validate";
 import { useStore } from "../state/store";
 import { useToasts } from "../state/toasts";
+import { PlaceOptions, placesOf } from "./server-group";
 
 export function CreateDialog({ onClose }: { onClose: () => void }) {
   const { nodes, servers, refresh } = useStore();
@@ -20,17 +21,17 @@ export function CreateDialog({ onClose }: { onClose: () => void }) {
   const [start, setStart] = useState(true);
   const [kernel, setKernel] = useState<File | null>(null);
   const [initrd, setInitrd] = useState<File | null>(null);
-  const places = (nodes ?? []).filter(({ state }) => state === "ready" || state === "approved");
+  const places = placesOf(nodes);
   const labelled = parseLabels(labels);
   const wanted = { ...vs, labels: labelled.labels };
-  const errors = { ...validate(vs, taken, places), ...(labelled.problem === "" ? {} : { labels: labelled.problem }) };
+  const errors = { ...validate(vs, servers ?? [], places), ...(labelled.problem === "" ? {} : { labels: labelled.problem }) };
   const put = (part: Partial<VsCreate>) => setVs((now) => ({ ...now, ...part }));
   const files = { ...(kernel ? { kernel: kernel.name } : {}), ...(initrd ? { initrd: initrd.name } : {}) };
   const create = async () => {
     const problem = await tryTo(async () => {
       const [kernelBlob, initrdBlob] = [kernel ? await api.blob(kernel) : null, initrd ? await api.blob(initrd) : null];
       await api.create({ ...wanted, kernel: kernelBlob?.digest ?? "", initrd: initrdBlob?.digest ?? "" });
-      if (start) await api.act(vs.name, "start");
+      if (start) await api.start(vs.name);
     }, start ? `${vs.name} is starting.` : `${vs.name} is defined.`);
     await refresh();
     return problem;
@@ -45,11 +46,7 @@ export function CreateDialog({ onClose }: { onClose: () => void }) {
           {(id, note) => (
             <select id={id} aria-describedby={note} value={vs.node} onChange={(event) => put({ node: event.target.value })}>
               <option value="">the one with most free memory</option>
-              {places.map((node) => (
-                <option key={node.name} value={node.name}>
-                  {node.name}, {memory(Math.max(node.memory_kib - node.monitor_kib - node.guest_kib, 0))} free{node.state === "ready" ? "" : " (away)"}
-                </option>
-              ))}
+              <PlaceOptions places={places} servers={servers ?? []} />
             </select>
           )}
         </Field>
@@ -76,75 +73,6 @@ export function CreateDialog({ onClose }: { onClose: () => void }) {
         <input type="checkbox" checked={start} onChange={(event) => setStart(event.target.checked)} />
         Start it at once
       </label>
-    </Dialog>
-  );
-}
-
-interface Props {
-  vs: Vs;
-  onClose: () => void;
-}
-
-export function DeleteDialog({ vs, onClose }: Props) {
-  const { refresh } = useStore();
-  const { tryTo } = useToasts();
-  return (
-    <Dialog
-      title={`Delete ${vs.name}`}
-      command={command("vs", "delete", vs.name)}
-      action="Delete"
-      danger
-      onAction={async () => {
-        const problem = await tryTo(() => api.remove(vs.name), `${vs.name} is deleted.`);
-        if (!problem) location.hash = "#/servers";
-        await refresh();
-        return problem;
-      }}
-      onClose={onClose}
-    >
-      <p>The definition is removed. Its identifiers are not given to another server.</p>
-    </Dialog>
-  );
-}
-
-export function ResetDialog({ vs, onClose }: Props) {
-  const { refresh } = useStore();
-  const { tryTo } = useToasts();
-  return (
-    <Dialog
-      title={`Reset ${vs.name}`}
-      command={command("vs", "reset", vs.name)}
-      action="Reset"
-      danger
-      onAction={async () => {
-        const problem = await tryTo(() => api.act(vs.name, "reset"), `${vs.name} is reset.`);
-        await refresh();
-        return problem;
-      }}
-      onClose={onClose}
-    >
-      <p>As the button on a machine’s front: the guest is not asked, what it has not written is lost.</p>
-    </Dialog>
-  );
-}
-
-export function StopDialog({ vs, onClose }: Props) {
-  const { refresh } = useStore();
-  const { tryTo } = useToasts();
-  return (
-    <Dialog
-      title={`Stop ${vs.name}`}
-      command={command("vs", "stop", vs.name)}
-      action="Power off"
-      danger
-      onAction={async () => {
-        const problem = await tryTo(() => api.act(vs.name, "stop"), `${vs.name} is stopping.`);
-        await refresh();
-        return problem;
-      }}
-      onClose={onClose}
-    >
-      <p>The server is powered off. To let the guest end its work first, shut it down from its console.</p>
     </Dialog>
   );
 }

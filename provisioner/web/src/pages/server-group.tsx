@@ -1,23 +1,31 @@
-/** Several virtual servers at once: the bar over the list, the dialog of a change, and what became of each. */
-import { useEffect, useRef, useState } from "react";
-import { ApiError, api } from "../api/client";
-import type { Plan, Problem, Vs } from "../api/types";
-import { Dialog } from "../components/dialog";
-import { Icon } from "../components/icons";
-import { Loading } from "../components/parts";
-import { command } from "../lib/cli";
-import { href } from "../lib/route";
-import { obstacleTo, results } from "../lib/selection";
-import type { Action, Result } from "../lib/selection";
-import { useWhyNot } from "../state/rights";
+/** Several virtual servers at once. */
+import { useState } from "react";
+import { api } from "../api/client";
+import type { Node, Vs } from "../api/types";
+import { GroupBar, GroupDialog, LabelChangeField, useLabelChange } from "../components/group";
+import type { Done, Verb } from "../components/group";
+import { Field } from "../components/parts";
+import { memory } from "../lib/format";
+import { became, obstacleTo, serverCommand } from "../lib/selection";
+import type { Action } from "../lib/selection";
+import { freeMib } from "../lib/validate";
 import { useStore } from "../state/store";
-import { useToasts } from "../state/toasts";
 
-const ACTIONS: readonly { action: Action; word: string; icon: string }[] = [
-  { action: "start", word: "Start", icon: "play" },
-  { action: "stop", word: "Stop", icon: "stop" },
-  { action: "delete", word: "Delete", icon: "trash" },
-];
+const VERBS: Readonly<Record<Action, Verb<Action>>> = {
+  start: { action: "start", word: "Start", done: "started", icon: "play" },
+  stop: { action: "stop", word: "Stop", button: "Power off", done: "powered off", icon: "stop", danger: true },
+  reset: { action: "reset", word: "Reset", done: "reset", icon: "reset", danger: true },
+  move: { action: "move", word: "Move", done: "moved", icon: "move" },
+  label: { action: "label", word: "Label", done: "labelled", icon: "label" },
+  delete: { action: "delete", word: "Delete", done: "deleted", icon: "trash", danger: true },
+};
+
+/** What is good to know before. */
+const WORDS: Readonly<Partial<Record<Action, string>>> = {
+  stop: "To let a guest end its work first, shut it down from its console.",
+  reset: "As the button on a machine’s front: a guest is not asked, what it has not written is lost.",
+  delete: "Identifiers of what is deleted are not given to another server.",
+};
 
 interface BarProps {
   /** Servers that the list shows, and those of them that are chosen. */
@@ -27,132 +35,71 @@ interface BarProps {
   onAction: (action: Action) => void;
 }
 
-export function GroupBar({ shown, chosen, onAll, onAction }: BarProps) {
-  const box = useRef<HTMLInputElement>(null);
-  const noRight = { start: useWhyNot("start", "vs"), stop: useWhyNot("stop", "vs"), delete: useWhyNot("delete", "vs") };
-  const all = shown.length > 0 && chosen.length === shown.length;
-  const some = chosen.length > 0 && !all;
-  useEffect(() => {
-    if (box.current) box.current.indeterminate = some;
-  }, [some]);
-  return (
-    <div className="group-bar" role="group" aria-label="Chosen servers">
-      <label className="check">
-        <input ref={box} type="checkbox" checked={all} aria-checked={some ? "mixed" : all} disabled={shown.length === 0} onChange={() => onAll(!all)} />
-        Select all
-      </label>
-      <span className="muted" role="status">
-        {chosen.length === 0 ? "none selected" : `${chosen.length} of ${shown.length} selected`}
-      </span>
-      {chosen.length > 0 &&
-        ACTIONS.map(({ action, word, icon }) => {
-          const obstacle = noRight[action] || obstacleTo(action, chosen);
-          return (
-            <button key={action} type="button" disabled={obstacle !== ""} title={obstacle} aria-label={`${word} ${chosen.length} selected`} onClick={() => onAction(action)}>
-              <Icon name={icon} />
-              {word}…
-            </button>
-          );
-        })}
-    </div>
-  );
-}
-
-export interface Done {
-  action: Action;
-  results: Result[];
-  transaction: number;
+export function ServerGroupBar({ shown, chosen, onAll, onAction }: BarProps) {
+  return <GroupBar kind="vs" noun="server" verbs={Object.values(VERBS)} shown={shown.length} chosen={chosen.length} obstacle={(action) => obstacleTo(action, chosen)} onAll={onAll} onAction={onAction} />;
 }
 
 interface DialogProps {
   action: Action;
-  names: readonly string[];
+  /** As they were when it was opened. */
+  servers: readonly Vs[];
   onDone: (done: Done) => void;
   onClose: () => void;
 }
 
-/** Shows the plan before it is made. The names are those of the moment when it was opened. */
-export function GroupDialog({ action, names, onDone, onClose }: DialogProps) {
-  const { refresh } = useStore();
-  const { tryTo } = useToasts();
-  const [plan, setPlan] = useState<Plan | null>(null);
-  const [problem, setProblem] = useState<Problem | null>(null);
-  useEffect(() => {
-    api.groupPlan(action, names).then(setPlan, (error: unknown) => {
-      if (!(error instanceof ApiError)) throw error;
-      setProblem(error.problem);
-    });
-  }, [action, names]);
-  const word = ACTIONS.find((one) => one.action === action)?.word ?? action;
-  const many = `${names.length} ${names.length === 1 ? "server" : "servers"}`;
+export function ServerGroupDialog({ action, servers, onDone, onClose }: DialogProps) {
+  const [node, setNode] = useState("");
+  const labels = useLabelChange();
+  const names = servers.map(({ name }) => name);
+  const whole = action === "move" ? node !== "" : action !== "label" || labels.whole;
+  const ask = (dry: boolean) => {
+    if (action === "move") return api.moveServers(names, node, dry);
+    return action === "label" ? api.labelGroup("vs", names, labels.change, dry) : api.serverGroup(action, names, dry);
+  };
   return (
-    <Dialog
-      title={`${word} ${many}`}
-      command={command("vs", action, ...names)}
-      action={action === "stop" ? "Power off" : word}
-      danger={action !== "start"}
-      ready={plan?.state === "planned"}
-      onAction={async () => {
-        const refused = await tryTo(async () => {
-          const done = await api.group(action, names);
-          onDone({ action, results: results(names, done), transaction: done.transaction });
-        }, `${word}: ${many}, in one transaction.`);
-        await refresh();
-        return refused;
-      }}
+    <GroupDialog
+      kind="vs"
+      noun="server"
+      verb={VERBS[action]}
+      names={names}
+      command={serverCommand(action, names, node, labels.change)}
+      ask={whole ? ask : null}
+      filled={`${node} ${labels.text}`}
+      word={(object) => became(action, object, node, labels.change)}
+      onDone={onDone}
       onClose={onClose}
     >
-      {plan ? (
-        <Preview plan={plan} names={names} />
-      ) : problem ? (
-        <p className="note bad" role="alert">
-          <strong>{problem.title}</strong> {problem.next}
-        </p>
-      ) : (
-        <Loading />
+      {action === "move" && <PlaceField value={node} onChange={setNode} />}
+      {action === "label" && <LabelChangeField typed={labels} labels={servers.map((vs) => vs.labels)} />}
+      {WORDS[action] !== undefined && <p>{WORDS[action]}</p>}
+    </GroupDialog>
+  );
+}
+
+function PlaceField({ value, onChange }: { value: string; onChange: (node: string) => void }) {
+  const { nodes, servers } = useStore();
+  const places = placesOf(nodes);
+  return (
+    <Field label="To the node" hint={places.length === 0 ? "No node is approved yet: boot and approve one first." : "They stay stopped there, with their identifiers."}>
+      {(id, note) => (
+        <select id={id} aria-describedby={note} autoFocus value={value} onChange={(event) => onChange(event.target.value)}>
+          <option value="">choose…</option>
+          <PlaceOptions places={places} servers={servers ?? []} />
+        </select>
       )}
-    </Dialog>
+    </Field>
   );
 }
 
-function Preview({ plan, names }: { plan: Plan; names: readonly string[] }) {
-  return (
-    <div className="plan">
-      {plan.state === "conflict" && (
-        <p className="note warn" role="alert">
-          Some refuse, so that nothing would be changed. Choose without them.
-        </p>
-      )}
-      {plan.state === "nothing" && <p className="note">All of them are so already.</p>}
-      <ResultList results={results(names, plan)} label="What becomes of each" />
-      {plan.reason !== "" && <p className="muted">An undo gives back all but this: {plan.reason}.</p>}
-    </div>
-  );
+/** Nodes that a server can be put on. */
+export function placesOf(nodes: readonly Node[] | null): Node[] {
+  return (nodes ?? []).filter(({ state }) => state === "ready" || state === "approved");
 }
 
-export function ResultList({ results: list, label }: { results: readonly Result[]; label: string }) {
-  return (
-    <ul className="results" aria-label={label}>
-      {list.map(({ name, text, bad }) => (
-        <li key={name}>
-          <b className="break">{name}</b> <span className={bad ? "bad-text" : "muted"}>{text}</span>
-        </li>
-      ))}
-    </ul>
-  );
-}
-
-/** What became of each, until it is dismissed. */
-export function GroupResult({ done, onDismiss }: { done: Done; onDismiss: () => void }) {
-  return (
-    <section className="panel" aria-label={`Result of ${done.action}`} role="status">
-      <ResultList results={done.results} label={`Result of ${done.action} for each server`} />
-      <div className="actions">
-        {done.transaction > 0 && <a href={href({ page: "transaction", number: done.transaction })}>Transaction {done.transaction}, where it can be undone</a>}
-        <button type="button" className="quiet small" onClick={onDismiss} aria-label="Dismiss the result">
-          Dismiss
-        </button>
-      </div>
-    </section>
-  );
+export function PlaceOptions({ places, servers }: { places: readonly Node[]; servers: readonly Vs[] }) {
+  return places.map((node) => (
+    <option key={node.name} value={node.name}>
+      {node.name}, {memory(freeMib(node, servers) * 1024)} free{node.state === "ready" ? "" : " (away)"}
+    </option>
+  ));
 }

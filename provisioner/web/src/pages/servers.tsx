@@ -1,19 +1,19 @@
 /** All virtual servers. */
 import { useState } from "react";
 import type { Vs } from "../api/types";
+import { GroupResult, SelectorField, SelectorNote, useChosen } from "../components/group";
+import type { Done } from "../components/group";
 import { Icon } from "../components/icons";
 import { CliHint, Empty, Loading, State } from "../components/parts";
 import { command } from "../lib/cli";
 import { href } from "../lib/route";
-import { toggled } from "../lib/selection";
 import type { Action } from "../lib/selection";
-import { labelWords, matches, parseSelector } from "../lib/selector";
+import { labelWords, selected } from "../lib/selector";
 import { useWhyNot } from "../state/rights";
 import { useStore } from "../state/store";
 import { ServerActions } from "./server-actions";
 import { CreateDialog } from "./server-dialogs";
-import { GroupBar, GroupDialog, GroupResult } from "./server-group";
-import type { Done } from "./server-group";
+import { ServerGroupBar, ServerGroupDialog } from "./server-group";
 
 const ROWS = 200;
 
@@ -22,20 +22,16 @@ export function ServersPage() {
   const [creating, setCreating] = useState(false);
   const [filter, setFilter] = useState("");
   const [selector, setSelector] = useState("");
-  const [picked, setPicked] = useState<ReadonlySet<string>>(new Set());
-  const [asked, setAsked] = useState<{ action: Action; names: string[] } | null>(null);
+  const [asked, setAsked] = useState<{ action: Action; servers: readonly Vs[] } | null>(null);
   const [done, setDone] = useState<Done | null>(null);
   const noCreate = useWhyNot("create", "vs");
-  if (!servers) return <Loading />;
   const wanted = filter.toLowerCase();
-  const bySelector = selector.trim() === "" ? { conditions: [], problem: "" } : parseSelector(selector);
-  const shown = servers
-    // Where the selector is wrong nothing is shown, and so nothing can be chosen by mistake.
-    .filter(({ labels }) => bySelector.conditions !== null && matches(bySelector.conditions, labels ?? {}))
+  const { found, problem } = selected(selector, servers ?? []);
+  const shown = found
     .filter((vs) => [vs.name, vs.state, vs.node, vs.reason, ...vs.macs].some((field) => field.toLowerCase().includes(wanted)))
     .sort((a, b) => a.name.localeCompare(b.name, "en", { numeric: true }));
-  // What is not shown is not acted on.
-  const chosen = shown.filter(({ name }) => picked.has(name));
+  const group = useChosen(shown);
+  if (!servers) return <Loading />;
   const running = servers.filter(({ state }) => state === "running").length;
   const ready = (nodes ?? []).some(({ state }) => state === "ready");
   return (
@@ -47,8 +43,8 @@ export function ServersPage() {
         </p>
         {servers.length > 0 && (
           <div className="filters">
-            <input type="search" placeholder="Name, state, node…" aria-label="Filter virtual servers" value={filter} onChange={(event) => setFilter(event.target.value)} />
-            <input type="search" className="mono" placeholder="Labels: env=prod,!old" aria-label="Select by labels" aria-invalid={bySelector.problem !== ""} aria-describedby="selector-note" spellCheck={false} value={selector} onChange={(event) => setSelector(event.target.value)} />
+            <input type="search" placeholder="Name, state…" aria-label="Filter virtual servers" value={filter} onChange={(event) => setFilter(event.target.value)} />
+            <SelectorField problem={problem} selector={selector} onSelector={setSelector} />
           </div>
         )}
         {noCreate === "" ? (
@@ -79,32 +75,25 @@ export function ServersPage() {
         </Empty>
       ) : (
         <>
-          <p id="selector-note" className={bySelector.problem === "" ? "sr-only" : "note bad"} role="status">
-            {bySelector.problem}
-          </p>
-          <GroupBar
-            shown={shown}
-            chosen={chosen}
-            onAll={(all) => setPicked(new Set(all ? shown.map(({ name }) => name) : []))}
-            onAction={(action) => setAsked({ action, names: chosen.map(({ name }) => name) })}
-          />
+          <SelectorNote problem={problem} />
+          <ServerGroupBar shown={shown} chosen={group.chosen} onAll={group.all} onAction={(action) => setAsked({ action, servers: group.chosen })} />
           {done && <GroupResult done={done} onDismiss={() => setDone(null)} />}
           <div className="rows" role="list" aria-label="Virtual servers">
             {shown.slice(0, ROWS).map((vs) => (
-              <ServerRow key={vs.name} vs={vs} picked={picked.has(vs.name)} onPick={() => setPicked((now) => toggled(now, vs.name))} />
+              <ServerRow key={vs.name} vs={vs} picked={group.has(vs.name)} onPick={() => group.pick(vs.name)} />
             ))}
             {shown.length === 0 && <p className="muted pad">No server fits.</p>}
             {shown.length > ROWS && <p className="muted pad">{shown.length - ROWS} more. Filter to see them.</p>}
           </div>
-          {selector.trim() !== "" && bySelector.problem === "" && <CliHint command={command("vs", "list", "-l", selector.trim())} />}
+          {selector.trim() !== "" && problem === "" && <CliHint command={command("vs", "list", "-l", selector.trim())} />}
         </>
       )}
       {asked && (
-        <GroupDialog
+        <ServerGroupDialog
           {...asked}
           onDone={(result) => {
             setDone(result);
-            setPicked(new Set());
+            group.all(false);
           }}
           onClose={() => setAsked(null)}
         />

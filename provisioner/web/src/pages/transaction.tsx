@@ -5,7 +5,7 @@ import type { Plan, Problem, TransactionDetail } from "../api/types";
 import { Changes } from "../components/changes";
 import { Dialog } from "../components/dialog";
 import { Icon } from "../components/icons";
-import { CliHint, Empty, Fact, Loading, State } from "../components/parts";
+import { CliHint, Empty, Fact, Loading, Refusal, State } from "../components/parts";
 import { command } from "../lib/cli";
 import { clock } from "../lib/format";
 import { inTheWay, obstacle, undoWords } from "../lib/history";
@@ -131,9 +131,7 @@ function UndoDialog({ number, name, onClose, onDone }: { number: number; name: s
       {plan ? (
         <Preview plan={plan} onLeave={onClose} />
       ) : problem ? (
-        <p className="note bad" role="alert">
-          <strong>{problem.title}</strong> {problem.next}
-        </p>
+        <Refusal problem={problem} />
       ) : (
         <Loading />
       )}
