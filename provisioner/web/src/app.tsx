@@ -1,5 +1,5 @@
 /** Log-in, frame and routes. */
-import { lazy, Suspense, useCallback, useEffect, useState } from "react";
+import { lazy, Suspense, useCallback, useEffect, useRef, useState } from "react";
 import { ApiError, api } from "./api/client";
 import type { ApplianceConfig, Problem } from "./api/types";
 import { Icon } from "./components/icons";
@@ -129,6 +129,18 @@ interface FrameProps {
 function Frame({ config, theme, onTheme, onLeave }: FrameProps) {
   const route = useRoute();
   const { problem, nodes, servers, feed } = useStore();
+  const nav = useRef<HTMLElement>(null);
+  useEffect(() => {
+    // On narrow screens it is a row that scrolls.
+    const show = () => {
+      const at = nav.current?.querySelector('[aria-current="page"]')?.getBoundingClientRect();
+      const all = nav.current?.getBoundingClientRect();
+      if (nav.current && at && all) nav.current.scrollLeft += at.left + at.width / 2 - all.left - all.width / 2;
+    };
+    show();
+    addEventListener("resize", show);
+    return () => removeEventListener("resize", show);
+  }, [route.page]);
   const waiting = nodes?.filter(({ state }) => state === "quarantined").length ?? 0;
   const failed = servers?.filter(({ state }) => state === "failed").length ?? 0;
   const badge = (page: Route["page"]) => (page === "nodes" ? waiting : page === "servers" ? failed : 0);
@@ -146,7 +158,7 @@ function Frame({ config, theme, onTheme, onLeave }: FrameProps) {
           </svg>
           <span>Weft</span>
         </a>
-        <nav aria-label="Main">
+        <nav ref={nav} aria-label="Main">
           {NAV.map(({ route: to, words, icon, within }) => (
             <a key={words} href={href(to)} aria-current={within.includes(route.page) ? "page" : undefined}>
               <Icon name={icon} />

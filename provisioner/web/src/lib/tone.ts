@@ -58,6 +58,8 @@ const TONES: Record<string, Tone> = {
   created: "ok",
   changed: "busy",
   deleted: "bad",
+  // drift
+  held: "bad",
   // jobs and their steps
   waiting: "idle",
   undoing: "busy",
