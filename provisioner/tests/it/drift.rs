@@ -14,16 +14,16 @@ use crate::hands::Machine;
 const DRIFT: &str = "/api/v1/drift";
 
 /// An appliance, and a node that follows it and goes on without it.
-struct Rack {
-    folder: TempDir,
-    appliance: Option<Appliance>,
-    client: Client,
+pub(crate) struct Rack {
+    pub(crate) folder: TempDir,
+    pub(crate) appliance: Option<Appliance>,
+    pub(crate) client: Client,
     file: Vec<u8>,
     kernel: String,
-    machine: Machine,
+    pub(crate) machine: Machine,
 }
 
-async fn meet(appliance: &Appliance, client: &Client, number: u8, file: &[u8]) -> Machine {
+pub(crate) async fn meet(appliance: &Appliance, client: &Client, number: u8, file: &[u8]) -> Machine {
     let machine = Machine::start(sim(number, file), appliance);
     let id = machine.node.id().to_string();
     let known = |all: &Value| all.as_array().expect("a list").iter().any(|node| node["id"] == id.as_str());
@@ -33,7 +33,7 @@ async fn meet(appliance: &Appliance, client: &Client, number: u8, file: &[u8]) -
 }
 
 impl Rack {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let (folder, appliance, client, file) = Appliance::with_image().await;
         let (_, blob) = client.send("PUT", "/api/v1/blobs", b"a kernel".to_vec()).await;
         let kernel = blob["digest"].as_str().expect("a digest").to_string();
@@ -41,7 +41,7 @@ impl Rack {
         Self { folder, appliance: Some(appliance), client, file, kernel, machine }
     }
 
-    async fn server(&self, machine: &Machine, name: &str, runs: bool) {
+    pub(crate) async fn server(&self, machine: &Machine, name: &str, runs: bool) {
         let node = machine.node.id().to_string();
         let wanted = json!({"name": name, "node": node, "vcpus": 1, "memory_mib": 64, "kernel": self.kernel});
         let (status, reply) = self.client.json("POST", "/api/v1/vs", &wanted).await;
@@ -62,12 +62,12 @@ impl Rack {
     }
 
     /// `kill -9`; nodes go on.
-    fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.machine.hang_up();
         drop(self.appliance.take());
     }
 
-    fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         let bytes = std::fs::read(self.folder.path().join("delegation.bin")).expect("a delegation");
         let roots = crate::common::roots(false);
         let delegation =
@@ -95,7 +95,7 @@ impl Rack {
     }
 
     /// The drift of this name and state, once it is there.
-    async fn drift(&self, name: &str, state: &str) -> Value {
+    pub(crate) async fn drift(&self, name: &str, state: &str) -> Value {
         let fits = |drift: &&Value| drift["name"] == name && drift["state"] == state;
         let there = |all: &Value| all.as_array().expect("a list").iter().any(|drift| fits(&drift));
         let all = self.client.until(&format!("{DRIFT}?all=true"), &format!("{name} {state}"), there).await;
@@ -213,7 +213,7 @@ async fn a_guest_that_ended_by_itself_waits_for_a_word_that_an_undo_takes_back()
 }
 
 /// A backup as the command makes it, in the rack's folder.
-fn backup(rack: &Rack) -> std::path::PathBuf {
+pub(crate) fn backup(rack: &Rack) -> std::path::PathBuf {
     let file = rack.folder.path().join("older.backup");
     let data = rack.appliance.as_ref().expect("it runs").data.clone();
     let words = ["appliance", "backup", file.to_str().expect("text"), "--data", data.to_str().expect("text")];
@@ -223,7 +223,7 @@ fn backup(rack: &Rack) -> std::path::PathBuf {
 }
 
 /// The appliance is gone, and another has the backup.
-async fn restored(rack: &mut Rack, file: &std::path::Path) {
+pub(crate) async fn restored(rack: &mut Rack, file: &std::path::Path) {
     rack.kill();
     let data = rack.folder.path().join("data");
     std::fs::rename(&data, rack.folder.path().join("burnt")).expect("moved");

@@ -13,16 +13,16 @@ use crate::common::{Appliance, Client, WEFT, sim};
 use crate::hands::Machine;
 
 /// An appliance, and nodes that follow it.
-struct Rack {
-    folder: TempDir,
-    appliance: Option<Appliance>,
-    client: Client,
+pub(crate) struct Rack {
+    pub(crate) folder: TempDir,
+    pub(crate) appliance: Option<Appliance>,
+    pub(crate) client: Client,
     kernel: String,
-    machines: Vec<Machine>,
+    pub(crate) machines: Vec<Machine>,
 }
 
 impl Rack {
-    async fn new(nodes: u8) -> Self {
+    pub(crate) async fn new(nodes: u8) -> Self {
         let (folder, appliance, client, file) = Appliance::with_image().await;
         let (_, blob) = client.send("PUT", "/api/v1/blobs", b"a kernel".to_vec()).await;
         let kernel = blob["digest"].as_str().expect("a digest").to_string();
@@ -43,7 +43,7 @@ impl Rack {
     }
 
     /// Makes a server on a node, and lets it run where that is asked for.
-    async fn server(&self, machine: usize, name: &str, runs: bool) {
+    pub(crate) async fn server(&self, machine: usize, name: &str, runs: bool) {
         let node = self.machines[machine].node.id().to_string();
         let wanted = json!({"name": name, "node": node, "vcpus": 1, "memory_mib": 64, "kernel": self.kernel});
         let (status, reply) = self.client.json("POST", "/api/v1/vs", &wanted).await;
@@ -60,7 +60,7 @@ impl Rack {
     }
 
     /// What came before is of no interest.
-    fn forget_wishes(&self) {
+    pub(crate) fn forget_wishes(&self) {
         self.machines.iter().for_each(|machine| machine.hands().wishes.clear());
     }
 
@@ -90,7 +90,7 @@ impl Rack {
         job
     }
 
-    async fn ends(&self, number: u64, state: &str) -> Value {
+    pub(crate) async fn ends(&self, number: u64, state: &str) -> Value {
         self.client.until(&format!("/api/v1/jobs/{number}"), state, |job| job["state"] == state).await
     }
 
@@ -115,7 +115,7 @@ fn step(action: &str, names: &[&str]) -> Value {
     json!({ "action": action, "names": names })
 }
 
-fn states(job: &Value) -> Vec<&str> {
+pub(crate) fn states(job: &Value) -> Vec<&str> {
     job["steps"].as_array().expect("steps").iter().filter_map(|step| step["state"].as_str()).collect()
 }
 

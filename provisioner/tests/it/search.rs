@@ -10,7 +10,7 @@ use weft_wire::agent::{Level, LogLine, NodeEvent, ToServer};
 
 use crate::common::{Appliance, Client, WEFT, command, prepared, sim};
 
-async fn say(session: &mut SimSession, kind: &str, level: Level, text: &str) {
+pub(crate) async fn say(session: &mut SimSession, kind: &str, level: Level, text: &str) {
     let event = NodeEvent { uptime_ms: 1, level, kind: kind.to_string(), vs: None, text: text.to_string() };
     session.send(&ToServer::Event(event)).await.expect("sent");
 }
