@@ -126,7 +126,7 @@ function PlanOfJob({ plan }: { plan: JobPlan }) {
           It would be refused: see the step that is in conflict, or wait for the job that holds one of its objects.
         </p>
       )}
-      <ol aria-label="Planned steps">
+      <ol className="job-plan" aria-label="Planned steps">
         {plan.steps.map((step) => (
           <li key={step.number}>
             <b>{step.name}</b> <State state={step.state} />
