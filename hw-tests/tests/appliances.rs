@@ -45,12 +45,22 @@ fn at(ground: &Ground, host: &Host, arguments: &[&str]) -> Command {
     command
 }
 
-/// Waits until what a verb lists there is so. An appliance that does not answer is asked again.
-fn until(ground: &mut Ground, host: &Host, arguments: &[&str], what: &str, is_so: impl Fn(&[Value]) -> bool) {
+/// Waits until what a verb lists there, or at the first appliance, is so. One that does not answer is asked again.
+fn until(
+    ground: &mut Ground,
+    host: Option<&Host>,
+    arguments: &[&str],
+    what: &str,
+    is_so: impl Fn(&[Value]) -> bool,
+) {
     let end = Instant::now() + PATIENCE;
     let arguments = [arguments, &["--output", "json"]].concat();
     loop {
-        let seen = output(&mut at(ground, host, &arguments));
+        let mut command = match host {
+            Some(host) => at(ground, host, &arguments),
+            None => ground.access.weft(&arguments),
+        };
+        let seen = output(&mut command);
         let listed: Option<Vec<Value>> = seen.as_ref().ok().and_then(|text| serde_json::from_str(text).ok());
         if listed.as_deref().is_some_and(&is_so) {
             return;
@@ -72,10 +82,12 @@ fn a_node_and_its_guest_go_on_with_the_next_leader() {
     let found = ["found", "--name", "north", "--address", "10.77.0.1:7070"];
     own(ground.lab.command_inside(&program("weft").display().to_string()), &found, &data);
     appliance::start_again(&mut ground.lab, &ground.guest, &options).expect("the first of several");
+    let leads = |all: &[Value]| all.iter().any(|one| one["state"] == "leads");
+    until(&mut ground, None, &["appliance", "list"], "one that leads", leads);
     let south = join(&mut ground, "south", "10.77.0.2", &options);
     let _east = join(&mut ground, "east", "10.77.0.3", &options);
     let voters = |all: &[Value]| all.len() == 3 && all.iter().all(|one| one["voter"] == true);
-    until(&mut ground, &south, &["appliance", "list"], "three with a vote", voters);
+    until(&mut ground, Some(&south), &["appliance", "list"], "three with a vote", voters);
 
     let mut node = ground.lab.node(NodeSpec::new(1)).expect("a node");
     node.power_on().expect("on");
@@ -87,9 +99,9 @@ fn a_node_and_its_guest_go_on_with_the_next_leader() {
 
     ground.lab.program("appliance").expect("it runs").kill();
     let next = |all: &[Value]| all.iter().any(|one| one["state"] == "leads" && one["name"] != "north");
-    until(&mut ground, &south, &["appliance", "list"], "another that leads", next);
+    until(&mut ground, Some(&south), &["appliance", "list"], "another that leads", next);
     let ready = |all: &[Value]| all.len() == 1 && all[0]["state"] == "ready";
-    until(&mut ground, &south, &["node", "list"], "a ready node", ready);
+    until(&mut ground, Some(&south), &["node", "list"], "a ready node", ready);
     // The guest went on, and its console is reached through the new leader.
     let answer = ["vs", "console", "shell", "--wait-for", "(?m)^alive: 42", "--timeout", PATIENCE_S];
     let mut console = at(&ground, &south, &answer);

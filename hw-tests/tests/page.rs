@@ -7,15 +7,16 @@ use weft_hw_tests::workspace::{command, web};
 use weft_lab::{Firmware, NodeSpec};
 
 /// What the guest's shell says when it waits for a command.
-const PROMPT: &str = "~ #";
+const PROMPT: &str = "guest:/#";
 /// Between a node that asks to be let in and its fingerprint on its own console.
 const LOOKS: u32 = 100;
 
 #[test]
 fn an_operator_admits_a_node_and_uses_a_guest_in_the_browser() {
     let mut ground = Ground::open("page", &Options::default()).expect("an appliance");
-    let mut node =
-        ground.lab.node(NodeSpec { firmware: Firmware::Bios, ..NodeSpec::new(1) }).expect("a node");
+    // With room for all servers that the script makes.
+    let spec = NodeSpec { firmware: Firmware::Bios, memory_mib: 2048, ..NodeSpec::new(1) };
+    let mut node = ground.lab.node(spec).expect("a node");
     node.power_on().expect("on");
     let waits = ground.await_listed(&node, "there", |seen| seen["state"] == "quarantined").expect("it asks");
     let fingerprint = (0..LOOKS)
