@@ -497,8 +497,15 @@ await check("dark and light, wide and narrow", async () => {
       await open(fragment);
       const excess = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
       expect(excess <= 0, `${fragment} is ${excess} pixels too wide at ${width}`);
-      const tab = await page.locator('nav [aria-current="page"]').boundingBox();
-      expect(tab.x >= 0 && tab.x + tab.width <= width, `where ${fragment} is among the pages is out of sight at ${width}`);
+      // The page before may still be there for a moment.
+      const inSight = (href) => {
+        const tab = document.querySelector('nav [aria-current="page"]');
+        const { left, right } = tab?.getBoundingClientRect() ?? { left: -1, right: 0 };
+        return tab?.getAttribute("href") === href && left >= 0 && right <= innerWidth;
+      };
+      await page.waitForFunction(inSight, fragment, { timeout: 5000 }).catch(() => {
+        throw new Error(`where ${fragment} is among the pages is out of sight at ${width}`);
+      });
     }
     const ground = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
     const before = await ground();
