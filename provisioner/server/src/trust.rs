@@ -5,7 +5,7 @@
 //! whenever they are read; nothing is served to nodes that a node would refuse.
 
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use ring::signature::{ED25519, UnparsedPublicKey};
@@ -74,6 +74,20 @@ pub enum TrustError {
     /// The revocation list.
     #[error("revocation list refused")]
     Revocations(#[source] RevocationError),
+    /// What is in force would be lost.
+    #[error("there is a {0} in force, and none comes with the new root set")]
+    Missing(&'static str),
+    /// Who leads would judge by an old one.
+    #[error("the other appliances have a later root set, and no rotation that is kept leads to it")]
+    Behind,
+    /// Another process holds the documents.
+    #[error(
+        "another process has been putting documents into this data folder for a while; see whether `weft appliance init` hangs"
+    )]
+    Busy,
+    /// The folder is another account's.
+    #[error("the data folder belongs to another account: run this as that one (sudo -u weft)")]
+    NotOwner,
 }
 
 /// Documents in force.
@@ -112,25 +126,28 @@ impl Trust {
 
     /// Checks `files` together with what is in force, and puts them in force.
     pub fn install(data: &Path, keys: &Keys, files: &TrustFiles, lab: bool) -> Result<Self, TrustError> {
+        let read_all = |path: &Option<PathBuf>| path.as_deref().map(read_given).transpose();
+        // Read before anybody is kept waiting: a pipe may take its time.
+        let (new_roots, rotation) = (read_all(&files.roots)?, read_all(&files.rotation)?);
+        let (new_delegation, new_revocations) = (read_all(&files.delegation)?, read_all(&files.revocations)?);
         let _turn = documents::turn(data)?;
         let before = Self::open(data, keys, lab)?;
         let folder = data.join("trust");
-        let given = |path: &Option<PathBuf>, name: &str| -> Result<(Option<Vec<u8>>, bool), TrustError> {
-            match path {
-                Some(path) => Ok((Some(read_given(path)?), true)),
+        let given = |new: Option<Vec<u8>>, name: &str| -> Result<(Option<Vec<u8>>, bool), TrustError> {
+            match new {
+                Some(bytes) => Ok((Some(bytes), true)),
                 None => Ok((read(&folder.join(name))?, false)),
             }
         };
         let [roots_name, delegation_name, revocations_name] = NAMES;
-        let (mut roots, new_roots) = given(&files.roots, roots_name)?;
-        let rotation = files.rotation.as_deref().map(read_given).transpose()?;
+        let (mut roots, new_roots) = given(new_roots, roots_name)?;
         if let Some(rotation) = &rotation {
             let old = before.roots.as_ref().ok_or(TrustError::NoRoots)?;
             let next = old.verify_rotation(rotation, &RingVerifier).map_err(TrustError::Rotation)?;
             roots = Some(next.encode(&mut [0; MAX_ROOT_SET]).to_vec());
         }
-        let (delegation, new_delegation) = given(&files.delegation, delegation_name)?;
-        let (revocations, new_revocations) = given(&files.revocations, revocations_name)?;
+        let (delegation, new_delegation) = given(new_delegation, delegation_name)?;
+        let (revocations, new_revocations) = given(new_revocations, revocations_name)?;
         let after = Self::check(roots.as_deref(), delegation.clone(), revocations.as_deref(), keys, lab)?;
         if let (Some(old), Some(new)) = (&before.roots, &after.roots)
             && old.digest() != new.digest()
@@ -162,8 +179,14 @@ impl Trust {
         Ok(after)
     }
 
-    /// Nothing goes backwards: versions do not fall.
+    /// Nothing goes backwards: versions do not fall, and what is in force is not lost.
     fn follows(&self, before: &Self) -> Result<(), TrustError> {
+        if before.delegation.is_some() && self.delegation.is_none() {
+            return Err(TrustError::Missing("delegation"));
+        }
+        if before.revocations.is_some() && self.revocations.is_none() {
+            return Err(TrustError::Missing("revocation list"));
+        }
         if let (Some((old, _)), Some((new, _))) = (&before.delegation, &self.delegation)
             && new.version < old.version
         {
@@ -247,8 +270,11 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, TrustError> {
 
 fn read_given(path: &Path) -> Result<Vec<u8>, TrustError> {
     let fail = |source| TrustError::File { path: path.to_path_buf(), source };
-    if fs::metadata(path).map_err(fail)?.len() > MAX_FILE {
+    let mut bytes = Vec::new();
+    let file = fs::File::open(path).map_err(fail)?;
+    file.take(MAX_FILE.saturating_add(1)).read_to_end(&mut bytes).map_err(fail)?;
+    if bytes.len() as u64 > MAX_FILE {
         return Err(fail(io::ErrorKind::FileTooLarge.into()));
     }
-    fs::read(path).map_err(fail)
+    Ok(bytes)
 }

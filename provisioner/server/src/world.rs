@@ -284,16 +284,22 @@ impl World {
         unique(self.nodes.values().filter(|node| prefix(&node.row.id, name)))
     }
 
-    /// A virtual server by name, id, or unique prefix.
+    /// A virtual server by id, name, or unique prefix: nobody takes the place of another by its id as a name.
     pub(crate) fn server(&self, name: &str) -> Result<&VsEntry, Lookup> {
+        if let Some(vs) = self.servers.get(name) {
+            return Ok(vs);
+        }
         if let Some(vs) = self.servers.values().find(|vs| vs.row.name == name) {
             return Ok(vs);
         }
         unique(self.servers.values().filter(|vs| prefix(&vs.row.id, name)))
     }
 
-    /// A partition by name, id, or unique prefix.
+    /// A partition by id, name, or unique prefix.
     pub(crate) fn partition(&self, name: &str) -> Result<&PartitionEntry, Lookup> {
+        if let Some(entry) = self.partitions.get(name) {
+            return Ok(entry);
+        }
         if let Some(entry) = self.partitions.values().find(|entry| entry.row.name == name) {
             return Ok(entry);
         }

@@ -230,6 +230,8 @@ impl Seat<'_> {
         let store = Arc::new(self.peers.store().lead().await.map_err(|error| failed(&error))?);
         times.past("term");
         fetch_what_comes_soon(&self.peers).await;
+        let rotate = "give the rotation to this one: weft appliance init --rotation";
+        self.peers.check_roots().await.map_err(|error| Failure::of(&error, rotate))?;
         times.past("files");
         let settings = settings(self.arguments, self.place, self.ports.1);
         let (core, events) =

@@ -30,6 +30,8 @@ const HEARTBEAT_MS: u64 = 100;
 /// and the longer of the two, so after 0.9 to 1.3 s and a tick. They are far apart so that two seldom begin at once: who then has
 /// the lower number or the shorter log waits once more.
 const ELECTION_MS: (u64, u64) = (250, 650);
+/// Changes in one message to another that has missed some: each message has a heartbeat's time to be answered.
+const BATCH: u64 = 16;
 /// A leader that heard of no majority for so long does not try to write, ms. That it could not is the log's doing, not this.
 const ALONE_MS: u64 = 2000;
 /// The first statement of each write.
@@ -75,6 +77,7 @@ impl Voters {
         config.raft_config.heartbeat_interval = HEARTBEAT_MS;
         config.raft_config.election_timeout_min = ELECTION_MS.0;
         config.raft_config.election_timeout_max = ELECTION_MS.1;
+        config.raft_config.max_payload_entries = BATCH;
     }
 }
 

@@ -18,6 +18,9 @@ use weft_store::ScopeRow;
 use super::kinds::ObjectKind;
 use super::reads::{Reads, Shape};
 
+/// Policies that a kept decision names at most.
+const MOST_NAMED: usize = 16;
+
 /// Who asks, as far as permissions go.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Asker {
@@ -214,7 +217,8 @@ impl Judge {
         let nobody = self.nobody();
         let verdict = if self.permits { self.judged(&nobody) } else { Verdict::default() };
         self.settled = Some(verdict.clone());
-        Some(Settled { permits: self.permits, verdict })
+        // What is kept is bounded in bytes too.
+        (verdict.by.len() <= MOST_NAMED).then_some(Settled { permits: self.permits, verdict })
     }
 
     /// Whether it is allowed on this object.

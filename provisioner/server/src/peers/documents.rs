@@ -14,10 +14,11 @@ use tokio::sync::watch;
 use weft_store::{Batch, StoreError};
 
 use super::{Peers, dial, peer_address};
+use crate::chain;
 use crate::core::{Core, event};
 use crate::error::Error;
 use crate::keys::Keys;
-use crate::trust::{Documents, Tie, Trust};
+use crate::trust::{Documents, Tie, Trust, TrustError};
 use crate::util::now;
 
 /// The row of the store.
@@ -45,6 +46,24 @@ impl Peers {
     pub(super) async fn lacks_documents(&self) -> Result<bool, Error> {
         let kept = self.kept().await?;
         Ok(kept.is_some_and(|kept| Documents::of(&self.data).ok() != Some(kept)))
+    }
+
+    /// Whether the root set here is an earlier one than that of the store: who has it judges by holders who were replaced.
+    ///
+    /// # Errors
+    /// It is.
+    pub async fn check_roots(&self) -> Result<(), Error> {
+        let Ok(Some(kept)) = self.kept().await else { return Ok(()) };
+        if kept.is_beyond(&Documents::of(&self.data)?) { Err(TrustError::Behind.into()) } else { Ok(()) }
+    }
+
+    async fn in_force(&self) -> Result<Documents, Error> {
+        let (data, lab) = (self.data.clone(), self.lab);
+        let reading = tokio::task::spawn_blocking(move || {
+            let keys = Keys::open(&data)?;
+            Ok::<_, Error>(Documents::in_force(&data, &keys, lab)?)
+        });
+        reading.await.map_err(io::Error::other)?
     }
 
     /// Puts what the store has into force here. Whether anything changed.
@@ -94,7 +113,19 @@ impl Core {
     pub async fn keep_documents(&self) -> Result<(), Error> {
         let Some(peers) = &self.peers else { return Ok(()) };
         let _change = self.change.lock().await;
-        if peers.take_documents().await? {
+        let taken = match peers.take_documents().await {
+            // What cannot be judged here would keep all that is given later from the others for ever.
+            Err(error @ (Error::Trust(_) | Error::Store(StoreError::Damaged { .. }))) => {
+                peers.check_roots().await?;
+                tracing::warn!(
+                    error = chain(&error),
+                    "trust documents in the store are replaced by those here"
+                );
+                false
+            }
+            taken => taken?,
+        };
+        if taken {
             self.emit(event(
                 "trust.refused",
                 "error",
@@ -102,8 +133,8 @@ impl Core {
             ));
             self.reload_trust()?;
         }
-        let here = Documents::of(&peers.data)?;
-        if here.is_empty() || peers.kept().await?.as_ref() == Some(&here) {
+        let here = peers.in_force().await?;
+        if here.is_empty() || matches!(peers.kept().await, Ok(Some(kept)) if kept == here) {
             return Ok(());
         }
         let text = here.text();

@@ -3,17 +3,23 @@
 //! Whoever brings them is no authority: what comes is judged as if a person had put it there. Of each document the later
 //! version stands. No key is among them.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use weft_format::RootSet;
+use weft_format::roots::Rotation;
 
 use super::{NAMES, ROTATION, RingVerifier, Trust, TrustError, read};
 use crate::keys::Keys;
 use crate::partitions::bytes_of;
 use crate::util::{hex, private_folder, sync_folder, write_whole};
+
+/// Longest wait for somebody else who puts documents into the folder: a write takes milliseconds.
+const TURN: Duration = Duration::from_secs(5);
 
 /// Documents, as they were signed, in hexadecimal; empty where there is none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +58,21 @@ impl Documents {
             delegation: text(delegation)?,
             revocations: text(revocations)?,
         })
+    }
+
+    /// Those that are in force in a data folder: read while nobody changes them, and judged.
+    pub(crate) fn in_force(data: &Path, keys: &Keys, lab: bool) -> Result<Self, TrustError> {
+        let _turn = turn(data)?;
+        let here = Self::of(data)?;
+        here.judged(keys, lab)?;
+        Ok(here)
+    }
+
+    /// Whether their root set is a later one than that of `other`.
+    pub(crate) fn is_beyond(&self, other: &Self) -> bool {
+        let version =
+            |all: &Self| bytes_of(&all.roots).and_then(|bytes| Some(RootSet::parse(&bytes).ok()?.version()));
+        version(self) > version(other)
     }
 
     /// Names of their files, and what is in them.
@@ -97,10 +118,22 @@ fn failed(path: &Path) -> impl FnOnce(io::Error) -> TrustError {
 pub(super) fn turn(data: &Path) -> Result<File, TrustError> {
     let folder = data.join("trust");
     private_folder(&folder).map_err(failed(&folder))?;
+    // What root makes here, the service could not open again.
+    let owner = fs::metadata(data).map_err(failed(data))?.uid();
+    if owner != rustix::process::geteuid().as_raw() {
+        return Err(TrustError::NotOwner);
+    }
     let path = data.join("trust.lock");
     let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed(&path))?;
-    file.lock().map_err(failed(&path))?;
-    Ok(file)
+    let end = Instant::now() + TURN;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if Instant::now() > end => return Err(TrustError::Busy),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(20)),
+            Err(TryLockError::Error(error)) => return Err(failed(&path)(error)),
+        }
+    }
 }
 
 /// Puts a whole set into force in one step: of a root set without what its holders signed, no start comes.
@@ -128,6 +161,13 @@ pub(super) fn exchange(data: &Path, all: &[(&str, Option<Vec<u8>>)]) -> Result<(
 fn leads(from: &RootSet, rotation: &str, to: &RootSet) -> bool {
     let next = bytes_of(rotation).map(|bytes| from.verify_rotation(&bytes, &RingVerifier));
     matches!(next, Some(Ok(next)) if next.digest() == to.digest())
+}
+
+/// Whether these bytes are a rotation to this root set; its signatures are judged by whoever still has the set before.
+fn is_of(rotation: &str, roots: &RootSet) -> bool {
+    bytes_of(rotation).is_some_and(|bytes| {
+        Rotation::parse(&bytes).is_ok_and(|rotation| rotation.new_set.digest() == roots.digest())
+    })
 }
 
 impl Trust {
@@ -161,10 +201,10 @@ impl Trust {
         };
         let version_of = |trust: &Self| trust.delegation.as_ref().map(|(delegation, _)| delegation.version);
         let list_of = |trust: &Self| trust.revocations.as_ref().map(|list| list.version);
-        // The root set comes first: without it the others are refused.
+        // The root set comes first: without it the others are refused. A rotation is kept for others where it leads to the set in force.
         let later = [
             ours.roots.is_none(),
-            tie == Tie::Given,
+            tie == Tie::Given && theirs.roots.as_ref().is_some_and(|roots| is_of(&given.rotation, roots)),
             later(version_of(&ours), version_of(&theirs)),
             later(list_of(&ours), list_of(&theirs)),
         ];
@@ -181,7 +221,32 @@ impl Trust {
 
 #[cfg(test)]
 mod tests {
+    use weft_format::delegation::Delegation;
+
     use super::*;
+
+    #[test]
+    fn a_root_set_without_what_is_in_force_does_not_follow() {
+        let delegation = Delegation {
+            version: 3,
+            root_version: 1,
+            not_before: 0,
+            expiry: u64::MAX,
+            appliances: Vec::new(),
+            revoked: Vec::new(),
+        };
+        let before = Trust { delegation: Some((delegation, Vec::new())), ..Trust::default() };
+        assert!(matches!(Trust::default().follows(&before), Err(TrustError::Missing("delegation"))));
+        before.follows(&before).expect("the same");
+        Trust::default().follows(&Trust::default()).expect("nothing");
+    }
+
+    #[test]
+    fn who_hangs_with_the_documents_keeps_nobody_for_ever() {
+        let data = tempfile::tempdir().expect("a folder");
+        let _held = turn(data.path()).expect("free");
+        assert!(matches!(turn(data.path()), Err(TrustError::Busy)));
+    }
 
     #[test]
     fn what_is_no_document_is_refused_and_nothing_is_written() {
